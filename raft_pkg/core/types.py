@@ -1,0 +1,37 @@
+"""The values that the Raft paper names, as immutable data: what is in the log and what must be on disk."""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+
+class Role(Enum):
+    """What a node is in its current term (paper, Figure 4)."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+class EntryKind(IntEnum):
+    """What an entry's data holds; the numbers are those of `EntryKind` in raft.proto and of the log on disk."""
+
+    NOOP = 1
+    COMMANDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One log entry (paper, Figure 2). `data` is opaque to the core."""
+
+    index: int
+    term: int
+    kind: EntryKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HardState:
+    """The part of a node's state that must be on disk before any message that promises it (paper, Figure 2)."""
+
+    current_term: int = 0
+    voted_for: str | None = None
