@@ -33,6 +33,12 @@ OUTCOME_CODE_BUSY: OutcomeCode
 OUTCOME_CODE_UNAVAILABLE: OutcomeCode
 OUTCOME_CODE_UNKNOWN: OutcomeCode
 
+class PeerBatch(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[PeerMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[PeerMessage, _Mapping]]] = ...) -> None: ...
+
 class PeerMessage(_message.Message):
     __slots__ = ("to", "term", "request_vote", "request_vote_reply", "append_entries", "append_entries_reply")
     FROM_FIELD_NUMBER: _ClassVar[int]
@@ -253,14 +259,16 @@ class KvQuery(_message.Message):
     def __init__(self, get: _Optional[_Union[GetRequest, _Mapping]] = ...) -> None: ...
 
 class KvResult(_message.Message):
-    __slots__ = ("found", "value", "length")
+    __slots__ = ("found", "value", "length", "error")
     FOUND_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     found: bool
     value: bytes
     length: int
-    def __init__(self, found: bool = ..., value: _Optional[bytes] = ..., length: _Optional[int] = ...) -> None: ...
+    error: str
+    def __init__(self, found: bool = ..., value: _Optional[bytes] = ..., length: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ()

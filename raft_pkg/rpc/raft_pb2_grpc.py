@@ -40,7 +40,7 @@ class RaftPeerStub(object):
         """
         self.Deliver = channel.stream_unary(
                 '/raft.v1.RaftPeer/Deliver',
-                request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.PeerMessage.SerializeToString,
+                request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.PeerBatch.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.DeliverReply.FromString,
                 _registered_method=True)
 
@@ -65,7 +65,7 @@ def add_RaftPeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Deliver': grpc.stream_unary_rpc_method_handler(
                     servicer.Deliver,
-                    request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.PeerMessage.FromString,
+                    request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.PeerBatch.FromString,
                     response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.DeliverReply.SerializeToString,
             ),
     }
@@ -98,7 +98,7 @@ class RaftPeer(object):
             request_iterator,
             target,
             '/raft.v1.RaftPeer/Deliver',
-            raft__pkg_dot_rpc_dot_raft__pb2.PeerMessage.SerializeToString,
+            raft__pkg_dot_rpc_dot_raft__pb2.PeerBatch.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.DeliverReply.FromString,
             options,
             channel_credentials,

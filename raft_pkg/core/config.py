@@ -1,0 +1,42 @@
+"""The numbers that the protocol runs by. All times are in seconds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RaftConfig:
+    """Time-outs and limits of one node.
+
+    Raises `ValueError`, naming the field, when the numbers can't work together (§5.6: broadcast time must be far
+    below the election time-out).
+    """
+
+    election_timeout_min: float = 0.150
+    """Least time without a leader before an election begins (§5.2)."""
+
+    election_timeout_max: float = 0.300
+    """Greatest such time; each wait is drawn uniformly between the two, which keeps split votes rare (§5.2)."""
+
+    heartbeat_interval: float = 0.050
+    """Time between a leader's signs of life."""
+
+    append_bytes_max: int = 1024 * 1024
+    """An AppendEntries takes no further entry once its data have reached this many bytes."""
+
+    appends_in_flight_max: int = 64
+    """AppendEntries with entries sent to one follower and not yet answered."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.election_timeout_min <= self.election_timeout_max:
+            raise ValueError(
+                f"election_timeout_min ({self.election_timeout_min} s) must be above 0 and at most "
+                f"election_timeout_max ({self.election_timeout_max} s)"
+            )
+        if not 0 < self.heartbeat_interval < self.election_timeout_min:
+            raise ValueError(
+                f"heartbeat_interval ({self.heartbeat_interval} s) must be above 0 and below "
+                f"election_timeout_min ({self.election_timeout_min} s)"
+            )
+        for name in ("append_bytes_max", "appends_in_flight_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -1,0 +1,80 @@
+"""The log contract: every event that a node or a client logs, one JSON object a line on stdout.
+
+Each line has `ts` (RFC 3339, UTC, microseconds), `node` (who logs), `event` (a name of `Event`), `term` (the node's
+current term, or the leader's as a client knows it; 0 when there is none) and the event's own fields, which are listed
+beside its name below. Playbooks and checkers rely on these names and fields, never on prose.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TextIO
+
+
+class Event(StrEnum):
+    """Names of events; under each, its fields."""
+
+    NODE_STARTED = "node_started"
+    """version, listen, http, peers {id: address}, data_dir, election_timeout_ms [least, greatest],
+    heartbeat_interval_ms"""
+    LOG_RECOVERED = "log_recovered"
+    """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn)"""
+    SERVING = "serving"
+    """address (HOST:PORT on which the node takes connections)"""
+    ELECTION_STARTED = "election_started"
+    """votes_needed; the node is a candidate in `term`"""
+    VOTE_GRANTED = "vote_granted"
+    """candidate (who got this node's vote in `term`; on disk before this is logged)"""
+    BECAME_LEADER = "became_leader"
+    """last_log_index, votes [ids of those who voted for it]; the node leads `term`"""
+    BECAME_FOLLOWER = "became_follower"
+    """leader (null: not known yet), reason; the node is no longer candidate or leader"""
+    LEADER_CHANGED = "leader_changed"
+    """leader (null: none is known); whom this node follows in `term`; a leader names itself"""
+    PEER_CONNECTED = "peer_connected"
+    """peer, address (IP:PORT that the peer's name stood for)"""
+    PEER_DISCONNECTED = "peer_disconnected"
+    """peer, reason"""
+    STORAGE_FAILED = "storage_failed"
+    """error (names file and offset); the node stops serving"""
+    INVARIANT_VIOLATED = "invariant_violated"
+    """error; a safety property of the paper does not hold, and the node stops"""
+    NODE_STOPPED = "node_stopped"
+    """reason"""
+
+    CLIENT_STARTED = "client_started"
+    """endpoints [HOST:PORT], run_id"""
+    LEADER_FOUND = "leader_found"
+    """leader, address"""
+    OPERATION = "operation"
+    """time, process, type, f, key, value, error?: a line of the history (see docs/history.md)"""
+    WRITE_ACKNOWLEDGED = "write_acknowledged"
+    """key, value, index (log index at which it was applied)"""
+    READ_VERIFIED = "read_verified"
+    """key, value (read back, and as expected)"""
+    READ_MISMATCH = "read_mismatch"
+    """key, expected, actual (null: no such key)"""
+    WORKLOAD_FINISHED = "workload_finished"
+    """ok, failed, unknown (numbers of operations), mismatches, seconds, exit_status"""
+
+
+class EventLog:
+    """Writes events of one node or client, a line each, flushed at once."""
+
+    def __init__(self, node: str, stream: TextIO | None = None) -> None:
+        self.node = node
+        self._stream = stream if stream is not None else sys.stdout
+
+    def emit(self, event: Event, term: int = 0, **fields: Any) -> None:
+        """Log one event; `fields` must be JSON values and must not repeat a common member."""
+        line: Mapping[str, Any] = {
+            "ts": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "node": self.node,
+            "event": str(event),
+            "term": term,
+            **fields,
+        }
+        self._stream.write(json.dumps(line, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+        self._stream.flush()

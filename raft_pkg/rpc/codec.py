@@ -1,0 +1,102 @@
+"""Between the core's values and the messages of raft.proto."""
+
+from collections.abc import Callable
+from typing import Any
+
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Body,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_pkg.core.types import Entry, EntryKind
+from raft_pkg.rpc import raft_pb2 as pb
+
+
+class DecodeError(ValueError):
+    """A peer sent what this version does not understand; the message names it."""
+
+
+def encode_message(message: Message) -> pb.PeerMessage:
+    """The wire form of a message of the core."""
+    envelope: dict[str, Any] = {"from": message.sender, "to": message.recipient, "term": message.term}
+    name, encode = _ENCODERS[type(message.body)]
+    return pb.PeerMessage(**envelope, **{name: encode(message.body)})
+
+
+def decode_message(message: pb.PeerMessage) -> Message:
+    """The core's form of a message off the wire. Raises `DecodeError`."""
+    name = message.WhichOneof("body")
+    if name is None:
+        raise DecodeError(f"{getattr(message, 'from')} sent a message with a body that this version does not know")
+    return Message(getattr(message, "from"), message.to, message.term, _DECODERS[name](getattr(message, name)))
+
+
+def _encode_append_entries(body: AppendEntries) -> pb.AppendEntries:
+    return pb.AppendEntries(
+        prev_log_index=body.prev_log_index,
+        prev_log_term=body.prev_log_term,
+        entries=[pb.Entry(index=e.index, term=e.term, kind=int(e.kind), data=e.data) for e in body.entries],  # type: ignore[arg-type]
+        leader_commit=body.leader_commit,
+        read_round=body.read_round,
+    )
+
+
+def _decode_append_entries(body: pb.AppendEntries) -> AppendEntries:
+    return AppendEntries(
+        body.prev_log_index,
+        body.prev_log_term,
+        tuple(_decode_entry(entry) for entry in body.entries),
+        body.leader_commit,
+        body.read_round,
+    )
+
+
+def _decode_entry(entry: pb.Entry) -> Entry:
+    try:
+        kind = EntryKind(entry.kind)
+    except ValueError:
+        raise DecodeError(f"entry {entry.index} is of kind {entry.kind}, which this version does not know") from None
+    return Entry(entry.index, entry.term, kind, entry.data)
+
+
+def _encode_append_entries_reply(body: AppendEntriesReply) -> pb.AppendEntriesReply:
+    return pb.AppendEntriesReply(
+        success=body.success,
+        match_index=body.match_index,
+        rejected_index=body.rejected_index,
+        conflict_term=body.conflict_term,
+        conflict_index=body.conflict_index,
+        read_round=body.read_round,
+    )
+
+
+def _decode_append_entries_reply(body: pb.AppendEntriesReply) -> AppendEntriesReply:
+    return AppendEntriesReply(
+        body.success,
+        body.match_index,
+        body.rejected_index,
+        body.conflict_term,
+        body.conflict_index,
+        body.read_round,
+    )
+
+
+_ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
+    RequestVote: (
+        "request_vote",
+        lambda body: pb.RequestVote(last_log_index=body.last_log_index, last_log_term=body.last_log_term),
+    ),
+    RequestVoteReply: ("request_vote_reply", lambda body: pb.RequestVoteReply(vote_granted=body.vote_granted)),
+    AppendEntries: ("append_entries", _encode_append_entries),
+    AppendEntriesReply: ("append_entries_reply", _encode_append_entries_reply),
+}
+
+_DECODERS: dict[str, Callable[[Any], Body]] = {
+    "request_vote": lambda body: RequestVote(body.last_log_index, body.last_log_term),
+    "request_vote_reply": lambda body: RequestVoteReply(body.vote_granted),
+    "append_entries": _decode_append_entries,
+    "append_entries_reply": _decode_append_entries_reply,
+}
