@@ -65,15 +65,19 @@ class EventLog:
 
     def __init__(self, node: str, stream: TextIO | None = None) -> None:
         self.node = node
+        self.term = 0
+        """The newest term that was logged."""
         self._stream = stream if stream is not None else sys.stdout
 
-    def emit(self, event: Event, term: int = 0, **fields: Any) -> None:
-        """Log one event; `fields` must be JSON values and must not repeat a common member."""
+    def emit(self, event: Event, term: int | None = None, **fields: Any) -> None:
+        """Log one event, in the newest term where none is given; `fields` are JSON values."""
+        if term is not None:
+            self.term = max(self.term, term)
         line: Mapping[str, Any] = {
             "ts": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "node": self.node,
             "event": str(event),
-            "term": term,
+            "term": self.term if term is None else term,
             **fields,
         }
         self._stream.write(json.dumps(line, ensure_ascii=False, separators=(", ", ": ")) + "\n")

@@ -55,10 +55,10 @@ class Raft:
         config: RaftConfig,
         random: Random,
         now: float,
-        hard_state: HardState = HardState(),
+        hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
     ) -> None:
-        """Begin as a follower with what the storage recovered (all of it synced).
+        """Begin as a follower with what the storage recovered (all of it synced; None: an empty disk).
 
         Raises `ValueError` when `node_id` is not among `voters` or the entries have gaps.
         """
@@ -71,6 +71,7 @@ class Raft:
         self.config = config
         self._random = random
 
+        hard_state = hard_state or HardState()
         self.current_term = hard_state.current_term
         self.voted_for = hard_state.voted_for
         self.log = RaftLog(entries)

@@ -1,0 +1,78 @@
+"""/livez, /readyz and /metrics over HTTP, for probes and Prometheus: Kubernetes 1.20 has no gRPC probes.
+
+It answers from a thread of its own; liveness is the node's loop taking a turn, which the thread watches from outside.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from raft_pkg.errors import ConfigurationError
+from raft_pkg.server.config import split_address
+from raft_pkg.server.node import Node
+
+LIVE_SECONDS_MAX = 10.0
+"""A loop that has not turned for so long is dead."""
+
+
+class NodeCollector(Collector):
+    """The node's numbers, read when they are asked for."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One gauge a number."""
+        raft = self._node.raft
+        numbers = {
+            "raft_term": ("Current term", raft.current_term),
+            "raft_leader": ("1 on the leader", int(self._node.is_leader)),
+            "raft_commit_index": ("Highest index known to be committed", raft.commit_index),
+            "raft_applied_index": ("Highest index applied to the state machine", self._node.applied_index),
+            "raft_last_log_index": ("Highest index in the log", raft.log.last_index),
+        }
+        for name, (documentation, value) in numbers.items():
+            gauge = GaugeMetricFamily(name, documentation, labels=["node"])
+            gauge.add_metric([self._node.config.node_id], value)
+            yield gauge
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, *_args: Any) -> None:
+        """Probes come every few seconds; the node's log is for events."""
+
+
+def serve_http(node: Node, address: str) -> WSGIServer:
+    """Begin to answer on HOST:PORT.
+
+    Raises `ConfigurationError` when the address can't be had.
+    """
+    registry = CollectorRegistry()
+    registry.register(NodeCollector(node))
+    metrics = make_wsgi_app(registry)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        answers: dict[str, Callable[[], bool]] = {
+            "/livez": lambda: time.monotonic() - node.last_turn_at < LIVE_SECONDS_MAX,
+            "/readyz": lambda: node.raft.leader is not None,
+        }
+        answer = answers.get(environ["PATH_INFO"])
+        if answer is None:
+            return metrics(environ, start_response)
+        status, body = ("200 OK", b"ok\n") if answer() else ("503 Service Unavailable", b"no\n")
+        start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    host, port = split_address(address, "--http")
+    try:
+        server = make_server(host, port, application, handler_class=_QuietHandler)
+    except OSError as error:
+        raise ConfigurationError(f"--http {address}: {error.strerror or error}") from None
+    Thread(target=server.serve_forever, name="http", daemon=True).start()
+    return server

@@ -1,0 +1,131 @@
+"""A node as a process: everything put together, from configuration to the last log line."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterable
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from raft_pkg import __version__
+from raft_pkg.errors import ConfigurationError
+from raft_pkg.events import Event, EventLog
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.options import SERVER_OPTIONS
+from raft_pkg.server.config import ServerConfig, split_address
+from raft_pkg.server.http import serve_http
+from raft_pkg.server.node import Node
+from raft_pkg.server.services import CommandStreamService, KeyValueService, NodeService, RaftPeerService
+from raft_pkg.server.transport import GrpcTransport
+from raft_pkg.storage import FileStorage
+
+STOP_GRACE = 1.0
+"""Seconds that calls under way get when the node stops."""
+
+
+def run(config: ServerConfig) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status 0.
+
+    Raises `ConfigurationError` (an address can't be had), `StorageError` (the data directory can't be used, or a
+    write failed), `InvariantError` (a safety property does not hold).
+    """
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: ServerConfig) -> None:
+    log = EventLog(config.node_id)
+    log.emit(
+        Event.NODE_STARTED,
+        version=__version__,
+        listen=config.listen,
+        http=config.http,
+        peers=dict(config.peers),
+        data_dir=str(config.data_dir),
+        election_timeout_ms=[round(config.election_timeout_min * 1000), round(config.election_timeout_max * 1000)],
+        heartbeat_interval_ms=round(config.heartbeat_interval * 1000),
+    )
+    storage = FileStorage(config.data_dir, config.node_id)
+    try:
+        transport = GrpcTransport(config.node_id, config.peers, log.emit)
+        node = Node(config, storage, KeyValueStore(), transport, log)
+        await _serve_node(config, node, transport, log)
+    finally:
+        storage.close()
+
+
+async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport, log: EventLog) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop, signal.Signals(number).name)
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    _register_services(server, node)
+    address = await _listen(server, config.listen)
+    http = serve_http(node, config.http) if config.http else None
+    log.emit(Event.SERVING, address=address)
+    links = asyncio.create_task(transport.run())
+    try:
+        reason = await node.run()
+        log.emit(Event.NODE_STOPPED, reason=reason)
+    finally:
+        links.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await links
+        await server.stop(STOP_GRACE)
+        if http is not None:
+            http.shutdown()
+
+
+def _register_services(server: grpc.aio.Server, node: Node) -> None:
+    raft_pb2_grpc.add_RaftPeerServicer_to_server(RaftPeerService(node), server)
+    raft_pb2_grpc.add_KeyValueServicer_to_server(KeyValueService(node), server)
+    raft_pb2_grpc.add_CommandStreamServicer_to_server(CommandStreamService(node), server)
+    raft_pb2_grpc.add_NodeServicer_to_server(NodeService(node), server)
+    names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
+    health_servicer = _LeaderHealth(names)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    node.on_leader_changed = health_servicer.leader_changed
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+
+
+class _LeaderHealth(HealthServicer):
+    """SERVING, for the whole server ("") and each service, while the node knows of a leader."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__()
+        self._services = ("", *services)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.leader_changed(None)
+
+    def leader_changed(self, leader: str | None) -> None:
+        """Tell those who watch; the servicer's own interface is a coroutine."""
+        task = asyncio.create_task(self._set_all(leader is not None))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _set_all(self, known: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if known else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            await self.set(service, status)
+
+
+async def _listen(server: grpc.aio.Server, address: str) -> str:
+    """Bind and start; returns HOST:PORT with the port that was got. Raises `ConfigurationError` with the reason."""
+    host, port = split_address(address, "--listen")
+    try:
+        # gRPC says only that it failed; a socket says why.
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+        got = server.add_insecure_port(address)
+    except (OSError, RuntimeError) as error:
+        raise ConfigurationError(f"--listen {address}: {getattr(error, 'strerror', None) or error}") from None
+    await server.start()
+    return f"{host}:{got}"

@@ -1,0 +1,204 @@
+"""The gRPC services of a node: thin, each hands its work to the node's loop and waits for outcomes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+import grpc.aio
+
+from raft_pkg import __version__
+from raft_pkg.kv.limits import check_key, check_value
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.codec import DecodeError, decode_message
+from raft_pkg.server.node import Node
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
+    """Takes in what peers send."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
+        """See raft.proto."""
+        me = self._node.config.node_id
+        async for batch in batches:
+            for message in batch.messages:
+                if message.to != me:
+                    await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {me}, not {message.to}")
+            try:
+                self._node.deliver([decode_message(message) for message in batch.messages])
+            except DecodeError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return pb.DeliverReply()
+
+
+class StreamCaller:
+    """Gathers the outcomes of one client's stream; a turn's outcomes leave in one message."""
+
+    def __init__(self) -> None:
+        self._outcomes: list[pb.Outcome] = []
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """Take one outcome of this turn."""
+        self._outcomes.append(outcome)
+
+    def flush(self) -> None:
+        """Let the writer go."""
+        self._ready.set()
+
+    def close(self) -> None:
+        """The client will send no more, or is gone."""
+        self._closed = True
+        self._ready.set()
+
+    async def next_batch(self) -> pb.OutcomeBatch | None:
+        """All outcomes there are, as soon as there are any; None: closed."""
+        await self._ready.wait()
+        self._ready.clear()
+        if not self._outcomes and self._closed:
+            return None
+        outcomes, self._outcomes = self._outcomes, []
+        return pb.OutcomeBatch(outcomes=outcomes)
+
+
+class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
+    """Batches of commands and queries from one client, until it closes the stream."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def Run(  # noqa: N802
+        self, batches: AsyncIterator[pb.RequestBatch], _context: Context
+    ) -> AsyncIterator[pb.OutcomeBatch]:
+        """See raft.proto."""
+        caller = StreamCaller()
+        reader = asyncio.create_task(self._read(batches, caller))
+        try:
+            while (batch := await caller.next_batch()) is not None:
+                yield batch
+        finally:
+            reader.cancel()
+
+    async def _read(self, batches: AsyncIterator[pb.RequestBatch], caller: StreamCaller) -> None:
+        try:
+            async for batch in batches:
+                self._node.submit(caller, batch.requests)
+        finally:
+            caller.close()
+
+
+class UnaryCaller:
+    """Waits for one outcome."""
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[pb.Outcome] = asyncio.get_running_loop().create_future()
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """Take the outcome; nobody may be waiting any longer."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def flush(self) -> None:
+        """Nothing to send: whoever awaits the future does."""
+
+
+_STATUS = {
+    pb.OUTCOME_CODE_NOT_LEADER: grpc.StatusCode.FAILED_PRECONDITION,
+    pb.OUTCOME_CODE_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    pb.OUTCOME_CODE_BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    pb.OUTCOME_CODE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    pb.OUTCOME_CODE_UNKNOWN: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class KeyValueService(raft_pb2_grpc.KeyValueServicer):
+    """One call an operation, in the key-value store's terms."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def Put(self, request: pb.PutRequest, context: Context) -> pb.PutResponse:  # noqa: N802
+        """See raft.proto."""
+        _, index = await self._command(pb.KvCommand(put=request), request, context)
+        return pb.PutResponse(index=index)
+
+    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:  # noqa: N802
+        """See raft.proto."""
+        await self._check(request, context)
+        query = pb.KvQuery(get=request).SerializeToString()
+        result, index = await self._run(pb.Request(query=query), context)
+        if not result.found:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no such key: {request.key}")
+        return pb.GetResponse(value=result.value, index=index)
+
+    async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.DeleteResponse:  # noqa: N802
+        """See raft.proto."""
+        result, index = await self._command(pb.KvCommand(delete=request), request, context)
+        return pb.DeleteResponse(existed=result.found, index=index)
+
+    async def CompareAndSet(  # noqa: N802
+        self, request: pb.CompareAndSetRequest, context: Context
+    ) -> pb.CompareAndSetResponse:
+        """See raft.proto."""
+        result, index = await self._command(pb.KvCommand(compare_and_set=request), request, context)
+        current = result.value if result.HasField("value") else None
+        return pb.CompareAndSetResponse(succeeded=result.found, current=current, index=index)
+
+    async def Append(self, request: pb.AppendRequest, context: Context) -> pb.AppendResponse:  # noqa: N802
+        """See raft.proto."""
+        result, index = await self._command(pb.KvCommand(append=request), request, context)
+        return pb.AppendResponse(length=result.length, index=index)
+
+    async def _command(self, command: pb.KvCommand, request: Any, context: Context) -> tuple[pb.KvResult, int]:
+        await self._check(request, context)
+        return await self._run(pb.Request(command=command.SerializeToString()), context)
+
+    async def _check(self, request: Any, context: Context) -> None:
+        try:
+            check_key(request.key)
+            check_value(request.key, getattr(request, "value", b""))
+        except ValueError as error:
+            await self._abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error), "failed")
+
+    async def _run(self, request: pb.Request, context: Context) -> tuple[pb.KvResult, int]:
+        caller = UnaryCaller()
+        self._node.submit(caller, [request])
+        outcome = await caller.outcome
+        if outcome.code != pb.OUTCOME_CODE_OK:
+            happened = "unknown" if outcome.code == pb.OUTCOME_CODE_UNKNOWN else "failed"
+            leader = (("raft-leader-id", outcome.leader_id), ("raft-leader-address", outcome.leader_address))
+            known = leader if outcome.leader_id else ()
+            await self._abort(context, _STATUS[outcome.code], outcome.message, happened, known)
+        result = pb.KvResult.FromString(outcome.result)
+        if result.error:
+            await self._abort(context, grpc.StatusCode.INVALID_ARGUMENT, result.error, "failed")
+        return result, outcome.index
+
+    async def _abort(
+        self,
+        context: Context,
+        code: grpc.StatusCode,
+        message: str,
+        outcome: str,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> NoReturn:
+        await context.abort(code, message, (("raft-outcome", outcome), *metadata))
+
+
+class NodeService(raft_pb2_grpc.NodeServicer):
+    """The node as it sees itself."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def Status(self, _request: pb.StatusRequest, _context: Context) -> pb.StatusResponse:  # noqa: N802
+        """See raft.proto."""
+        status = self._node.status()
+        status.version = __version__
+        return status

@@ -1,0 +1,110 @@
+"""Messages to peers: one stream to each, dialled again whenever it breaks.
+
+What can't be sent at once is lost, and Raft bears that: heartbeats show the leader what a follower lacks.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import grpc.aio
+
+from raft_pkg.core.messages import Message
+from raft_pkg.events import Event
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.codec import encode_message
+from raft_pkg.rpc.dial import dial
+from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
+from raft_pkg.server.config import split_address
+
+CONNECT_TIMEOUT = 1.0
+"""Seconds that one attempt to connect may take."""
+RECONNECT_DELAY = 0.1
+"""Seconds between two attempts."""
+QUEUE_MESSAGES_MAX = 512
+"""Messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""A batch takes no further message once it has reached this many bytes."""
+
+Report = Callable[..., None]
+
+
+class PeerLink:
+    """The stream to one peer. `run` keeps it up; `send` never waits."""
+
+    def __init__(self, peer: str, address: str, report: Report) -> None:
+        self._peer = peer
+        self._host, self._port = split_address(address, f"--peers, {peer}")
+        self._report = report
+        self._queue: list[pb.PeerMessage] = []
+        self._wake = asyncio.Event()
+        self._connected = False
+
+    def send(self, message: Message) -> None:
+        """Queue a message, or lose it when there is no connection or the queue is full."""
+        if self._connected and len(self._queue) < QUEUE_MESSAGES_MAX:
+            self._queue.append(encode_message(message))
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Connect, send, and begin again, until cancelled."""
+        while True:
+            try:
+                channel, target = await dial(self._host, self._port, CONNECT_TIMEOUT)
+            except ConnectionError:
+                await asyncio.sleep(RECONNECT_DELAY)
+                continue
+            async with channel:
+                self._connected = True
+                self._report(Event.PEER_CONNECTED, peer=self._peer, address=target.partition(":")[2])
+                reason = await self._send_until_broken(RaftPeerStub(channel))
+                self._connected = False
+                self._queue.clear()
+                self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
+            await asyncio.sleep(RECONNECT_DELAY)
+
+    async def _send_until_broken(self, stub: RaftPeerStub) -> str:
+        """Write batches for as long as the stream holds; returns why it did not."""
+        call = cast("grpc.aio.StreamUnaryCall[pb.PeerBatch, pb.DeliverReply]", stub.Deliver())  # type: ignore[call-arg]
+        call.add_done_callback(lambda _call: self._wake.set())
+        try:
+            while not call.done():
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    await call.write(self._take_batch())
+            await call
+        except grpc.aio.AioRpcError as error:
+            return error.details() or error.code().name
+        except asyncio.InvalidStateError:  # write to a call that has ended: its status says why
+            return await call.details() or (await call.code()).name
+        finally:
+            call.cancel()
+        return "the peer ended the stream"
+
+    def _take_batch(self) -> pb.PeerBatch:
+        size, count = 0, 0
+        while count < len(self._queue) and size < BATCH_BYTES_MAX:
+            size += self._queue[count].ByteSize()
+            count += 1
+        batch = pb.PeerBatch(messages=self._queue[:count])
+        del self._queue[:count]
+        return batch
+
+
+class GrpcTransport:
+    """Links to all peers. Satisfies `node.Transport`."""
+
+    def __init__(self, node_id: str, peers: Mapping[str, str], report: Report) -> None:
+        self._links = {peer: PeerLink(peer, address, report) for peer, address in peers.items() if peer != node_id}
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Queue the messages for their recipients, in order."""
+        for message in messages:
+            self._links[message.recipient].send(message)
+
+    async def run(self) -> None:
+        """Keep all links up, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for link in self._links.values():
+                tasks.create_task(link.run())
