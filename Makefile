@@ -1,0 +1,88 @@
+# The commands that README.md and .ci/run use. Each sets up what it needs in .venv; plain ansible-playbook and
+# raftctl work too, once .venv is active.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ANSIBLE_PLAYBOOK := $(BIN)/ansible-playbook
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V); try make PYTHON=python3.13"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) can't make virtual environments; on Debian: apt-get install python3-venv"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements.txt pyproject.toml $(VENV)/.python
+	@echo "== installing requirements.txt and raft_pkg into $(VENV) (about a minute)"
+	@$(BIN)/pip install --quiet -r requirements.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "== installing requirements-dev.txt into $(VENV)"
+	@$(BIN)/pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.run ## make .venv with all that the testbed runs with
+
+define go_on
+@echo; echo "By hand: . $(BIN)/activate, then $(1)"
+endef
+
+# --- the main job -----------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.run ## a cluster (kind, or local processes where there is no engine), verified
+	@$(ANSIBLE_PLAYBOOK) site.yml
+	@$(ANSIBLE_PLAYBOOK) verify.yml
+	$(call go_on,ansible-playbook site.yml | ansible-playbook verify.yml | raftctl --help)
+
+.PHONY: offline
+offline: $(VENV)/.run ## engine, kind, kubectl and every image, from a Debian mirror alone (root)
+	@$(ANSIBLE_PLAYBOOK) playbooks/offline.yml
+	$(call go_on,ansible-playbook site.yml -e testbed_platform=kind)
+
+.PHONY: clean
+clean: $(VENV)/.run ## take the testbed away: cluster, registry, local nodes, data
+	@$(ANSIBLE_PLAYBOOK) playbooks/teardown.yml
+	$(call go_on,ansible-playbook site.yml)
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.dev ## everything that needs no cluster
+	@mkdir -p artifacts
+	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --junit-xml artifacts/junit-test.xml
+	$(call go_on,pytest tests/unit -k NAME)
+
+.PHONY: test-slow
+test-slow: $(VENV)/.dev ## the tests that take longer than make test may
+	@mkdir -p artifacts
+	@$(BIN)/pytest -m slow --junit-xml artifacts/junit-slow.xml
+	$(call go_on,pytest -m slow -k NAME)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline
+	$(call go_on,ruff check --fix . | ruff format .)
+
+.PHONY: proto
+proto: $(VENV)/.dev ## generate raft_pkg/rpc anew from raft.proto
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
+	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto
