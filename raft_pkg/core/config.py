@@ -20,6 +20,14 @@ class RaftConfig:
     heartbeat_interval: float = 0.050
     """Time between a leader's signs of life."""
 
+    pre_vote: bool = True
+    """Ask whether an election could be won before beginning a term (dissertation §9.6), so that a node that was cut
+    off disturbs nobody when it comes back."""
+
+    check_quorum: bool = True
+    """A leader that hears from no quorum for `election_timeout_max` steps down, and voters that heard from a leader
+    within `election_timeout_min` let nobody replace it (dissertation §4.2.3, §6.2)."""
+
     append_bytes_max: int = 1024 * 1024
     """An AppendEntries takes no further entry once its data have reached this many bytes."""
 

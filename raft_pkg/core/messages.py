@@ -6,11 +6,32 @@ from raft_pkg.core.types import Entry
 
 
 @dataclass(frozen=True, slots=True)
+class PreVote:
+    """A node asks whether it would get a vote in `next_term`, before it begins that term (dissertation §9.6)."""
+
+    next_term: int
+    last_log_index: int
+    last_log_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreVoteReply:
+    """The answer; it promises nothing."""
+
+    next_term: int
+    vote_granted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RequestVote:
-    """A candidate asks for a vote (§5.2); its last entry shows how up to date its log is (§5.4.1)."""
+    """A candidate asks for a vote (§5.2); its last entry shows how up to date its log is (§5.4.1).
+
+    `leadership_transfer`: the leader itself ordered this election, so nobody protects it (dissertation §3.10, §4.2.3).
+    """
 
     last_log_index: int
     last_log_term: int
+    leadership_transfer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,12 @@ class AppendEntriesReply:
     read_round: int = 0
 
 
-Body = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply
+@dataclass(frozen=True, slots=True)
+class TimeoutNow:
+    """The leader hands over: begin an election at once (dissertation §3.10)."""
+
+
+Body = PreVote | PreVoteReply | RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | TimeoutNow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,30 @@ from raft_pkg.core.types import Entry, HardState
 
 
 @dataclass(frozen=True, slots=True)
+class PreVoteStarted:
+    """This node has missed its leader and asks whether an election could be won (dissertation §9.6)."""
+
+    term: int
+    votes_needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """This leader hands leadership over and takes no proposals meanwhile (dissertation §3.10)."""
+
+    term: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded:
+    """The target did not take over in time; this leader goes on."""
+
+    term: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ElectionStarted:
     """This node became a candidate (§5.2)."""
 
@@ -48,7 +72,16 @@ class LeaderChanged:
     leader: str | None
 
 
-Notice = ElectionStarted | VoteGranted | BecameLeader | BecameFollower | LeaderChanged
+Notice = (
+    PreVoteStarted
+    | ElectionStarted
+    | VoteGranted
+    | BecameLeader
+    | BecameFollower
+    | LeaderChanged
+    | TransferStarted
+    | TransferEnded
+)
 
 
 @dataclass(slots=True)

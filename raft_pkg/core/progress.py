@@ -14,6 +14,8 @@ class Progress:
     """
 
     next_index: int
+    heard_at: float
+    """When this follower last answered in the leader's term, in the caller's seconds."""
     match_index: int = 0
     probing: bool = True
     probe_in_flight: bool = False

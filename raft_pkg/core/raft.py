@@ -1,4 +1,5 @@
-"""The Raft protocol of one node: §5 of the paper, and ReadIndex of the dissertation's §6.4.
+"""The Raft protocol of one node: §5 of the paper; of the dissertation leadership transfer (§3.10), protection of a
+working leader (§4.2.3, §6.2), ReadIndex (§6.4) and the pre-vote (§9.6).
 
 Pure: it owns the protocol's state and nothing else. It reads no clock (`now`, in seconds of any monotonic clock, is
 an argument), draws chance only from the generator it was given, and does no I/O: its methods change memory, and
@@ -7,6 +8,7 @@ an argument), draws chance only from the generator it was given, and does no I/O
 
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import TypeVar
 
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.log import RaftLog
@@ -15,8 +17,11 @@ from raft_pkg.core.messages import (
     AppendEntriesReply,
     Body,
     Message,
+    PreVote,
+    PreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_pkg.core.output import (
     BecameFollower,
@@ -25,11 +30,16 @@ from raft_pkg.core.output import (
     LeaderChanged,
     Notice,
     Output,
+    PreVoteStarted,
+    TransferEnded,
+    TransferStarted,
     VoteGranted,
 )
 from raft_pkg.core.progress import Progress
 from raft_pkg.core.reads import ReadQueue
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role
+
+Number = TypeVar("Number", int, float)
 
 
 class NotLeaderError(Exception):
@@ -38,6 +48,10 @@ class NotLeaderError(Exception):
     def __init__(self, leader: str | None) -> None:
         super().__init__(f"not the leader; the leader is {leader or 'not known'}")
         self.leader = leader
+
+
+class TransferRefusedError(Exception):
+    """Leadership can't go to the target that was named; the message says why."""
 
 
 class InvariantError(Exception):
@@ -79,6 +93,8 @@ class Raft:
         self.role = Role.FOLLOWER
         self.leader: str | None = None
         self.progress: dict[str, Progress] = {}
+        self.transfer_target: str | None = None
+        """To whom this leader is handing over; it takes no proposals meanwhile."""
 
         self._saved_hard_state = hard_state
         self._first_unsaved = self.log.last_index + 1
@@ -89,6 +105,9 @@ class Raft:
         self._heartbeat_due = False
         self._next_heartbeat = now
         self._election_deadline = now
+        # A node that restarts may have answered a leader just before: it protects that leader all the same.
+        self._leader_heard_at = now
+        self._transfer_deadline = now
         self._output = Output()
         self._reset_election_timer(now)
 
@@ -99,12 +118,13 @@ class Raft:
         return self._next_heartbeat if self.role is Role.LEADER else self._election_deadline
 
     def tick(self, now: float) -> None:
-        """Time has passed: send heartbeats, or begin an election (§5.2)."""
+        """Time has passed: send heartbeats, or try to become leader (§5.2)."""
         if now < self.next_timeout():
             return
         if self.role is Role.LEADER:
-            self._heartbeat_due = True
-            self._next_heartbeat = now + self.config.heartbeat_interval
+            self._tick_leader(now)
+        elif self.config.pre_vote:
+            self._start_pre_vote(now)
         else:
             self._start_election(now)
 
@@ -112,27 +132,30 @@ class Raft:
         """A message has arrived. Messages of unknown senders and those meant for others are passed over."""
         if message.recipient != self.node_id or message.sender not in self.peers:
             return
+        match message.body:
+            case PreVote():  # obliges nobody to take over its term
+                self._handle_pre_vote(message.sender, message.body, now)
+                return
+            case RequestVote(leadership_transfer=False) if self._protects_leader(now):
+                return
         if message.term > self.current_term:
             self._become_follower(message.term, None, now, f"{message.sender} has a newer term")
-        if message.term < self.current_term:
+        if isinstance(message.body, PreVoteReply):  # of a voter that may be in an older term
+            self._handle_pre_vote_reply(message.sender, message.body, now)
+        elif message.term < self.current_term:
             self._answer_old_term(message)
-            return
-        match message.body:
-            case RequestVote():
-                self._handle_request_vote(message.sender, message.body, now)
-            case RequestVoteReply():
-                self._handle_request_vote_reply(message.sender, message.body, now)
-            case AppendEntries():
-                self._handle_append_entries(message.sender, message.body, now)
-            case AppendEntriesReply():
-                self._handle_append_entries_reply(message.sender, message.body)
+        else:
+            self._receive_in_term(message, now)
 
     def propose(self, data: bytes) -> Entry:
         """Append an entry of commands to the leader's log; it is committed when it comes out of `take_output`.
 
-        If another entry comes out at its index, it is lost for ever. Raises `NotLeaderError`.
+        If another entry comes out at its index, it is lost for ever. Raises `NotLeaderError`, also while leadership is
+        being handed over (`transfer_target`).
         """
         self._require_leader()
+        if self.transfer_target is not None:
+            raise NotLeaderError(None)
         return self._append_to_own_log(EntryKind.COMMANDS, data)
 
     def read_index(self) -> int:
@@ -142,6 +165,24 @@ class Raft:
         """
         self._require_leader()
         return self._reads.add()
+
+    def transfer_leadership(self, target: str, now: float) -> None:
+        """Hand leadership over to `target` (dissertation §3.10): bring it up to date, then let it time out at once.
+
+        Gives up after an election time-out. Raises `NotLeaderError`, and `TransferRefusedError` with the reason.
+        """
+        self._require_leader()
+        progress = self.progress.get(target)
+        if progress is None:
+            others = ", ".join(self.progress) or "there is none"
+            raise TransferRefusedError(f"{target} is not another voter ({others})")
+        silent = now - progress.heard_at
+        if silent > self.config.election_timeout_max:
+            raise TransferRefusedError(f"{target} has not answered for {silent:.1f} s")
+        self.transfer_target = target
+        self._transfer_deadline = now + self.config.election_timeout_max
+        self._heartbeat_due = True
+        self._notice(TransferStarted(self.current_term, target))
 
     def synced(self, entry: Entry) -> None:
         """All that was written up to and including `entry` is on disk.
@@ -168,13 +209,60 @@ class Raft:
         self._handed_out = self.commit_index
         return output
 
+    def _receive_in_term(self, message: Message, now: float) -> None:
+        match message.body:
+            case RequestVote():
+                self._handle_request_vote(message.sender, message.body, now)
+            case RequestVoteReply():
+                self._handle_request_vote_reply(message.sender, message.body, now)
+            case AppendEntries():
+                self._handle_append_entries(message.sender, message.body, now)
+            case AppendEntriesReply():
+                self._handle_append_entries_reply(message.sender, message.body, now)
+            case TimeoutNow():
+                self._handle_timeout_now(message.sender, now)
+
+    # --- pre-vote, and protection of a working leader (dissertation §9.6, §4.2.3) -----------------------------------
+
+    def _start_pre_vote(self, now: float) -> None:
+        self.role = Role.PRE_CANDIDATE
+        self._votes = {self.node_id: True}
+        self._reset_election_timer(now)
+        self._follow(None)
+        self._notice(PreVoteStarted(self.current_term, self.quorum))
+        for peer in self.peers:
+            self._send(peer, PreVote(self.current_term + 1, self.log.last_index, self.log.last_term))
+        self._maybe_start_election(now)
+
+    def _handle_pre_vote(self, candidate: str, request: PreVote, now: float) -> None:
+        granted = (
+            request.next_term > self.current_term
+            and self.log.is_up_to_date(request.last_log_index, request.last_log_term)
+            and not self._protects_leader(now)
+        )
+        self._send(candidate, PreVoteReply(request.next_term, granted))
+
+    def _handle_pre_vote_reply(self, voter: str, reply: PreVoteReply, now: float) -> None:
+        if self.role is Role.PRE_CANDIDATE and reply.next_term == self.current_term + 1:
+            self._votes[voter] = reply.vote_granted
+            self._maybe_start_election(now)
+
+    def _maybe_start_election(self, now: float) -> None:
+        if sum(self._votes.values()) >= self.quorum:
+            self._start_election(now)
+
+    def _protects_leader(self, now: float) -> bool:
+        """Whether this node leads or has just heard from a leader, so that nobody needs to replace it."""
+        heard_lately = now - self._leader_heard_at < self.config.election_timeout_min
+        return self.config.check_quorum and (self.role is Role.LEADER or heard_lately)
+
     # --- elections (§5.2, §5.4.1) -----------------------------------------------------------------------------------
 
     def _reset_election_timer(self, now: float) -> None:
         timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
         self._election_deadline = now + timeout
 
-    def _start_election(self, now: float) -> None:
+    def _start_election(self, now: float, *, leadership_transfer: bool = False) -> None:
         self.current_term += 1
         self.role = Role.CANDIDATE
         self.voted_for = self.node_id
@@ -183,7 +271,7 @@ class Raft:
         self._follow(None)
         self._notice(ElectionStarted(self.current_term, self.quorum))
         for peer in self.peers:
-            self._send(peer, RequestVote(self.log.last_index, self.log.last_term))
+            self._send(peer, RequestVote(self.log.last_index, self.log.last_term, leadership_transfer))
         self._maybe_become_leader(now)
 
     def _handle_request_vote(self, candidate: str, request: RequestVote, now: float) -> None:
@@ -209,7 +297,7 @@ class Raft:
     def _become_leader(self, now: float) -> None:
         votes = tuple(sorted(voter for voter, granted in self._votes.items() if granted))
         self.role = Role.LEADER
-        self.progress = {peer: Progress(next_index=self.log.last_index + 1) for peer in self.peers}
+        self.progress = {peer: Progress(next_index=self.log.last_index + 1, heard_at=now) for peer in self.peers}
         self._notice(BecameLeader(self.current_term, self.log.last_index, votes))
         self._follow(self.node_id)
         # An entry of its own term lets the leader commit what its predecessors left (§5.4.2, §8).
@@ -225,6 +313,7 @@ class Raft:
         self.role = Role.FOLLOWER
         if was is Role.LEADER:
             self.progress = {}
+            self.transfer_target = None
             self._output.failed_reads += self._reads.clear()
             self._reset_election_timer(now)
         if was is not Role.FOLLOWER:
@@ -252,6 +341,7 @@ class Raft:
                 f"Election Safety (§5.2): {leader} and {self.node_id} both lead term {self.current_term}"
             )
         self._become_follower(self.current_term, leader, now, f"{leader} leads")
+        self._leader_heard_at = now
         self._reset_election_timer(now)
         found_term = self.log.term_at(request.prev_log_index)
         if found_term != request.prev_log_term:
@@ -297,6 +387,29 @@ class Raft:
         self._first_unsaved = min(self._first_unsaved, index)
         self._durable_index = min(self._durable_index, index - 1)
 
+    # --- leadership: kept, given up, handed over (dissertation §6.2, §3.10) -----------------------------------------
+
+    def _tick_leader(self, now: float) -> None:
+        self._heartbeat_due = True
+        self._next_heartbeat = now + self.config.heartbeat_interval
+        if self.transfer_target is not None and now >= self._transfer_deadline:
+            self._notice(TransferEnded(self.current_term, self.transfer_target))
+            self.transfer_target = None
+        quorum_heard_at = self._held_by_quorum(now, lambda progress: progress.heard_at)
+        if self.config.check_quorum and now - quorum_heard_at > self.config.election_timeout_max:
+            self._become_follower(self.current_term, None, now, "no quorum has answered for an election time-out")
+
+    def _handle_timeout_now(self, leader: str, now: float) -> None:
+        """The leader itself wants this election, so no pre-vote, and voters need not protect it."""
+        if self.role is not Role.LEADER and leader == self.leader:
+            self._start_election(now, leadership_transfer=True)
+
+    def _maybe_hand_over(self) -> None:
+        if self.transfer_target is None:
+            return
+        if self.progress[self.transfer_target].match_index == self.log.last_index:
+            self._send(self.transfer_target, TimeoutNow())
+
     # --- replication: the leader's side (§5.3, §5.4.2) --------------------------------------------------------------
 
     def _require_leader(self) -> None:
@@ -313,6 +426,8 @@ class Raft:
         if self.log.term_at(self.commit_index) == self.current_term and self._reads.begin_round(self.commit_index):
             self._heartbeat_due = True
             self._confirm_reads()
+        if self._heartbeat_due:
+            self._maybe_hand_over()
         for peer, progress in self.progress.items():
             if self._heartbeat_due:
                 progress.probe_in_flight = False
@@ -337,14 +452,17 @@ class Raft:
         body = AppendEntries(prev_log_index, prev_log_term, entries, self.commit_index, self._reads.round)
         self._output.early_messages.append(Message(self.node_id, peer, self.current_term, body))
 
-    def _handle_append_entries_reply(self, follower: str, reply: AppendEntriesReply) -> None:
+    def _handle_append_entries_reply(self, follower: str, reply: AppendEntriesReply, now: float) -> None:
         if self.role is not Role.LEADER:
             return
         progress = self.progress[follower]
+        progress.heard_at = now
         progress.read_round = max(progress.read_round, reply.read_round)
         self._confirm_reads()
         if reply.success:
             progress.matched(reply.match_index)
+            if follower == self.transfer_target:
+                self._maybe_hand_over()
             self._advance_commit_index()
         elif not progress.is_stale_rejection(reply.rejected_index):
             progress.rejected(self._back_up(reply))
@@ -365,9 +483,10 @@ class Raft:
         confirmed_round = self._held_by_quorum(self._reads.round, lambda progress: progress.read_round)
         self._output.reads += self._reads.confirmed(confirmed_round)
 
-    def _held_by_quorum(self, own: int, of_peer: Callable[[Progress], int]) -> int:
+    def _held_by_quorum(self, own: Number, of_peer: Callable[[Progress], Number]) -> Number:
         """The greatest number that a quorum has reached, given this node's own and each follower's."""
-        numbers = sorted([own, *map(of_peer, self.progress.values())], reverse=True)
+        numbers: list[Number] = [own, *(of_peer(progress) for progress in self.progress.values())]
+        numbers.sort(reverse=True)
         return numbers[self.quorum - 1]
 
     # --- small things -----------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from enum import Enum, IntEnum
 
 
 class Role(Enum):
-    """What a node is in its current term (paper, Figure 4)."""
+    """What a node is in its current term (paper, Figure 4; dissertation §9.6 for the pre-candidate)."""
 
     FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre_candidate"
     CANDIDATE = "candidate"
     LEADER = "leader"
 

@@ -8,8 +8,11 @@ from raft_pkg.core.messages import (
     AppendEntriesReply,
     Body,
     Message,
+    PreVote,
+    PreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
@@ -85,9 +88,24 @@ def _decode_append_entries_reply(body: pb.AppendEntriesReply) -> AppendEntriesRe
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
+    PreVote: (
+        "pre_vote",
+        lambda body: pb.PreVote(
+            next_term=body.next_term, last_log_index=body.last_log_index, last_log_term=body.last_log_term
+        ),
+    ),
+    PreVoteReply: (
+        "pre_vote_reply",
+        lambda body: pb.PreVoteReply(next_term=body.next_term, vote_granted=body.vote_granted),
+    ),
+    TimeoutNow: ("timeout_now", lambda _body: pb.TimeoutNow()),
     RequestVote: (
         "request_vote",
-        lambda body: pb.RequestVote(last_log_index=body.last_log_index, last_log_term=body.last_log_term),
+        lambda body: pb.RequestVote(
+            last_log_index=body.last_log_index,
+            last_log_term=body.last_log_term,
+            leadership_transfer=body.leadership_transfer,
+        ),
     ),
     RequestVoteReply: ("request_vote_reply", lambda body: pb.RequestVoteReply(vote_granted=body.vote_granted)),
     AppendEntries: ("append_entries", _encode_append_entries),
@@ -95,7 +113,10 @@ _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
 }
 
 _DECODERS: dict[str, Callable[[Any], Body]] = {
-    "request_vote": lambda body: RequestVote(body.last_log_index, body.last_log_term),
+    "pre_vote": lambda body: PreVote(body.next_term, body.last_log_index, body.last_log_term),
+    "pre_vote_reply": lambda body: PreVoteReply(body.next_term, body.vote_granted),
+    "timeout_now": lambda _body: TimeoutNow(),
+    "request_vote": lambda body: RequestVote(body.last_log_index, body.last_log_term, body.leadership_transfer),
     "request_vote_reply": lambda body: RequestVoteReply(body.vote_granted),
     "append_entries": _decode_append_entries,
     "append_entries_reply": _decode_append_entries_reply,

@@ -112,6 +112,9 @@ class PeerMessage(_message.Message):
     REQUEST_VOTE_REPLY_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_REPLY_FIELD_NUMBER: _builtins.int
+    PRE_VOTE_FIELD_NUMBER: _builtins.int
+    PRE_VOTE_REPLY_FIELD_NUMBER: _builtins.int
+    TIMEOUT_NOW_FIELD_NUMBER: _builtins.int
     to: _builtins.str
     """identity of the intended receiver; addresses are reused, so the receiver checks it"""
     term: _builtins.int
@@ -124,6 +127,12 @@ class PeerMessage(_message.Message):
     def append_entries(self) -> Global___AppendEntries: ...
     @_builtins.property
     def append_entries_reply(self) -> Global___AppendEntriesReply: ...
+    @_builtins.property
+    def pre_vote(self) -> Global___PreVote: ...
+    @_builtins.property
+    def pre_vote_reply(self) -> Global___PreVoteReply: ...
+    @_builtins.property
+    def timeout_now(self) -> Global___TimeoutNow: ...
     def __init__(
         self,
         *,
@@ -133,12 +142,15 @@ class PeerMessage(_message.Message):
         request_vote_reply: Global___RequestVoteReply | None = ...,
         append_entries: Global___AppendEntries | None = ...,
         append_entries_reply: Global___AppendEntriesReply | None = ...,
+        pre_vote: Global___PreVote | None = ...,
+        pre_vote_reply: Global___PreVoteReply | None = ...,
+        timeout_now: Global___TimeoutNow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "timeout_now", b"timeout_now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "from", b"from", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "from", b"from", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply", "pre_vote", "pre_vote_reply", "timeout_now"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -165,19 +177,23 @@ class RequestVote(_message.Message):
 
     LAST_LOG_INDEX_FIELD_NUMBER: _builtins.int
     LAST_LOG_TERM_FIELD_NUMBER: _builtins.int
+    LEADERSHIP_TRANSFER_FIELD_NUMBER: _builtins.int
     last_log_index: _builtins.int
     """index of the candidate's last log entry (§5.4.1)"""
     last_log_term: _builtins.int
     """term of the candidate's last log entry (§5.4.1)"""
+    leadership_transfer: _builtins.bool
+    """The leader ordered this election, so voters need not protect it (§3.10, §4.2.3 of the dissertation)."""
     def __init__(
         self,
         *,
         last_log_index: _builtins.int = ...,
         last_log_term: _builtins.int = ...,
+        leadership_transfer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_log_index", b"last_log_index", "last_log_term", b"last_log_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_log_index", b"last_log_index", "last_log_term", b"last_log_term", "leadership_transfer", b"leadership_transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +218,77 @@ class RequestVoteReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestVoteReply: _TypeAlias = RequestVoteReply  # noqa: Y015
+
+@_typing.final
+class PreVote(_message.Message):
+    """Would you vote for me? (§9.6 of the dissertation) It changes nobody's term."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_TERM_FIELD_NUMBER: _builtins.int
+    LAST_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    LAST_LOG_TERM_FIELD_NUMBER: _builtins.int
+    next_term: _builtins.int
+    """the term that the election would have"""
+    last_log_index: _builtins.int
+    """as in RequestVote"""
+    last_log_term: _builtins.int
+    """as in RequestVote"""
+    def __init__(
+        self,
+        *,
+        next_term: _builtins.int = ...,
+        last_log_index: _builtins.int = ...,
+        last_log_term: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_log_index", b"last_log_index", "last_log_term", b"last_log_term", "next_term", b"next_term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreVote: _TypeAlias = PreVote  # noqa: Y015
+
+@_typing.final
+class PreVoteReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_TERM_FIELD_NUMBER: _builtins.int
+    VOTE_GRANTED_FIELD_NUMBER: _builtins.int
+    next_term: _builtins.int
+    """of the request that is answered"""
+    vote_granted: _builtins.bool
+    """true: a request for a vote would be granted now; it promises nothing"""
+    def __init__(
+        self,
+        *,
+        next_term: _builtins.int = ...,
+        vote_granted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_term", b"next_term", "vote_granted", b"vote_granted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreVoteReply: _TypeAlias = PreVoteReply  # noqa: Y015
+
+@_typing.final
+class TimeoutNow(_message.Message):
+    """The leader hands over to the receiver, which begins an election at once (§3.10 of the dissertation)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeoutNow: _TypeAlias = TimeoutNow  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
@@ -820,7 +907,7 @@ class StatusResponse(_message.Message):
     id: _builtins.str
     """identity of the node"""
     role: _builtins.str
-    """"follower", "candidate" or "leader" """
+    """"follower", "pre_candidate", "candidate" or "leader" """
     term: _builtins.int
     """current term"""
     leader_id: _builtins.str
