@@ -1,0 +1,8 @@
+"""What a node must not forget: term, vote and log, on disk or in memory."""
+
+from raft_pkg.storage._filesystem import Filesystem
+from raft_pkg.storage.file import FileStorage
+from raft_pkg.storage.interface import Recovered, Storage
+from raft_pkg.storage.memory import MemoryStorage
+
+__all__ = ["FileStorage", "Filesystem", "MemoryStorage", "Recovered", "Storage"]
