@@ -169,7 +169,7 @@ class Node:
         """Turn until `stop`; returns its reason. Raises `StorageError` and `InvariantError`: the node must end."""
         try:
             while self._stop_reason is None:
-                self._turn()
+                self.turn()
                 await self._sleep()
         except StorageError as error:
             self._stop_reason = str(error)
@@ -195,7 +195,7 @@ class Node:
             timer.cancel()
         self._wake.clear()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
         now = self.last_turn_at = self._clock()
         messages, self._messages = self._messages, []
