@@ -6,20 +6,15 @@ import grpc
 
 from raft_pkg.client.addresses import resolve
 from raft_pkg.errors import RaftError
+from raft_pkg.rpc import options
 from raft_pkg.rpc import raft_pb2 as pb
 
 CONNECT_TIMEOUT_SECONDS = 1.0
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # as the server sets it
 
 CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    *options.CHANNEL_OPTIONS,
     ("grpc.enable_retries", 0),  # a write must not be sent again behind our back
-    ("grpc.use_local_subchannel_pool", 1),  # a new attempt shares neither address nor back-off with the last
-    ("grpc.keepalive_time_ms", 3_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
