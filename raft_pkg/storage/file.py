@@ -103,7 +103,8 @@ class FileStorage:
             batch.add_hard_state(hard_state)
         for entry in entries:
             batch.add_entry(entry)
-        self._write(segment, batch)
+        if batch.end > segment.end:
+            self._write(segment, batch)
         self._last_index = last_index
         if hard_state is not None:
             self._hard_state = hard_state
