@@ -1,8 +1,12 @@
 """The log as the protocol sees it: entries in memory, in order, without gaps (paper, Figure 2 and §5.3)."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 
 from raft_pkg.core.types import Entry
+
+_term = attrgetter("term")
 
 
 class RaftLog:
@@ -65,19 +69,13 @@ class RaftLog:
 
     def first_index_of_term_at(self, index: int) -> int:
         """First index of the run of entries that have the same term as the one at `index` (§5.3)."""
-        term = self.term_at(index)
-        while index > self._first_index and self.term_at(index - 1) == term:
-            index -= 1
-        return index
+        term = self.term_at(index) or 0
+        return self._first_index + bisect_left(self._entries, term, key=_term)
 
     def last_index_of_term(self, term: int) -> int | None:
         """Last index whose entry has `term`; None when there is none. Terms never decrease along a log."""
-        for entry in reversed(self._entries):
-            if entry.term == term:
-                return entry.index
-            if entry.term < term:
-                return None
-        return None
+        position = bisect_right(self._entries, term, key=_term) - 1
+        return self._first_index + position if position >= 0 and self._entries[position].term == term else None
 
     def is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
         """Whether a log that ends so is at least as up to date as this one (§5.4.1)."""

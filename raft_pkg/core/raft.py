@@ -423,15 +423,17 @@ class Raft:
 
     def _send_to_followers(self) -> None:
         """Appends where there is something to send; heartbeats where they are due and nothing else goes."""
+        ask_all = self._heartbeat_due
         if self.log.term_at(self.commit_index) == self.current_term and self._reads.begin_round(self.commit_index):
-            self._heartbeat_due = True
+            ask_all = True
             self._confirm_reads()
         if self._heartbeat_due:
             self._maybe_hand_over()
         for peer, progress in self.progress.items():
+            # A lost probe is sent again at the next heartbeat, and not with each round of reads: entries are heavy.
             if self._heartbeat_due:
                 progress.probe_in_flight = False
-            if not self._send_appends(peer, progress) and self._heartbeat_due:
+            if not self._send_appends(peer, progress) and ask_all:
                 self._send_append(peer, progress, ())
         self._heartbeat_due = False
 

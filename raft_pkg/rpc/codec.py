@@ -51,13 +51,15 @@ def _decode_append_entries(body: pb.AppendEntries) -> AppendEntries:
     return AppendEntries(
         body.prev_log_index,
         body.prev_log_term,
-        tuple(_decode_entry(entry) for entry in body.entries),
+        tuple(_decode_entry(entry, index) for index, entry in enumerate(body.entries, start=body.prev_log_index + 1)),
         body.leader_commit,
         body.read_round,
     )
 
 
-def _decode_entry(entry: pb.Entry) -> Entry:
+def _decode_entry(entry: pb.Entry, index: int) -> Entry:
+    if entry.index != index:
+        raise DecodeError(f"entry {entry.index} stands at the place of entry {index}")
     try:
         kind = EntryKind(entry.kind)
     except ValueError:

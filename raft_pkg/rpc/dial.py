@@ -23,10 +23,12 @@ async def dial(host: str, port: int, timeout: float) -> tuple[grpc.aio.Channel, 
         raise ConnectionError(f"{host}: no answer from the name service within {timeout:g} s") from None
     except OSError as error:
         raise ConnectionError(f"{host}: {error.strerror or error}") from None
+    except UnicodeError as error:  # a label of the name that the name service's encoding can't hold
+        raise ConnectionError(f"{host}: {error}") from None
     channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     try:
         async with asyncio.timeout(timeout):
-            await channel.channel_ready()
+            await _wait_until_connected(channel)
     except TimeoutError:
         await channel.close()
         raise ConnectionError(f"{host}:{port} ({target}): no connection within {timeout:g} s") from None
@@ -34,6 +36,16 @@ async def dial(host: str, port: int, timeout: float) -> tuple[grpc.aio.Channel, 
         await channel.close()
         raise
     return channel, target
+
+
+async def _wait_until_connected(channel: grpc.aio.Channel) -> None:
+    """Until the first attempt has succeeded or failed; gRPC would wait a second and more before its next."""
+    state = channel.get_state(try_to_connect=True)
+    while state is not grpc.ChannelConnectivity.READY:
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            raise ConnectionError("refused")
+        await channel.wait_for_state_change(state)
+        state = channel.get_state()
 
 
 async def _look_up(host: str, port: int) -> str:

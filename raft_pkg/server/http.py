@@ -5,6 +5,7 @@ It answers from a thread of its own; liveness is the node's loop taking a turn, 
 
 import time
 from collections.abc import Callable, Iterator
+from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -43,7 +44,15 @@ class NodeCollector(Collector):
             yield gauge
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread a connection: one that says nothing must not keep a probe waiting."""
+
+    daemon_threads = True
+
+
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 5.0  # seconds that a connection may say nothing
+
     def log_message(self, *_args: Any) -> None:
         """Probes come every few seconds; the node's log is for events."""
 
@@ -71,7 +80,7 @@ def serve_http(node: Node, address: str) -> WSGIServer:
 
     host, port = split_address(address, "--http")
     try:
-        server = make_server(host, port, application, handler_class=_QuietHandler)
+        server = make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
         raise ConfigurationError(f"--http {address}: {error.strerror or error}") from None
     Thread(target=server.serve_forever, name="http", daemon=True).start()

@@ -7,7 +7,6 @@ out in its order: write, send what promises nothing, sync, send the rest, apply,
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -36,6 +35,8 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Commands that were taken and not yet applied, in bytes; more are refused (BUSY)."""
 ENTRY_BYTES_MAX = 1024 * 1024
 """A log entry takes no further command once its commands have reached this many bytes."""
+COMMAND_OVERHEAD_BYTES = 64
+"""What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
 
@@ -68,13 +69,10 @@ class PendingCommand:
     request_id: int
     command: bytes
 
-
-@dataclass(slots=True)
-class PendingEntry:
-    """The commands in one entry that this node proposed as leader of `term`."""
-
-    term: int
-    commands: list[PendingCommand]
+    @property
+    def size(self) -> int:
+        """Bytes that it counts for while it waits."""
+        return len(self.command) + COMMAND_OVERHEAD_BYTES
 
 
 class Node:
@@ -117,7 +115,9 @@ class Node:
         self._commands: list[PendingCommand] = []
         self._queries: list[PendingCommand] = []
         self._queued_bytes = 0
-        self._pending_entries: dict[int, list[PendingEntry]] = defaultdict(list)
+        self._pending_entries: dict[tuple[int, int], list[PendingCommand]] = {}
+        """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
+        self._applied_term = 0
         self._pending_reads: dict[int, list[PendingCommand]] = {}
         self._touched: set[Caller] = set()
         self._wake = asyncio.Event()
@@ -148,11 +148,12 @@ class Node:
                 self._settle(pending, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {why}")
             elif self._stop_reason is not None:
                 self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, f"{self.config.node_id} is stopping")
-            elif self._queued_bytes + len(body) > QUEUED_BYTES_MAX:
+            elif self._queued_bytes + pending.size > QUEUED_BYTES_MAX:
                 self._settle(pending, pb.OUTCOME_CODE_BUSY, f"more than {QUEUED_BYTES_MAX} bytes of commands wait")
             else:
-                self._queued_bytes += len(body)
+                self._queued_bytes += pending.size
                 (self._commands if kind == "command" else self._queries).append(pending)
+        self._flush_callers()
         self._wake.set()
 
     def stop(self, reason: str) -> None:
@@ -169,7 +170,7 @@ class Node:
         """Turn until `stop`; returns its reason. Raises `StorageError` and `InvariantError`: the node must end."""
         try:
             while self._stop_reason is None:
-                self._turn()
+                self.turn()
                 await self._sleep()
         except StorageError as error:
             self._stop_reason = str(error)
@@ -180,6 +181,7 @@ class Node:
             self._log.emit(Event.INVARIANT_VIOLATED, term=self.raft.current_term, error=str(error))
             raise
         finally:
+            self._stop_reason = self._stop_reason or "unexpected error"
             self._release_callers()
         return self._stop_reason
 
@@ -195,7 +197,7 @@ class Node:
             timer.cancel()
         self._wake.clear()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
         now = self.last_turn_at = self._clock()
         messages, self._messages = self._messages, []
@@ -214,7 +216,7 @@ class Node:
         while start < len(commands):
             stop, size = start, 0
             while stop < len(commands) and size < ENTRY_BYTES_MAX:
-                size += len(commands[stop].command)
+                size += commands[stop].size
                 stop += 1
             self._propose_entry(commands[start:stop])
             start = stop
@@ -226,7 +228,7 @@ class Node:
         except NotLeaderError:
             self._refuse_not_leader(commands)
         else:
-            self._pending_entries[entry.index].append(PendingEntry(entry.term, commands))
+            self._pending_entries[entry.index, entry.term] = commands
 
     def _request_reads(self) -> None:
         """One read of the core serves all queries of this turn."""
@@ -264,13 +266,20 @@ class Node:
         if entry.kind is EntryKind.COMMANDS:
             results = self._state_machine.apply(pb.CommandBatch.FromString(entry.data).commands)
         self.applied_index = entry.index
-        for pending in self._pending_entries.pop(entry.index, ()):
-            if pending.term != entry.term:
-                # Another entry is committed at the place of this one, so this one never will be (§5.4).
-                self._refuse_not_leader(pending.commands)
-                continue
-            for command, result in zip(pending.commands, results, strict=True):
+        if entry.term > self._applied_term:
+            self._applied_term = entry.term
+            self._refuse_lost_entries()
+        commands = self._pending_entries.pop((entry.index, entry.term), None)
+        if commands is not None:
+            for command, result in zip(commands, results, strict=True):
                 self._settle_ok(command, result, entry.index)
+
+    def _refuse_lost_entries(self) -> None:
+        """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
+        lost = [place for place in self._pending_entries if place[1] < self._applied_term]
+        for index, term in lost:
+            why = f"entry {index} of term {term} was lost with the leadership of {self.config.node_id}"
+            self._refuse_not_leader(self._pending_entries.pop((index, term)), why)
 
     def _answer_reads(self, number: int, index: int) -> None:
         if self.applied_index < index:
@@ -281,7 +290,7 @@ class Node:
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
     def _settle_ok(self, pending: PendingCommand, result: bytes, index: int) -> None:
-        self._queued_bytes -= len(pending.command)
+        self._queued_bytes -= pending.size
         outcome = pb.Outcome(id=pending.request_id, code=pb.OUTCOME_CODE_OK, result=result, index=index)
         self._hand_over(pending.caller, outcome)
 
@@ -297,10 +306,10 @@ class Node:
             ),
         )
 
-    def _refuse_not_leader(self, refused: list[PendingCommand]) -> None:
-        message = f"{self.config.node_id} is not the leader of term {self.raft.current_term}"
+    def _refuse_not_leader(self, refused: list[PendingCommand], why: str = "") -> None:
+        message = why or f"{self.config.node_id} is not the leader of term {self.raft.current_term}"
         for pending in refused:
-            self._queued_bytes -= len(pending.command)
+            self._queued_bytes -= pending.size
             self._settle(pending, pb.OUTCOME_CODE_NOT_LEADER, message)
 
     def _hand_over(self, caller: Caller, outcome: pb.Outcome) -> None:
@@ -315,10 +324,9 @@ class Node:
     def _release_callers(self) -> None:
         """The node ends: nobody may wait for it any longer. What was proposed may still be committed by others."""
         why = f"{self.config.node_id} stopped: {self._stop_reason}"
-        for entries in self._pending_entries.values():
-            for entry in entries:
-                for pending in entry.commands:
-                    self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
+        for commands in self._pending_entries.values():
+            for pending in commands:
+                self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
         for pending in [*self._commands, *self._queries, *(q for qs in self._pending_reads.values() for q in qs)]:
             self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, why)
         self._flush_callers()

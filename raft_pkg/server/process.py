@@ -66,20 +66,25 @@ async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport
         loop.add_signal_handler(number, node.stop, signal.Signals(number).name)
     server = grpc.aio.server(options=SERVER_OPTIONS)
     _register_services(server, node)
-    address = await _listen(server, config.listen)
-    http = serve_http(node, config.http) if config.http else None
-    log.emit(Event.SERVING, address=address)
-    links = asyncio.create_task(transport.run())
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        address = await _listen(server, config.listen)
+        stack.push_async_callback(server.stop, STOP_GRACE)
+        if config.http:
+            stack.callback(serve_http(node, config.http).shutdown)
+        log.emit(Event.SERVING, address=address)
+        links = asyncio.create_task(transport.run())
+        # They end only when told to: a node that can't reach its peers must not look alive.
+        links.add_done_callback(lambda _links: node.stop("the links to the peers ended"))
+        stack.push_async_callback(_cancel, links)
         reason = await node.run()
         log.emit(Event.NODE_STOPPED, reason=reason)
-    finally:
-        links.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await links
-        await server.stop(STOP_GRACE)
-        if http is not None:
-            http.shutdown()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """End a task; raises what ended it before."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _register_services(server: grpc.aio.Server, node: Node) -> None:

@@ -1,6 +1,7 @@
 """The gRPC services of a node: thin, each hands its work to the node's loop and waits for outcomes."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
@@ -12,6 +13,13 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
 from raft_pkg.server.node import Node
+
+OUTCOME_BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""A message takes no further outcome once it has reached this many bytes."""
+WAITING_OUTCOMES_BYTES_MAX = 16 * 1024 * 1024
+"""While so many bytes of outcomes wait for a client that does not read, nothing more is read from it."""
+OUTCOME_OVERHEAD_BYTES = 64
+"""What an outcome counts for besides its result."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,34 +45,65 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
 
 class StreamCaller:
-    """Gathers the outcomes of one client's stream; a turn's outcomes leave in one message."""
+    """Gathers the outcomes of one client's stream; those of a turn leave together, as far as a message holds them."""
 
     def __init__(self) -> None:
-        self._outcomes: list[pb.Outcome] = []
+        self._outcomes: deque[pb.Outcome] = deque()
+        self._outcome_bytes = 0
+        self._under_way = 0
         self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self._closed = False
+
+    def expect(self, count: int) -> None:
+        """So many requests were read; an outcome of each will come."""
+        self._under_way += count
 
     def settle(self, outcome: pb.Outcome) -> None:
         """Take one outcome of this turn."""
+        self._under_way -= 1
         self._outcomes.append(outcome)
+        self._outcome_bytes += _size(outcome)
+        if self._outcome_bytes >= WAITING_OUTCOMES_BYTES_MAX:
+            self._room.clear()
 
     def flush(self) -> None:
         """Let the writer go."""
         self._ready.set()
 
     def close(self) -> None:
-        """The client will send no more, or is gone."""
+        """The client will send no more."""
         self._closed = True
         self._ready.set()
 
+    async def room(self) -> None:
+        """Wait until the client has taken enough of the outcomes that wait for it."""
+        await self._room.wait()
+
     async def next_batch(self) -> pb.OutcomeBatch | None:
-        """All outcomes there are, as soon as there are any; None: closed."""
-        await self._ready.wait()
-        self._ready.clear()
-        if not self._outcomes and self._closed:
-            return None
-        outcomes, self._outcomes = self._outcomes, []
-        return pb.OutcomeBatch(outcomes=outcomes)
+        """The outcomes there are, as soon as there are any; None: the client closed, and has got them all."""
+        while not self._outcomes:
+            if self._closed and not self._under_way:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        return self._take_batch()
+
+    def _take_batch(self) -> pb.OutcomeBatch:
+        batch, size = [], 0
+        while self._outcomes and size < OUTCOME_BATCH_BYTES_MAX:
+            outcome = self._outcomes.popleft()
+            size += _size(outcome)
+            batch.append(outcome)
+        self._outcome_bytes -= size
+        if self._outcome_bytes < WAITING_OUTCOMES_BYTES_MAX:
+            self._room.set()
+        return pb.OutcomeBatch(outcomes=batch)
+
+
+def _size(outcome: pb.Outcome) -> int:
+    return len(outcome.result) + OUTCOME_OVERHEAD_BYTES
 
 
 class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
@@ -88,7 +127,9 @@ class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
     async def _read(self, batches: AsyncIterator[pb.RequestBatch], caller: StreamCaller) -> None:
         try:
             async for batch in batches:
+                caller.expect(len(batch.requests))
                 self._node.submit(caller, batch.requests)
+                await caller.room()
         finally:
             caller.close()
 

@@ -4,6 +4,7 @@ What can't be sent at once is lost, and Raft bears that: heartbeats show the lea
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -21,8 +22,8 @@ CONNECT_TIMEOUT = 1.0
 """Seconds that one attempt to connect may take."""
 RECONNECT_DELAY = 0.1
 """Seconds between two attempts."""
-QUEUE_MESSAGES_MAX = 512
-"""Messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """A batch takes no further message once it has reached this many bytes."""
 
@@ -36,14 +37,18 @@ class PeerLink:
         self._peer = peer
         self._host, self._port = split_address(address, f"--peers, {peer}")
         self._report = report
-        self._queue: list[pb.PeerMessage] = []
+        self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._connected = False
 
     def send(self, message: Message) -> None:
         """Queue a message, or lose it when there is no connection or the queue is full."""
-        if self._connected and len(self._queue) < QUEUE_MESSAGES_MAX:
-            self._queue.append(encode_message(message))
+        if self._connected and self._queued_bytes < QUEUE_BYTES_MAX:
+            encoded = encode_message(message)
+            size = encoded.ByteSize()
+            self._queue.append((encoded, size))
+            self._queued_bytes += size
             self._wake.set()
 
     async def run(self) -> None:
@@ -60,6 +65,7 @@ class PeerLink:
                 reason = await self._send_until_broken(RaftPeerStub(channel))
                 self._connected = False
                 self._queue.clear()
+                self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
             await asyncio.sleep(RECONNECT_DELAY)
 
@@ -83,13 +89,13 @@ class PeerLink:
         return "the peer ended the stream"
 
     def _take_batch(self) -> pb.PeerBatch:
-        size, count = 0, 0
-        while count < len(self._queue) and size < BATCH_BYTES_MAX:
-            size += self._queue[count].ByteSize()
-            count += 1
-        batch = pb.PeerBatch(messages=self._queue[:count])
-        del self._queue[:count]
-        return batch
+        messages, batch_bytes = [], 0
+        while self._queue and batch_bytes < BATCH_BYTES_MAX:
+            message, size = self._queue.popleft()
+            messages.append(message)
+            batch_bytes += size
+        self._queued_bytes -= batch_bytes
+        return pb.PeerBatch(messages=messages)
 
 
 class GrpcTransport:
@@ -108,3 +114,4 @@ class GrpcTransport:
         async with asyncio.TaskGroup() as tasks:
             for link in self._links.values():
                 tasks.create_task(link.run())
+            await asyncio.Event().wait()  # a cluster of one has no links, and does not end for it

@@ -1,0 +1,41 @@
+"""Filters that say to a person what runs and how to go on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def find_event(log: str, event: str) -> dict[str, Any]:
+    """The last line of a log that has this event; an empty one where there is none."""
+    found: dict[str, Any] = {}
+    for line in log.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("event") == event:
+            found = record
+    return found
+
+
+def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
+    """What was deployed, and the commands that show it."""
+    leader = find_event(client_log, "leader_found")
+    finished = find_event(client_log, "workload_finished")
+    lines = [
+        "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]]),
+        f"{record['replicas']} node(s); the client found the leader {leader.get('leader')} in term {leader.get('term')}, "
+        f"{finished.get('ok')} operations ok",
+    ]
+    if record["orchestrator"] == "kubernetes":
+        context = f"--context {record['context']} --namespace {record['namespace']}"
+        lines += [f"kubectl {context} logs client", f"kubectl {context} logs raft-0"]
+    else:
+        lines += [f"cat {record['dir']}/client/stdout.log", f"raftctl cluster status --dir {record['dir']}"]
+    return [*lines, "ansible-playbook verify.yml"]
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"next_steps": next_steps}

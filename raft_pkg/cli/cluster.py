@@ -1,0 +1,170 @@
+"""`raftctl cluster …`: a cluster of processes on this machine."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raft_pkg.cli import EXIT_UNKNOWN
+from raft_pkg.cli.options import DEFAULT_DIRECTORY, Directory, Json
+from raft_pkg.cli.output import note, print_json, print_line, print_table
+from raft_pkg.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raft_pkg.local import LocalCluster, LocalStatus
+
+app = typer.Typer(
+    help="Start and end a cluster of processes on this machine's loopback interface.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE…", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="Every node.")]
+WaitLimit = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time to wait.")]
+
+
+@app.command()
+def up(
+    *,
+    nodes: Annotated[
+        int | None, typer.Option(help="How many: 1, 3, 5 or 7. [3, or what the directory has]", show_default=False)
+    ] = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+    base_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="First of the ports to use. [free ones]", show_default=False)
+    ] = None,
+    election_timeout_ms_min: Annotated[
+        int | None, typer.Option(min=1, help="Least time without a leader, ms. [150]", show_default=False)
+    ] = None,
+    election_timeout_ms_max: Annotated[
+        int | None, typer.Option(min=1, help="Greatest time without a leader, ms. [300]", show_default=False)
+    ] = None,
+    heartbeat_interval_ms: Annotated[
+        int | None, typer.Option(min=1, help="Time between heartbeats, ms. [50]", show_default=False)
+    ] = None,
+    timeout: WaitLimit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Start what does not run, and return when there is a leader. Data of earlier runs is kept and used."""
+    from raft_pkg.local import LocalCluster, Settings  # noqa: PLC0415
+
+    cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
+    changed = cluster.up(
+        Settings(nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms)
+    )
+    found = cluster.status()
+    if as_json:
+        print_json({"changed": changed, **found.to_json()})
+        return
+    _print_status(found)
+    option = "" if directory == DEFAULT_DIRECTORY else f" --dir {directory}"
+    print_line("")
+    print_line("Use it:")
+    print_line(f"  export RAFT_ENDPOINTS={','.join(found.description.endpoints)}")
+    print_line("  raftctl put greeting hello && raftctl get greeting && raftctl status")
+    print_line(f"  raftctl cluster kill {found.cluster.leader_id or 'raft-0'}{option}      (start brings it back)")
+    print_line(f"  raftctl cluster down{option}      (--purge removes the data too)")
+
+
+@app.command()
+def down(
+    directory: Directory = DEFAULT_DIRECTORY,
+    purge: Annotated[bool, typer.Option("--purge", help="Remove data and logs, too.")] = False,
+    timeout: WaitLimit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """End all nodes. Their data stays, unless --purge is given."""
+    from raft_pkg.local import LocalCluster  # noqa: PLC0415
+
+    known = (directory / "cluster.json").exists()
+    stopped = LocalCluster(directory, timeout=timeout).down(purge=purge)
+    _print_done("stopped", stopped, as_json, changed=bool(stopped) or (purge and known))
+    if purge and known and not as_json:
+        print_line(f"data and logs in {directory} removed")
+
+
+@app.command()
+def status(directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """Show nodes, processes and leader; exit status 3 when there is no leader."""
+    from raft_pkg.local import LocalCluster  # noqa: PLC0415
+
+    found = LocalCluster(directory).status()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print_status(found)
+    if found.cluster.leader_id is None:
+        note("no leader that a majority of the nodes agree on")
+        raise typer.Exit(EXIT_UNKNOWN)
+
+
+@app.command()
+def kill(
+    nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
+) -> None:
+    """End nodes with SIGKILL, as a crash would."""
+    cluster, chosen = _chosen(directory, nodes, every)
+    _print_done("killed", cluster.kill(chosen), as_json)
+
+
+@app.command()
+def start(
+    nodes: Nodes = None,
+    every: All = False,
+    directory: Directory = DEFAULT_DIRECTORY,
+    timeout: WaitLimit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Start stopped nodes, and return when they serve."""
+    cluster, chosen = _chosen(directory, nodes, every, timeout)
+    _print_done("started", cluster.start(chosen), as_json)
+
+
+@app.command()
+def pause(
+    nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
+) -> None:
+    """Hold nodes with SIGSTOP."""
+    cluster, chosen = _chosen(directory, nodes, every)
+    _print_done("paused", cluster.pause(chosen), as_json)
+
+
+@app.command()
+def resume(
+    nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
+) -> None:
+    """Let paused nodes go on, with SIGCONT."""
+    cluster, chosen = _chosen(directory, nodes, every)
+    _print_done("resumed", cluster.resume(chosen), as_json)
+
+
+def _chosen(
+    directory: "Path", nodes: list[str] | None, every: bool, timeout: float = 30.0
+) -> tuple["LocalCluster", list[str]]:
+    from raft_pkg.local import LocalCluster  # noqa: PLC0415
+
+    if bool(nodes) == every:
+        raise ConfigurationError("name one node or several, or give --all")
+    cluster = LocalCluster(directory, timeout=timeout)
+    return cluster, nodes or [node.id for node in cluster.load().nodes]
+
+
+def _print_done(verb: str, node_ids: list[str], as_json: bool, *, changed: bool | None = None) -> None:
+    if as_json:
+        print_json({"changed": bool(node_ids) if changed is None else changed, "nodes": node_ids})
+    else:
+        print_line(f"{verb} {', '.join(node_ids)}" if node_ids else f"nothing {verb}: no such process")
+
+
+def _print_status(found: "LocalStatus") -> None:
+    content = found.to_json()
+    columns = ("id", "endpoint", "http", "pid", "state", "role", "term", "log")
+    print_table(columns, ([node[column] for column in columns] for node in content["nodes"]))
+    leader = content["leader"]
+    print_line(f"leader: {leader} in term {content['term']}" if leader else "leader: none")
+
+
+def _ignore(line: str) -> None:
+    """The JSON object says it all."""

@@ -1,0 +1,76 @@
+"""`raftctl serve`: one node, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raft_pkg.errors import ConfigurationError
+
+
+def serve(
+    *,
+    node_id: Annotated[str, typer.Option("--id", envvar="RAFT_ID", help="Identity of this node, among --peers.")],
+    peers: Annotated[
+        str,
+        typer.Option(envvar="RAFT_PEERS", metavar="ID=HOST:PORT,…", help="All voting members, this node included."),
+    ],
+    data_dir: Annotated[
+        Path, typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="The log; made when it is not there.")
+    ],
+    listen: Annotated[
+        str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to take connections.")
+    ] = "0.0.0.0:6000",
+    http: Annotated[
+        str | None,
+        typer.Option(envvar="RAFT_HTTP", metavar="HOST:PORT", help="Serve /livez, /readyz and /metrics there."),
+    ] = None,
+    election_timeout_ms_min: Annotated[
+        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MIN", min=1, help="Least time without a leader, ms.")
+    ] = 150,
+    election_timeout_ms_max: Annotated[
+        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MAX", min=1, help="Greatest time without a leader, ms.")
+    ] = 300,
+    heartbeat_interval_ms: Annotated[
+        int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Time between heartbeats, ms.")
+    ] = 50,
+) -> None:
+    """Serve one node until SIGTERM."""
+    addresses = parse_peers(peers)
+
+    from raft_pkg.server import ServerConfig, run  # noqa: PLC0415
+
+    config = ServerConfig(
+        node_id=node_id,
+        listen=listen,
+        peers=addresses,
+        data_dir=data_dir,
+        http=http,
+        election_timeout_min=election_timeout_ms_min / 1000,
+        election_timeout_max=election_timeout_ms_max / 1000,
+        heartbeat_interval=heartbeat_interval_ms / 1000,
+    )
+    raise typer.Exit(run(config))
+
+
+def parse_peers(peers: str) -> dict[str, str]:
+    """`ID=HOST:PORT,ID=HOST:PORT` as a dictionary; raises ConfigurationError that names the part that is wrong."""
+    from raft_pkg.client.addresses import parse_address  # noqa: PLC0415
+
+    addresses: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in peers.split(","))):
+        node_id, equals, address = (piece.strip() for piece in part.partition("="))
+        if not equals or not node_id or not address:
+            raise ConfigurationError(f"--peers: {part!r} is not ID=HOST:PORT")
+        if node_id in addresses:
+            raise ConfigurationError(f"--peers: {node_id!r} is named twice")
+        if address in addresses.values():
+            raise ConfigurationError(f"--peers: {address} is the address of two nodes")
+        try:
+            parse_address(address)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--peers: {node_id}: {error}") from None
+        addresses[node_id] = address
+    if not addresses:
+        raise ConfigurationError("--peers names nobody; it must name every voting member, this node included")
+    return addresses

@@ -1,0 +1,53 @@
+"""Addresses: how they are written, and how a name becomes something to dial, looked up afresh every time."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+from raft_pkg.errors import ConfigurationError
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (an IPv6 host in brackets); raises ConfigurationError that names what is wrong with it."""
+    host, colon, port_text = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigurationError(f"address {address!r}: write an IPv6 address in brackets, such as [::1]:6000")
+    if not colon or not host:
+        raise ConfigurationError(f"address {address!r} is not HOST:PORT")
+    if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
+        raise ConfigurationError(f"address {address!r}: {port_text!r} is not a port (1 to 65535)")
+    return host, int(port_text)
+
+
+def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[str, ...]:
+    """Addresses given as `HOST:PORT,HOST:PORT` or one by one; each checked, repeated ones dropped."""
+    listed = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    stripped = [endpoint.strip() for endpoint in listed]
+    addresses = tuple(dict.fromkeys(endpoint for endpoint in stripped if endpoint))
+    if not addresses:
+        raise ConfigurationError("no endpoints: name at least one node's address as HOST:PORT")
+    for address in addresses:
+        parse_address(address)
+    return addresses
+
+
+async def resolve(address: str) -> list[str]:
+    """Every gRPC target that `address` stands for now; raises OSError when the name isn't known.
+
+    gRPC's own resolver is not asked, since it waits up to 30 s between look-ups of a name, and the address of a
+    Pod changes with every restart.
+    """
+    host, port = parse_address(address)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(_target(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found))
+    return [_target(host, port)]
+
+
+def _target(ip: str, port: int) -> str:
+    return f"ipv6:[{ip}]:{port}" if ":" in ip else f"ipv4:{ip}:{port}"

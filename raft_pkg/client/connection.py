@@ -1,0 +1,169 @@
+"""One stream of commands to one node: what was written to it, and what has not been answered yet.
+
+It takes operations from the dispatcher's queue while it is the active connection, as many as fit into a message, and
+hands back what the node answers. What becomes of an operation is the dispatcher's to decide.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
+
+from raft_pkg.client.channel import describe_status, open_channel
+from raft_pkg.client.operation import Operation
+from raft_pkg.rpc import raft_pb2 as pb
+
+if TYPE_CHECKING:
+    Call = grpc.aio.StreamStreamCall[pb.RequestBatch, pb.OutcomeBatch]
+
+MAX_BATCH_OPERATIONS = 1024
+MAX_BATCH_BYTES = 1024 * 1024  # beyond it a message takes no further operation; one operation may be larger
+MAX_IN_FLIGHT_OPERATIONS = 16384
+
+
+class Dispatcher(Protocol):
+    """What a connection needs of its owner."""
+
+    queue: deque[Operation]
+
+    def answered(self, connection: "Connection", batch: pb.OutcomeBatch) -> None:
+        """The node answered some operations."""
+
+    def broken(self, connection: "Connection", reason: str) -> None:
+        """The stream has ended."""
+
+
+class Connection:
+    """A stream to the node at `address`."""
+
+    def __init__(self, address: str, channel: grpc.aio.Channel, owner: Dispatcher) -> None:
+        self.address = address
+        self.in_flight: dict[int, Operation] = {}
+        self.active = False  # takes operations from the queue
+        self.confirmed = False  # the node has acted as the leader since the connection became active
+        self.retired = False  # closes as soon as nothing is in flight
+        self.waiting_since: float | None = None  # with something in flight and nothing accomplished
+        self._channel = channel
+        self._call = _begin(channel)
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._idle: asyncio.Future[None] | None = None
+        self._last_id = 0
+        self._probe_id = 0  # of the operation that asks whether the node leads
+
+    @classmethod
+    async def open(cls, address: str, owner: Dispatcher) -> "Connection":
+        """Connect to the node at `address`; raises UnreachableError that says what went wrong."""
+        return cls(address, await open_channel(address), owner)
+
+    async def run(self) -> None:
+        """Write and read until the stream ends or is cancelled."""
+        writer = asyncio.create_task(self._write())
+        reason = "the connection was closed"
+        try:
+            reason = await self._read()
+        except grpc.aio.AioRpcError as error:
+            reason = describe_status(error)
+        finally:
+            writer.cancel()
+            self._owner.broken(self, reason)
+            self._call.cancel()
+            await self._channel.close(None)
+
+    def activate(self) -> None:
+        """Take operations from the queue from now on."""
+        self.active = True
+        self.confirmed = False
+        self.waiting_since = None
+        self._probe_id = 0
+        self.wake()
+
+    def retire(self) -> None:
+        """Take nothing more, and end the stream when all that is in flight has its outcome."""
+        self.active = False
+        self.retired = True
+        self.end_if_done()
+
+    def end_if_done(self) -> None:
+        if self.retired and not self.in_flight:
+            self._call.cancel()
+
+    def wake(self) -> None:
+        """There may be something to write."""
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _read(self) -> str:
+        while True:
+            batch = await self._call.read()
+            if not isinstance(batch, pb.OutcomeBatch):
+                return "the node ended the stream"
+            self._owner.answered(self, batch)
+            if self._owner.queue:
+                self.wake()
+
+    async def _write(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                self._idle = self._loop.create_future()
+                await self._idle
+                continue
+            try:
+                await self._call.write(batch)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # the stream has ended: the reader learns why
+
+    def _next_batch(self) -> pb.RequestBatch | None:
+        """Operations from the queue, as many as may travel together now."""
+        room = self._room()
+        if room <= 0:
+            return None
+        queue = self._owner.queue
+        in_flight = self.in_flight
+        batch = pb.RequestBatch()
+        add = batch.requests.add
+        last_id = self._last_id
+        bytes_left = MAX_BATCH_BYTES
+        while queue and room > 0 and bytes_left > 0:
+            operation = queue.popleft()
+            if operation.future.done():
+                continue
+            last_id += 1
+            if operation.is_read:
+                add(id=last_id, query=operation.payload)
+            else:
+                add(id=last_id, command=operation.payload)
+            in_flight[last_id] = operation
+            operation.id = last_id
+            operation.connection = self
+            bytes_left -= len(operation.payload)
+            room -= 1
+        if last_id == self._last_id:
+            return None
+        self._last_id = self._probe_id = last_id
+        if self.waiting_since is None:
+            self.waiting_since = self._loop.time()
+        return batch
+
+    def _room(self) -> int:
+        """How many operations may be written now.
+
+        A node that has not yet shown that it leads gets a single one: it would refuse a thousand one by one, just
+        when an election needs the processor.
+        """
+        if not self.active or not self._owner.queue:
+            return 0
+        if not self.confirmed:
+            return 0 if self._probe_id in self.in_flight else 1
+        return min(MAX_BATCH_OPERATIONS, MAX_IN_FLIGHT_OPERATIONS - len(self.in_flight))
+
+
+def _begin(channel: grpc.aio.Channel) -> "Call":
+    run = channel.stream_stream(
+        "/raft.v1.CommandStream/Run",
+        request_serializer=pb.RequestBatch.SerializeToString,
+        response_deserializer=pb.OutcomeBatch.FromString,
+    )
+    return run(request_iterator=None)  # messages are written one by one

@@ -1,0 +1,169 @@
+"""The data directory: names of its files, its lock, and `node.json`, which says whose it is.
+
+LOCK                   held while a process uses the directory; holds that process's id
+node.json              whose directory it is, and how far the log surely was on disk
+0000000001.log …       segments of the log
+*.log.tmp, *.json.tmp  files that a crash kept from getting their names; removed when the log is recovered
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zlib import crc32
+
+from raft_pkg.errors import DirectoryInUseError, ForeignDirectoryError, StorageError
+from raft_pkg.storage._errors import corrupt_log_error, storage_error
+from raft_pkg.storage._filesystem import Filesystem, write_all
+
+LOCK_NAME = "LOCK"
+NODE_FILE_NAME = "node.json"
+TEMPORARY_SUFFIX = ".tmp"
+
+_SEGMENT_NAME = re.compile(r"(\d{10})\.log")
+_NODE_FILE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """Whose the directory is, and a position up to which the log surely was on disk.
+
+    The position is where the log ended when it was last opened or closed, or when a segment was added. It makes the
+    loss of the newest segments visible, and of whatever else was before it.
+    """
+
+    node_id: str
+    synced_segment: int
+    synced_offset: int
+
+    def encode(self) -> bytes:
+        content = {"format": _NODE_FILE_VERSION, **asdict(self)}
+        return json.dumps({**content, "checksum": _checksum(content)}, indent=2).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, path: Path, data: bytes) -> "NodeFile":
+        try:
+            content = json.loads(data)
+            checksum = content.pop("checksum")
+            version = content.pop("format")
+            node_file = cls(str(content["node_id"]), int(content["synced_segment"]), int(content["synced_offset"]))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            raise corrupt_log_error(path, 0, "the file is not what raft_pkg wrote") from None
+        if checksum != _checksum({"format": version, **content}):
+            raise corrupt_log_error(path, 0, "the file does not match its checksum")
+        if version != _NODE_FILE_VERSION:
+            raise StorageError(f"{path}: has format version {version}, this program reads {_NODE_FILE_VERSION}")
+        return node_file
+
+
+def _checksum(content: dict[str, object]) -> str:
+    return f"{crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+
+
+class DataDirectory:
+    """One data directory on one filesystem."""
+
+    def __init__(self, filesystem: Filesystem, path: Path) -> None:
+        self.path = path
+        self._filesystem = filesystem
+
+    def segment_path(self, sequence: int) -> Path:
+        return self.path / f"{sequence:010d}.log"
+
+    def make(self) -> None:
+        """Make the directory and those above it, durably; one that is there is left as it is."""
+        try:
+            self._make(self.path)
+        except OSError as error:
+            raise storage_error("make the data directory", self.path, error) from error
+
+    def _make(self, path: Path) -> None:
+        try:
+            self._filesystem.make_directory(path)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self._make(path.parent)
+            self._filesystem.make_directory(path)
+        self._filesystem.sync_directory(path.parent)
+
+    def sync(self) -> None:
+        """Make created and renamed files durable. Raises OSError."""
+        self._filesystem.sync_directory(self.path)
+
+    def sync_parent(self) -> None:
+        """Make the directory itself durable, in case the process that made it did not come to that."""
+        with suppress(PermissionError):  # it may be the root of a volume, below what this user can't read
+            self._filesystem.sync_directory(self.path.absolute().parent)
+
+    def lock(self) -> int:
+        """Keep other processes out; returns the descriptor that holds the lock."""
+        path = self.path / LOCK_NAME
+        try:
+            return self._filesystem.lock(path)
+        except BlockingIOError:
+            holder = self._lock_holder(path)
+        except OSError as error:
+            raise storage_error("lock the data directory", path, error) from error
+        raise DirectoryInUseError(
+            f"{self.path}: in use by process {holder}; stop that process, or use another data directory"
+        )
+
+    def _lock_holder(self, path: Path) -> str:
+        try:
+            return self._filesystem.read(path).decode("ascii").strip() or "(its id is not known)"
+        except (OSError, UnicodeDecodeError):
+            return "(its id is not known)"
+
+    def segments(self) -> list[int]:
+        """The numbers of the segments that have a file, in order."""
+        matches = map(_SEGMENT_NAME.fullmatch, self._names())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def remove_temporary_files(self) -> None:
+        for name in self._names():
+            stem = name.removesuffix(TEMPORARY_SUFFIX)
+            if stem != name and (stem == NODE_FILE_NAME or _SEGMENT_NAME.fullmatch(stem)):
+                self._filesystem.remove(self.path / name)
+
+    def _names(self) -> list[str]:
+        try:
+            return self._filesystem.list_directory(self.path)
+        except OSError as error:
+            raise storage_error("list the data directory", self.path, error) from error
+
+    def read(self, path: Path) -> bytes:
+        try:
+            return self._filesystem.read(path)
+        except OSError as error:
+            raise storage_error("read the file", path, error) from error
+
+    def read_node_file(self) -> NodeFile | None:
+        """What `node.json` says; None when there is none."""
+        path = self.path / NODE_FILE_NAME
+        return NodeFile.decode(path, self.read(path)) if NODE_FILE_NAME in self._names() else None
+
+    def write_node_file(self, node_file: NodeFile) -> None:
+        """Replace `node.json`, durably and at once. Raises OSError."""
+        self._filesystem.close(self.create(self.path / NODE_FILE_NAME, [node_file.encode()]))
+
+    def create(self, path: Path, buffers: list[bytes]) -> int:
+        """Give a name to a file when its content is on disk, durably; returns its descriptor. Raises OSError."""
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        descriptor = self._filesystem.create(temporary)
+        try:
+            write_all(self._filesystem, descriptor, buffers, 0)
+            self._filesystem.sync_file(descriptor)
+            self._filesystem.rename(temporary, path)
+            self.sync()
+        except BaseException:
+            self._filesystem.close(descriptor)
+            raise
+        return descriptor
+
+    def foreign(self, owner: str, node_id: str) -> ForeignDirectoryError:
+        return ForeignDirectoryError(
+            f"{self.path}: belongs to node {owner!r}, not to {node_id!r}; "
+            f"use the identity {owner!r}, or another directory"
+        )

@@ -1,0 +1,89 @@
+"""The operating system's calls whose order and whose failure decide what survives a crash, in one place.
+
+The storage makes no other call on files. A test can pass an object of its own to record the order of writes and
+syncs, to fail any of them, or to lose what was not synced.
+"""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_BUFFERS_PER_CALL_MAX = 1024  # IOV_MAX of Linux
+
+
+class Filesystem:
+    """Files of the operating system. Every method raises OSError as the system does."""
+
+    def make_directory(self, path: Path) -> None:
+        path.mkdir(0o750)
+
+    def list_directory(self, path: Path) -> list[str]:
+        return [entry.name for entry in path.iterdir()]
+
+    def sync_directory(self, path: Path) -> None:
+        """Make created, renamed and removed names in a directory durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def create(self, path: Path) -> int:
+        """Open a new file for writing; it must not exist."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def open(self, path: Path) -> int:
+        """Open an existing file for writing."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def write(self, descriptor: int, buffers: Sequence[bytes], offset: int) -> int:
+        """Write from a position on; returns the number of bytes written, which may be fewer than asked for."""
+        return os.pwritev(descriptor, buffers[:_BUFFERS_PER_CALL_MAX], offset)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Make a file's content and size durable."""
+        os.fdatasync(descriptor)
+
+    def sync_file(self, descriptor: int) -> None:
+        """Make a file's content and all its attributes durable."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+
+    def lock(self, path: Path) -> int:
+        """Hold a lock file until it is closed, also by the end of the process; BlockingIOError: another holds it."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
+    """Write every byte, also when the system takes them piecemeal."""
+    size = sum(map(len, buffers))
+    written = filesystem.write(descriptor, buffers, offset)
+    while written < size:
+        remainder = b"".join(buffers)[written:]
+        count = filesystem.write(descriptor, [remainder], offset + written)
+        if count <= 0:
+            raise OSError(f"a write of {len(remainder)} bytes wrote nothing")
+        written += count

@@ -1,0 +1,204 @@
+"""Redirects, broken streams, silent leaders: where operations go."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from raft_pkg.client import AsyncRaftClient, OutcomeUnknownError
+from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS
+from raft_pkg.client.dispatcher import SILENCE_SECONDS
+from raft_pkg.rpc import raft_pb2 as pb
+
+
+def break_stream(request):
+    raise ConnectionResetError
+
+
+async def test_follows_the_hint(make_node):
+    follower, other, leader = [await make_node() for _ in range(3)]
+    follower.says(pb.OUTCOME_CODE_NOT_LEADER, leader_id="raft-2", leader_address=leader.address)
+    async with AsyncRaftClient([follower.address, other.address, leader.address]) as client:
+        await client.put("k", b"v")
+        await client.put("k", b"v")
+    assert (len(follower.requests), len(other.requests), len(leader.requests)) == (1, 0, 2)
+
+
+async def test_follows_a_hint_to_an_address_that_is_not_among_its_endpoints(make_node):
+    follower, leader = await make_node(), await make_node()
+    follower.says(pb.OUTCOME_CODE_NOT_LEADER, leader_address=leader.address)
+    async with AsyncRaftClient(follower.address) as client:
+        await client.put("k", b"v")
+    assert len(leader.requests) == 1
+
+
+async def test_without_a_hint_tries_the_others(make_node):
+    follower, leader = await make_node(), await make_node()
+    follower.says(pb.OUTCOME_CODE_NOT_LEADER)
+    async with AsyncRaftClient([follower.address, leader.address]) as client:
+        await client.put("k", b"v")
+    assert len(leader.requests) == 1
+
+
+async def test_passes_over_nodes_that_cannot_be_reached(make_node):
+    leader = await make_node()
+    async with AsyncRaftClient(["127.0.0.1:1", "no-such-name.invalid:6000", leader.address]) as client:
+        await client.put("k", b"v")
+
+
+async def test_nodes_that_point_at_each_other_are_asked_with_back_off(make_node):
+    one, two = await make_node(), await make_node()
+    one.says(pb.OUTCOME_CODE_NOT_LEADER, leader_address=two.address)
+    two.says(pb.OUTCOME_CODE_NOT_LEADER, leader_address=one.address)
+    async with AsyncRaftClient([one.address, two.address]) as client:
+        write = asyncio.create_task(client.put("k", b"v"))
+        await asyncio.sleep(0.5)
+        asked = len(one.requests) + len(two.requests)
+        two.says(pb.OUTCOME_CODE_OK, index=3)
+        assert await write == 3
+    assert 4 <= asked <= 60
+
+
+async def test_while_no_leader_is_known_one_operation_asks_for_all(make_node):
+    node = await make_node()
+    node.says(pb.OUTCOME_CODE_NOT_LEADER)
+    async with AsyncRaftClient(node.address) as client:
+        writes = asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(100)))
+        await asyncio.sleep(0.2)
+        assert set(node.batch_sizes) == {1}
+        node.says(pb.OUTCOME_CODE_OK, index=1)
+        await writes
+    assert max(node.batch_sizes) >= 50
+
+
+async def test_operations_of_one_loop_turn_travel_together(make_node):
+    node = await make_node()
+    async with AsyncRaftClient(node.address) as client:
+        await client.put("first", b"")
+        node.batch_sizes.clear()
+        await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(256)))
+    assert node.batch_sizes == [256]
+
+
+async def test_batches_are_bounded_in_bytes(make_node):
+    node = await make_node()
+    async with AsyncRaftClient(node.address) as client:
+        await client.put("first", b"")
+        node.batch_sizes.clear()
+        await asyncio.gather(*(client.put(f"k{i}", bytes(1024 * 1024)) for i in range(20)))
+    assert sum(node.batch_sizes) == 20
+    assert max(node.batch_sizes) <= 2
+
+
+async def test_a_write_on_a_stream_that_broke_is_unknown_and_not_sent_again(make_node):
+    node, other = await make_node(), await make_node()
+    node.script = break_stream
+    async with AsyncRaftClient([node.address, other.address]) as client:
+        with pytest.raises(OutcomeUnknownError, match=f"sent to {node.address}, whose answer was lost"):
+            await client.put("k", b"v")
+        assert other.requests == []
+        assert await client.put("k2", b"v") == 1
+    assert [pb.KvCommand.FromString(r.command).put.key for r in other.requests] == ["k2"]
+
+
+async def test_a_read_on_a_stream_that_broke_is_made_elsewhere(make_node):
+    node, other = await make_node(), await make_node()
+    node.script = break_stream
+    other.says(pb.OUTCOME_CODE_OK, result=pb.KvResult(found=True, value=b"v").SerializeToString())
+    async with AsyncRaftClient([node.address, other.address]) as client:
+        assert await client.get("k") == b"v"
+
+
+async def test_a_server_that_is_no_raft_node_is_passed_over(make_node):
+    stranger = grpc.aio.server()
+    port = stranger.add_insecure_port("127.0.0.1:0")
+    await stranger.start()
+    node = await make_node()
+    async with AsyncRaftClient([f"127.0.0.1:{port}", node.address]) as client:
+        await client.put("k", b"v")
+    await stranger.stop(0)
+
+
+async def test_a_leader_that_was_restarted_is_found_again(make_node):
+    node = await make_node()
+    async with AsyncRaftClient(node.address) as client:
+        await client.put("k", b"v")
+        await node.stop()
+        later = asyncio.create_task(client.put("k", b"v"))
+        await asyncio.sleep(0.2)
+        await node.start()
+        assert await later == 1
+
+
+async def test_a_silent_leader_is_left_and_its_writes_stay_pending(make_node):
+    silent, other = await make_node(), await make_node()
+    async with AsyncRaftClient([silent.address, other.address]) as client:
+        await client.put("k", b"v")
+        silent.never_answers()
+        started = time.monotonic()
+        write = asyncio.create_task(client.put("w", b"v", timeout=2.5))
+        read = asyncio.create_task(client.get("r"))
+        assert await read is None
+        waited = time.monotonic() - started
+        assert await client.put("w2", b"v") == 1
+        assert not write.done()
+        with pytest.raises(OutcomeUnknownError, match="deadline"):
+            await write
+    assert SILENCE_SECONDS <= waited < SILENCE_SECONDS + 1
+    assert len(silent.requests) == 3
+    assert [pb.KvCommand.FromString(r.command).put.key for r in other.requests if r.command] == ["w2"]
+
+
+async def test_an_answer_that_comes_late_from_a_silent_leader_still_counts(make_node):
+    silent, other = await make_node(), await make_node()
+    late = asyncio.Event()
+
+    async def answer_late(batches, context):
+        async for batch in batches:
+            await late.wait()
+            yield pb.OutcomeBatch(
+                outcomes=[pb.Outcome(id=r.id, code=pb.OUTCOME_CODE_OK, index=5) for r in batch.requests]
+            )
+
+    await silent.stop()
+    silent._run = answer_late
+    await silent.start()
+    async with AsyncRaftClient([silent.address, other.address]) as client:
+        write = asyncio.create_task(client.put("w", b"v", timeout=10))
+        await asyncio.sleep(SILENCE_SECONDS + 0.3)
+        assert await client.put("w2", b"v") == 1
+        late.set()
+        assert await asyncio.wait_for(write, 2) == 5
+
+
+async def test_a_node_that_takes_connections_but_does_not_serve_is_passed_over(make_node):
+    """A paused process: the kernel completes the TCP connection, and nothing ever comes."""
+    mute = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    host, port = mute.sockets[0].getsockname()
+    node = await make_node()
+    started = time.monotonic()
+    async with AsyncRaftClient([f"{host}:{port}", node.address]) as client:
+        await client.put("k", b"v")
+    mute.close()
+    assert time.monotonic() - started < CONNECT_TIMEOUT_SECONDS + 1
+
+
+async def test_addresses_are_looked_up_afresh_at_every_connection(make_node, monkeypatch):
+    first, second = await make_node(), await make_node()
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+    now = first
+
+    async def getaddrinfo(host, port, **options):
+        assert (host, port) == ("raft-0.service-raft", 6000)
+        return await look_up("127.0.0.1", now.port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    async with AsyncRaftClient("raft-0.service-raft:6000") as client:
+        await client.put("k", b"v")
+        now = second
+        await first.stop()
+        await asyncio.sleep(0.1)
+        await client.put("k", b"v")
+    assert (len(first.requests), len(second.requests)) == (1, 1)

@@ -1,0 +1,71 @@
+"""Short ways to make logs, shared by the tests of the storage."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from simulated_disk import SimulatedDisk
+
+from raft_pkg.core.types import Entry, EntryKind, HardState
+from raft_pkg.storage import FileStorage, Recovered
+
+DATA = Path("/data")
+FIRST_SEGMENT = DATA / "0000000001.log"
+SECOND_SEGMENT = DATA / "0000000002.log"
+NODE_FILE = DATA / "node.json"
+
+
+def segment_path(sequence: int) -> Path:
+    return DATA / f"{sequence:010d}.log"
+
+
+def entry(index: int, term: int = 1, data: bytes | None = None) -> Entry:
+    return Entry(index, term, EntryKind.COMMANDS, f"command {index} of {term}".encode() if data is None else data)
+
+
+def entries(first: int, last: int, term: int = 1, data: bytes | None = None) -> list[Entry]:
+    return [entry(index, term, data) for index in range(first, last + 1)]
+
+
+def storage_on(disk: SimulatedDisk, *, segment_bytes: int = 1 << 20, ahead_bytes: int = 512) -> FileStorage:
+    return FileStorage(DATA, "raft-0", segment_bytes=segment_bytes, ahead_bytes=ahead_bytes, filesystem=disk)
+
+
+def recover(disk: SimulatedDisk) -> Recovered:
+    """What a new process finds on the disk."""
+    disk.kill_process()
+    return storage_on(disk).recover()
+
+
+def three_batches() -> tuple[SimulatedDisk, FileStorage]:
+    """A log of three synced batches, the last one of three entries over several sectors; its process still runs."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    storage.recover()
+    for state, batch in (
+        (HardState(1, "raft-0"), entries(1, 1)),
+        (None, entries(2, 4)),
+        (HardState(2, None), [entry(5, 2), entry(6, 2, bytes(range(1, 256)) * 4), entry(7, 2)]),
+    ):
+        storage.append(state, batch)
+        storage.sync()
+    return disk, storage
+
+
+def several_segments(count: int = 4) -> SimulatedDisk:
+    """A log of so many segments, closed."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk, segment_bytes=1500)
+    storage.recover()
+    index = 0
+    while segment_path(count) not in disk.nodes:
+        index += 1
+        storage.append(HardState(index, "raft-1"), [entry(index, index)])
+        storage.sync()
+    storage.close()
+    return disk
+
+
+def changed(disk: SimulatedDisk, path: Path, change: Callable[[bytes], bytes]) -> SimulatedDisk:
+    """Another disk, on which a file is different."""
+    files = disk.copy()
+    return SimulatedDisk.holding({**files, path: change(files[path])})

@@ -1,0 +1,220 @@
+"""Calls that fail or do half of what they should, and the order of those that don't."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from samples import DATA, entries, entry, recover, segment_path, storage_on, three_batches
+from simulated_disk import SimulatedDisk
+
+from raft_pkg.core.types import HardState
+from raft_pkg.errors import StorageError
+from raft_pkg.storage import FileStorage, Filesystem, Recovered
+
+LOG = "0000000001.log"
+
+
+def fail(disk: SimulatedDisk, operation: str, number: int, name: str = "") -> None:
+    """Let one operation (on a file of that name, if given) fail, once."""
+    failures = iter([OSError(number, os.strerror(number))])
+
+    def before(begun: str, path: Path) -> None:
+        if begun == operation and name in (path.name, "") and (failure := next(failures, None)):
+            raise failure
+
+    disk.before = before
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.ENOSPC, "free space on its volume"), (errno.EIO, "the device failed"), (errno.EPROTO, "")]
+)
+@pytest.mark.parametrize(("operation", "action"), [("write", "write to the log"), ("sync_data", "sync the log")])
+def test_nothing_is_tried_again_after_a_failure(operation: str, action: str, number: int, advice: str) -> None:
+    disk, storage = three_batches()
+    fail(disk, operation, number)
+    message = rf"^/data/0000000001\.log: cannot {action}: {os.strerror(number)}.*{advice}"
+    with pytest.raises(StorageError, match=message):
+        storage.append(None, entries(8, 8, 2))
+        storage.sync()
+    disk.operations.clear()
+    for _ in range(2):
+        with pytest.raises(StorageError, match=rf"{message}.*unusable since then"):
+            storage.append(None, entries(9, 9, 2))
+        with pytest.raises(StorageError, match=message):
+            storage.sync()
+    storage.close()
+    assert disk.operations == [], "after a failed sync the next one may succeed without having written anything"
+    assert len(recover(disk).entries) == (7 if operation == "write" else 8)
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync_file", "rename", "sync_directory", "sync_data"])
+def test_a_failure_while_a_segment_is_added(operation: str) -> None:
+    disk = SimulatedDisk()
+    storage = storage_on(disk, segment_bytes=1000)
+    storage.recover()
+    storage.append(None, [entry(1, 1, b"x" * 1000)])
+    if operation != "sync_data":
+        storage.sync()
+    fail(disk, operation, errno.ENOSPC)
+    with pytest.raises(StorageError, match="No space left on device"):
+        storage.append(None, [entry(2)])
+    with pytest.raises(StorageError, match="unusable since then"):
+        storage.append(None, [entry(2)])
+    storage.close()
+    assert recover(disk).entries == [entry(1, 1, b"x" * 1000)]
+    assert not [path for path in disk.nodes if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize("operation", ["make_directory", "lock", "create", "write", "sync_file", "rename", "sync_directory"])
+def test_a_failure_while_a_directory_is_made(operation: str) -> None:
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    fail(disk, operation, errno.EROFS)
+    with pytest.raises(StorageError, match=r"/data.*Read-only file system; mount its volume for writing"):
+        storage.recover()
+    with pytest.raises(StorageError):
+        storage.append(None, [entry(1)])
+    assert storage_on(disk).recover() == Recovered(HardState(), [], 0), "the lock was let go of"
+
+
+@pytest.mark.parametrize("operation", ["read", "open", "truncate", "sync_file", "sync_directory"])
+def test_a_failure_during_recovery(operation: str) -> None:
+    disk, storage = three_batches()
+    storage.append(None, entries(8, 9, 2))
+    end = len(disk.copy()[segment_path(1)].rstrip(b"\0"))
+    del disk.nodes[segment_path(1)].data[end - 1 :]
+    disk.kill_process()
+    fail(disk, operation, errno.EIO)
+    with pytest.raises(StorageError, match="Input/output error; the device failed"):
+        storage_on(disk).recover()
+    assert len(recover(disk).entries) == 8
+
+
+def test_a_failure_to_note_the_end_on_closing_is_told_and_harmless() -> None:
+    disk, storage = three_batches()
+    fail(disk, "rename", errno.ENOSPC)
+    with pytest.raises(StorageError, match=r"node\.json: cannot note the end of the log: No space left"):
+        storage.close()
+    storage.close()
+    assert len(storage_on(disk).recover().entries) == 7
+
+
+@pytest.mark.parametrize("at_most", [1, 7, 100])
+def test_short_writes_are_completed(at_most: int) -> None:
+    disk, storage = three_batches()
+    disk.accept = lambda size: min(size, at_most)
+    storage.append(HardState(3), entries(8, 12, 3))
+    storage.sync()
+    assert recover(disk).entries[7:] == entries(8, 12, 3)
+
+
+def test_a_write_that_writes_nothing_fails() -> None:
+    disk, storage = three_batches()
+    disk.accept = lambda _size: 0
+    with pytest.raises(StorageError, match="wrote nothing"):
+        storage.append(None, entries(8, 8, 2))
+
+
+def test_a_full_disk_in_the_middle_of_a_write() -> None:
+    disk, storage = three_batches()
+    disk.accept = lambda size: size // 2
+    writes = iter(range(1))
+
+    def before(operation: str, _path: Path) -> None:
+        if operation == "write" and next(writes, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    disk.before = before
+    with pytest.raises(StorageError, match="No space left"):
+        storage.append(None, [entry(8, 2, b"x" * 3000)])
+    found = recover(disk)
+    assert (len(found.entries), found.torn_bytes > 1000) == (7, True)
+
+
+def test_a_new_log_is_durable_before_it_is_used() -> None:
+    disk = SimulatedDisk()
+    FileStorage(Path("/var/data"), "raft-0", filesystem=disk).recover()
+    assert disk.operations == [
+        ("make_directory", "data"),
+        ("make_directory", "var"),
+        ("make_directory", "data"),
+        ("sync_directory", ""),
+        ("sync_directory", "var"),
+        ("lock", "LOCK"),
+        ("sync_directory", "var"),
+        *atomically(LOG),
+        *atomically("node.json", "data"),
+    ]
+
+
+def atomically(name: str, directory: str = "data") -> list[tuple[str, str]]:
+    """What it takes to give a new file its name when its content is on disk, and not before."""
+    temporary = f"{name}.tmp"
+    return [
+        ("create", temporary),
+        ("write", temporary),
+        ("sync_file", temporary),
+        ("rename", name),
+        ("sync_directory", directory),
+    ]
+
+
+def test_a_segment_is_added_when_the_one_before_is_on_disk() -> None:
+    disk = SimulatedDisk()
+    storage = storage_on(disk, segment_bytes=1000)
+    storage.recover()
+    storage.append(None, [entry(1, 1, b"x" * 1000)])
+    disk.operations.clear()
+    storage.append(None, [entry(2)])
+    storage.sync()
+    assert disk.operations == [
+        ("sync_data", LOG),
+        *atomically("0000000002.log"),
+        *atomically("node.json"),
+        ("write", "0000000002.log"),
+        ("sync_data", "0000000002.log"),
+    ]
+
+
+def test_the_parent_need_not_be_readable() -> None:
+    disk = SimulatedDisk.holding({DATA / "LOCK": b""})
+    fail(disk, "sync_directory", errno.EACCES, name="")
+    assert storage_on(disk).recover().entries == []
+
+
+class RecordingFilesystem(Filesystem):
+    """The real one, recording the order of its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def write(self, descriptor, buffers, offset):
+        self.calls.append("write")
+        return super().write(descriptor, buffers, offset)
+
+    def sync_data(self, descriptor):
+        self.calls.append("sync")
+        super().sync_data(descriptor)
+
+
+def test_the_real_files_are_written_and_synced_in_this_order(tmp_path: Path) -> None:
+    filesystem = RecordingFilesystem()
+    storage = FileStorage(tmp_path, "raft-0", filesystem=filesystem)
+    storage.recover()
+    filesystem.calls.clear()
+    for index in (1, 2):
+        storage.append(None, [entry(index)])
+        filesystem.calls.append("appended")
+        storage.sync()
+        filesystem.calls.append("synced")
+    storage.close()
+    assert filesystem.calls[:8] == ["write", "appended", "sync", "synced"] * 2
+
+
+def test_more_buffers_than_the_system_takes_at_once(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    try:
+        assert Filesystem().write(descriptor, [b"x"] * 3000, 0) == 1024
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,304 @@
+"""What a crash leaves of a write is cut off; what can't be such a rest is refused. Nothing that was synced is lost."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import pytest
+from samples import (
+    DATA,
+    FIRST_SEGMENT,
+    NODE_FILE,
+    changed,
+    entries,
+    entry,
+    recover,
+    several_segments,
+    storage_on,
+    three_batches,
+)
+from simulated_disk import SECTOR_BYTES, SimulatedDisk
+
+from raft_pkg.core.types import Entry, HardState
+from raft_pkg.errors import CorruptLogError
+from raft_pkg.storage import Recovered, inspect_directory
+
+SYNCED = Recovered(HardState(1, "raft-0"), entries(1, 4), 0)
+
+
+def last_batch() -> tuple[dict, int, int]:
+    """A log whose last batch of a hard state and three entries was written by a process that was then killed."""
+    disk, _ = three_batches()
+    records = list(inspect_directory(DATA, filesystem=disk))
+    start = next(record.offset for record in records if record.value == HardState(2, None))
+    return disk.copy(), start, records[-1].offset + records[-1].size
+
+
+def all_of_it() -> Recovered:
+    disk, _ = three_batches()
+    return recover(disk)
+
+
+def require_usable(disk: SimulatedDisk, found: Recovered) -> None:
+    """What was recovered is there again after a power cut, and the log can be continued."""
+    disk.lose_power(lambda _count: 0)
+    storage = storage_on(disk)
+    assert storage.recover() == Recovered(found.hard_state, found.entries, 0)
+    more = entry(len(found.entries) + 1, 9)
+    storage.append(HardState(9), [more])
+    storage.sync()
+    disk.lose_power(lambda _count: 0)
+    assert recover(disk) == Recovered(HardState(9), [*found.entries, more], 0)
+
+
+def require_prefix(found: Recovered) -> None:
+    """The synced part is there, and of the last batch its first records at most."""
+    whole = all_of_it()
+    assert found.entries == whole.entries[: len(found.entries)]
+    assert len(found.entries) >= 4
+    assert found.hard_state == (whole.hard_state if len(found.entries) > 4 else found.hard_state)
+    assert found.hard_state in (SYNCED.hard_state, whole.hard_state)
+
+
+@pytest.mark.parametrize("rest", ["missing", "zeros"])
+def test_a_batch_torn_at_any_byte_is_cut_off(rest: str) -> None:
+    files, start, end = last_batch()
+    content = files[FIRST_SEGMENT]
+    for cut in range(start, end):
+        left = content[:cut] if rest == "missing" else content[:cut].ljust(len(content), b"\0")
+        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: left})
+        found = recover(disk)
+        require_prefix(found)
+        assert found.torn_bytes <= cut - start
+        if cut % 50 == 0:
+            require_usable(disk, found)
+
+
+def test_the_report_counts_what_was_cut_off() -> None:
+    files, start, _ = last_batch()
+    torn = SimulatedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 5]})
+    assert recover(torn) == Recovered(SYNCED.hard_state, SYNCED.entries, 5)
+    assert len(torn.copy()[FIRST_SEGMENT]) == start
+
+
+def test_any_choice_of_sectors_of_the_last_batch_is_recovered() -> None:
+    files, start, end = last_batch()
+    content = files[FIRST_SEGMENT]
+    before = content[:start].ljust(len(content), b"\0")
+    sectors = range(start // SECTOR_BYTES, (end - 1) // SECTOR_BYTES + 1)
+    assert len(sectors) >= 3
+    outcomes = set()
+    for written in itertools.product((True, False), repeat=len(sectors)):
+        left = bytearray(content)
+        for sector in itertools.compress(sectors, (not taken for taken in written)):
+            place = slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
+            left[place] = before[place]
+        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: bytes(left)})
+        found = recover(disk)
+        require_prefix(found)
+        outcomes.add(len(found.entries))
+        require_usable(disk, found)
+    assert outcomes >= {4, 7}
+
+
+def test_the_cut_is_durable_before_anything_is_appended() -> None:
+    files, start, _ = last_batch()
+    disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 100]})
+    storage = storage_on(disk)
+    storage.recover()
+    storage.append(None, [entry(5, 2)])
+    names = [operation for operation in disk.operations if operation[1] == "0000000001.log"]
+    assert names == [(operation, "0000000001.log") for operation in ("truncate", "sync_file", "write")]
+
+
+def test_what_was_read_is_on_disk_before_it_is_used() -> None:
+    """A killed process may have written what it never synced; the next one acts on it, so it must not get lost."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    storage.recover()
+    storage.append(HardState(4, "raft-2"), entries(1, 3))
+    found = recover(disk)
+    assert found == Recovered(HardState(4, "raft-2"), entries(1, 3), 0)
+    disk.lose_power(lambda _count: 0)
+    assert recover(disk) == found
+
+
+def single_bits(content: bytes, seed: int) -> Iterator[tuple[int, bytes]]:
+    chance = random.Random(seed)
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << chance.randrange(8)
+        yield position, bytes(flipped)
+
+
+def inverted_bytes(content: bytes, seed: int) -> Iterator[tuple[int, bytes]]:
+    del seed
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 0xFF
+        yield position, bytes(flipped)
+
+
+@pytest.mark.parametrize("flips", [single_bits, inverted_bytes])
+def test_no_flipped_byte_is_accepted(flips) -> None:
+    """Also in the last batch, which no later record vouches for: its sectors are all there, so it is not torn."""
+    files, _, end = last_batch()
+    whole = all_of_it()
+    for position, content in flips(files[FIRST_SEGMENT], seed=1):
+        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: content})
+        try:
+            found = recover(disk)
+        except CorruptLogError as error:
+            assert str(FIRST_SEGMENT) in str(error)
+            assert "byte " in str(error)
+            assert disk.copy()[FIRST_SEGMENT] == content
+        else:
+            assert position >= end, f"byte {position} of {end} was flipped, and nobody noticed"
+            assert (found.hard_state, found.entries) == (whole.hard_state, whole.entries)
+            assert found.torn_bytes == position - end + 1
+
+
+def test_damage_names_the_file_and_the_record() -> None:
+    disk, _ = three_batches()
+    third = list(inspect_directory(DATA, filesystem=disk))[3]
+    damaged = changed(disk, FIRST_SEGMENT, lambda data: flip(data, third.offset + 60))
+    with pytest.raises(CorruptLogError, match=rf"0000000001\.log: byte {third.offset}: .*does not match its checksum"):
+        recover(damaged)
+
+
+def flip(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]
+
+
+def test_zeros_in_the_middle_are_damage_when_a_later_record_shows_that_they_were_written() -> None:
+    files, start, _ = last_batch()
+    content = files[FIRST_SEGMENT]
+    for first in range(512, start, 8):
+        for size in (8, 64, 512):
+            left = content[:first] + bytes(min(size, start - first)) + content[min(first + size, start) :]
+            if left == content:
+                continue
+            with pytest.raises(CorruptLogError):
+                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+
+
+def test_a_whole_batch_that_is_missing_before_a_later_one_is_damage() -> None:
+    files, start, _ = last_batch()
+    records = list(inspect_directory(DATA, filesystem=SimulatedDisk.holding(files)))
+    content = files[FIRST_SEGMENT]
+    for record in records[:-4]:
+        removed = content[: record.offset] + content[record.offset + record.size :]
+        zeroed = content[: record.offset] + bytes(start - record.offset) + content[start:]
+        for left in (removed, zeroed):
+            with pytest.raises(CorruptLogError):
+                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+
+
+def test_swapped_records_are_damage() -> None:
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    storage.recover()
+    for index in (1, 2, 3):
+        storage.append(None, [entry(index)])
+        storage.sync()
+    first, second = list(inspect_directory(DATA, filesystem=disk))[1:3]
+    assert first.size == second.size
+    content = disk.copy()[FIRST_SEGMENT]
+    one, two = (content[record.offset : record.offset + record.size] for record in (first, second))
+    swapped = content.replace(one + two, two + one)
+    assert swapped != content
+    with pytest.raises(CorruptLogError, match="belongs to another place"):
+        recover(SimulatedDisk.holding(disk.copy() | {FIRST_SEGMENT: swapped}))
+
+
+def test_a_record_of_another_history_is_damage() -> None:
+    """The same place in the same segment of the same node, but not what followed this record."""
+    contents = []
+    for data in (b"one", b"two"):
+        disk = SimulatedDisk()
+        storage = storage_on(disk)
+        storage.recover()
+        storage.append(None, [entry(1, 1, data)])
+        storage.append(None, [entry(2)])
+        storage.sync()
+        contents.append(disk.copy()[FIRST_SEGMENT])
+    second = list(inspect_directory(DATA, filesystem=disk))[2].offset
+    mixed = contents[0][:second] + contents[1][second:]
+    with pytest.raises(CorruptLogError, match="does not follow the record before it"):
+        recover(SimulatedDisk.holding(disk.copy() | {FIRST_SEGMENT: mixed}))
+
+
+def test_after_closing_nothing_is_torn() -> None:
+    """A node that stopped by itself had synced everything and noted it: whatever is missing then was lost."""
+    disk, storage = three_batches()
+    storage.close()
+    files = disk.copy()
+    content = files[FIRST_SEGMENT]
+    end = len(content.rstrip(b"\0"))
+    for cut in range(512, end):
+        for left in (content[:cut], content[:cut].ljust(len(content), b"\0")):
+            with pytest.raises(CorruptLogError, match=r"node\.json shows|what is written elsewhere"):
+                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+
+
+def test_after_a_restart_nothing_that_was_recovered_is_torn() -> None:
+    files, start, _ = last_batch()
+    disk = SimulatedDisk.holding(files)
+    recover(disk)
+    left = changed(disk, FIRST_SEGMENT, lambda data: data[: start + 30])
+    with pytest.raises(CorruptLogError, match=r"node\.json shows"):
+        recover(left)
+
+
+def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
+    """A client may store anything, such as a piece of a log; it must not make a torn write look like damage."""
+    disk, _ = three_batches()
+    piece = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    storage.recover()
+    storage.append(None, [Entry(1, 1, entry(1).kind, piece * 3)])
+    storage.sync()
+    end = len(disk.copy()[FIRST_SEGMENT].rstrip(b"\0"))
+    torn = changed(disk, FIRST_SEGMENT, lambda data: data[: end - 100])
+    assert recover(torn).entries == []
+
+
+def test_a_torn_record_with_the_only_later_record_of_the_same_batch_is_cut_off() -> None:
+    """Valid records behind it are no witness when nothing says that what is before them had been synced."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk)
+    storage.recover()
+    storage.append(None, [entry(1, 1, b"\x01" * 2000), entry(2)])
+    storage.sync()
+    lost = changed(disk, FIRST_SEGMENT, lambda data: data[:1024] + bytes(512) + data[1536:])
+    found = recover(lost)
+    assert found.entries == []
+    assert found.torn_bytes > 2000
+
+
+def test_only_the_newest_segment_may_be_torn() -> None:
+    disk = several_segments()
+    for name in ("0000000001.log", "0000000002.log", "0000000003.log"):
+        path = DATA / name
+        end = len(disk.copy()[path].rstrip(b"\0"))
+        for cut in (end - 1, end - 70, 600):
+            damaged = changed(disk, path, lambda data, cut=cut: data[:cut])
+            with pytest.raises(CorruptLogError, match=r"newest|followed|follows|elsewhere"):
+                recover(damaged)
+
+
+def test_something_behind_the_end_of_an_older_segment_is_damage() -> None:
+    disk = several_segments()
+    damaged = changed(disk, FIRST_SEGMENT, lambda data: data[:-1] + b"\1")
+    with pytest.raises(CorruptLogError, match="in a segment that is not the newest"):
+        recover(damaged)
+
+
+def test_a_single_torn_byte_of_a_first_append() -> None:
+    disk = SimulatedDisk()
+    storage_on(disk).recover()
+    end = len(disk.copy()[FIRST_SEGMENT].rstrip(b"\0"))
+    torn = changed(disk, FIRST_SEGMENT, lambda data: data[:end] + b"\xd3" + data[end + 1 :])
+    assert recover(torn) == Recovered(HardState(), [], 1)
+    assert NODE_FILE in torn.nodes
