@@ -6,7 +6,7 @@ an argument), draws chance only from the generator it was given, and does no I/O
 `take_output` says what the caller must write, send and apply, in which order. Same calls, same results.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TypeVar
 
@@ -395,7 +395,7 @@ class Raft:
         if self.transfer_target is not None and now >= self._transfer_deadline:
             self._notice(TransferEnded(self.current_term, self.transfer_target))
             self.transfer_target = None
-        quorum_heard_at = self._held_by_quorum(now, lambda progress: progress.heard_at)
+        quorum_heard_at = self._held_by_quorum(now, (progress.heard_at for progress in self.progress.values()))
         if self.config.check_quorum and now - quorum_heard_at > self.config.election_timeout_max:
             self._become_follower(self.current_term, None, now, "no quorum has answered for an election time-out")
 
@@ -477,19 +477,21 @@ class Raft:
 
     def _advance_commit_index(self) -> None:
         """The highest index on a majority of disks is committed, if it is of this term (§5.4.2, Figure 8)."""
-        majority_index = self._held_by_quorum(self._durable_index, lambda progress: progress.match_index)
+        majority_index = self._held_by_quorum(
+            self._durable_index, (progress.match_index for progress in self.progress.values())
+        )
         if majority_index > self.commit_index and self.log.term_at(majority_index) == self.current_term:
             self.commit_index = majority_index
 
     def _confirm_reads(self) -> None:
-        confirmed_round = self._held_by_quorum(self._reads.round, lambda progress: progress.read_round)
+        confirmed_round = self._held_by_quorum(
+            self._reads.round, (progress.read_round for progress in self.progress.values())
+        )
         self._output.reads += self._reads.confirmed(confirmed_round)
 
-    def _held_by_quorum(self, own: Number, of_peer: Callable[[Progress], Number]) -> Number:
-        """The greatest number that a quorum has reached, given this node's own and each follower's."""
-        numbers: list[Number] = [own, *(of_peer(progress) for progress in self.progress.values())]
-        numbers.sort(reverse=True)
-        return numbers[self.quorum - 1]
+    def _held_by_quorum(self, own: Number, of_followers: Iterable[Number]) -> Number:
+        """The greatest number that a quorum has reached, given this node's own and its followers'."""
+        return sorted([own, *of_followers], reverse=True)[self.quorum - 1]
 
     # --- small things -----------------------------------------------------------------------------------------------
 

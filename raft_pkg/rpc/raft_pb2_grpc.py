@@ -481,6 +481,11 @@ class NodeStub(object):
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusResponse.FromString,
                 _registered_method=True)
+        self.TransferLeadership = channel.unary_unary(
+                '/raft.v1.Node/TransferLeadership',
+                request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
+                response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer(object):
@@ -495,6 +500,14 @@ class NodeServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferLeadership(self, request, context):
+        """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
+        this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -502,6 +515,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusRequest.FromString,
                     response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusResponse.SerializeToString,
+            ),
+            'TransferLeadership': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferLeadership,
+                    request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.FromString,
+                    response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -534,6 +552,33 @@ class Node(object):
             '/raft.v1.Node/Status',
             raft__pkg_dot_rpc_dot_raft__pb2.StatusRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.StatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferLeadership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raft.v1.Node/TransferLeadership',
+            raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
+            raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -211,6 +211,10 @@ class NodeStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NodeAsyncStub: ...
     Status: _grpc.UnaryUnaryMultiCallable[_raft_pb2.StatusRequest, _raft_pb2.StatusResponse]
+    TransferLeadership: _grpc.UnaryUnaryMultiCallable[_raft_pb2.TransferLeadershipRequest, _raft_pb2.TransferLeadershipResponse]
+    """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
+    this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+    """
 
 @_typing.type_check_only
 class NodeAsyncStub(NodeStub):
@@ -220,6 +224,10 @@ class NodeAsyncStub(NodeStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_raft_pb2.StatusRequest, _raft_pb2.StatusResponse]  # type: ignore[assignment]
+    TransferLeadership: _aio.UnaryUnaryMultiCallable[_raft_pb2.TransferLeadershipRequest, _raft_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
+    """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
+    this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+    """
 
 class NodeServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------------------------------------------------------
@@ -232,5 +240,15 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         request: _raft_pb2.StatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_raft_pb2.StatusResponse, _abc.Awaitable[_raft_pb2.StatusResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TransferLeadership(
+        self,
+        request: _raft_pb2.TransferLeadershipRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.TransferLeadershipResponse, _abc.Awaitable[_raft_pb2.TransferLeadershipResponse]]:
+        """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
+        this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+        """
 
 def add_NodeServicer_to_server(servicer: NodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,9 +20,12 @@ from raft_pkg.core.output import (
     LeaderChanged,
     Notice,
     Output,
+    PreVoteStarted,
+    TransferEnded,
+    TransferStarted,
     VoteGranted,
 )
-from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft
+from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind, Role
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
@@ -119,6 +122,8 @@ class Node:
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
         self._applied_term = 0
         self._pending_reads: dict[int, list[PendingCommand]] = {}
+        self._transfers: list[tuple[str, asyncio.Future[None]]] = []
+        self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
         self._touched: set[Caller] = set()
         self._wake = asyncio.Event()
         self._stop_reason: str | None = None
@@ -155,6 +160,16 @@ class Node:
                 (self._commands if kind == "command" else self._queries).append(pending)
         self._flush_callers()
         self._wake.set()
+
+    def transfer_leadership(self, target: str) -> asyncio.Future[None]:
+        """Hand leadership over to `target`; done when it leads.
+
+        The future raises `NotLeaderError`, and `TransferRefusedError` with the reason.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transfers.append((target, future))
+        self._wake.set()
+        return future
 
     def stop(self, reason: str) -> None:
         """Ask `run` to end."""
@@ -204,13 +219,34 @@ class Node:
         for message in messages:
             self.raft.receive(message, now)
         self.raft.tick(now)
+        self._start_transfers(now)
         self._propose_commands()
         self._request_reads()
         while self._carry_out(self.raft.take_output()):
             pass
         self._flush_callers()
 
+    def _start_transfers(self, now: float) -> None:
+        transfers, self._transfers = self._transfers, []
+        for target, future in transfers:
+            try:
+                self.raft.transfer_leadership(target, now)
+            except (NotLeaderError, TransferRefusedError) as error:
+                future.set_exception(error)
+            else:
+                self._end_transfer(TransferRefusedError(f"{target} was named after it"))
+                self._transfer_under_way = target, future
+
+    def _end_transfer(self, error: TransferRefusedError | None) -> None:
+        if self._transfer_under_way is not None:
+            _, future = self._transfer_under_way
+            self._transfer_under_way = None
+            if not future.done():
+                future.set_exception(error) if error else future.set_result(None)
+
     def _propose_commands(self) -> None:
+        if self.raft.transfer_target is not None:
+            return  # they wait here until it is known who leads
         commands, self._commands = self._commands, []
         start = 0
         while start < len(commands):
@@ -253,6 +289,7 @@ class Node:
         self._transport.send(output.messages)
         for notice in output.notices:
             self._log_notice(notice)
+            self._watch_transfer(notice)
         for entry in output.committed:
             self._apply(entry)
         for number, index in output.reads:
@@ -260,6 +297,17 @@ class Node:
         for number in output.failed_reads:
             self._refuse_not_leader(self._pending_reads.pop(number))
         return wrote
+
+    def _watch_transfer(self, notice: Notice) -> None:
+        if self._transfer_under_way is None:
+            return
+        target, _ = self._transfer_under_way
+        match notice:
+            case TransferEnded():
+                self._end_transfer(TransferRefusedError(f"{target} did not take over within an election time-out"))
+            case LeaderChanged(leader=str(leader)):
+                refused = TransferRefusedError(f"{leader} became leader instead of {target}")
+                self._end_transfer(None if leader == target else refused)
 
     def _apply(self, entry: Entry) -> None:
         results: list[bytes] = []
@@ -324,6 +372,9 @@ class Node:
     def _release_callers(self) -> None:
         """The node ends: nobody may wait for it any longer. What was proposed may still be committed by others."""
         why = f"{self.config.node_id} stopped: {self._stop_reason}"
+        for _, future in self._transfers:
+            future.set_exception(TransferRefusedError(why))
+        self._end_transfer(TransferRefusedError(why))
         for commands in self._pending_entries.values():
             for pending in commands:
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
@@ -336,6 +387,12 @@ class Node:
     def _log_notice(self, notice: Notice) -> None:
         emit, term = self._log.emit, notice.term
         match notice:
+            case PreVoteStarted():
+                emit(Event.PRE_VOTE_STARTED, term, votes_needed=notice.votes_needed)
+            case TransferStarted():
+                emit(Event.TRANSFER_STARTED, term, target=notice.target)
+            case TransferEnded():
+                emit(Event.TRANSFER_ENDED, term, target=notice.target)
             case ElectionStarted():
                 emit(Event.ELECTION_STARTED, term, votes_needed=notice.votes_needed)
             case VoteGranted():

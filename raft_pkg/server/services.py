@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import grpc.aio
 
 from raft_pkg import __version__
+from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
 from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
@@ -213,9 +214,7 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
         outcome = await caller.outcome
         if outcome.code != pb.OUTCOME_CODE_OK:
             happened = "unknown" if outcome.code == pb.OUTCOME_CODE_UNKNOWN else "failed"
-            leader = (("raft-leader-id", outcome.leader_id), ("raft-leader-address", outcome.leader_address))
-            known = leader if outcome.leader_id else ()
-            await self._abort(context, _STATUS[outcome.code], outcome.message, happened, known)
+            await self._abort(context, _STATUS[outcome.code], outcome.message, happened, _leader_metadata(outcome))
         result = pb.KvResult.FromString(outcome.result)
         if result.error:
             await self._abort(context, grpc.StatusCode.INVALID_ARGUMENT, result.error, "failed")
@@ -232,6 +231,13 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
         await context.abort(code, message, (("raft-outcome", outcome), *metadata))
 
 
+def _leader_metadata(known: pb.Outcome | pb.StatusResponse) -> tuple[tuple[str, str], ...]:
+    """Who leads, for a client that asked another node; empty when it is not known."""
+    if not known.leader_id:
+        return ()
+    return (("raft-leader-id", known.leader_id), ("raft-leader-address", known.leader_address))
+
+
 class NodeService(raft_pb2_grpc.NodeServicer):
     """The node as it sees itself."""
 
@@ -243,3 +249,17 @@ class NodeService(raft_pb2_grpc.NodeServicer):
         status = self._node.status()
         status.version = __version__
         return status
+
+    async def TransferLeadership(  # noqa: N802
+        self, request: pb.TransferLeadershipRequest, context: Context
+    ) -> pb.TransferLeadershipResponse:
+        """See raft.proto."""
+        try:
+            await self._node.transfer_leadership(request.target)
+        except NotLeaderError:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, "not the leader", _leader_metadata(self._node.status())
+            )
+        except TransferRefusedError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return pb.TransferLeadershipResponse(term=self._node.raft.current_term)
