@@ -491,7 +491,10 @@ class Raft:
 
     def _held_by_quorum(self, own: Number, of_followers: Iterable[Number]) -> Number:
         """The greatest number that a quorum has reached, given this node's own and its followers'."""
-        return sorted([own, *of_followers], reverse=True)[self.quorum - 1]
+        numbers = list(of_followers)
+        numbers.append(own)
+        numbers.sort(reverse=True)
+        return numbers[self.quorum - 1]
 
     # --- small things -----------------------------------------------------------------------------------------------
 
