@@ -133,9 +133,9 @@ class DataDirectory:
         except OSError as error:
             raise storage_error("list the data directory", self.path, error) from error
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, *, cached: bool = True) -> bytes:
         try:
-            return self._filesystem.read(path)
+            return self._filesystem.read(path, cached=cached)
         except OSError as error:
             raise storage_error("read the file", path, error) from error
 

@@ -38,13 +38,14 @@ class LogReader:
         sequences = self._directory.segments()
         self._require_no_gap(sequences)
         for sequence in sequences:
-            segment = self._open(sequence)
+            is_newest = sequence == sequences[-1]
+            segment = self._open(sequence, is_newest=is_newest)
             for record in segment.records():
                 problem = self.state.apply(record.value)
                 if problem:
                     segment.refuse(record.offset, problem)
                 yield segment, record
-            self._check_end(segment, is_newest=sequence == sequences[-1])
+            self._check_end(segment, is_newest=is_newest)
             self.newest = segment
             self.segments += 1
         self._require_node_file()
@@ -59,9 +60,10 @@ class LogReader:
                 f"the file is missing; segments 1 to {expected.stop - 1} belong to the log",
             )  # fmt: skip
 
-    def _open(self, sequence: int) -> SegmentReader:
+    def _open(self, sequence: int, *, is_newest: bool) -> SegmentReader:
         path = self._directory.segment_path(sequence)
-        segment = SegmentReader(path, self._directory.read(path))
+        # The process before may have stopped because it could not sync: what is in memory is not what is on disk.
+        segment = SegmentReader(path, self._directory.read(path, cached=not is_newest))
         header = segment.header
         self._require_own(header.node_id)
         if header.sequence != sequence:

@@ -34,7 +34,7 @@ class InspectedRecord:
 
 
 def inspect_directory(path: Path, *, filesystem: Filesystem | None = None) -> Iterator[InspectedRecord]:
-    """Every record of a log in the order of writing, also those that later ones replaced; raises at the first damage."""
+    """Every record of a log in the order of writing, replaced ones as well; raises at the first damage."""
     for segment, record in _reader(path, filesystem).records():
         yield InspectedRecord(segment.path, record.offset, record.end - record.offset, record.value)
 

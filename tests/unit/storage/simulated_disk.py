@@ -11,7 +11,7 @@ from raft_pkg.storage import Filesystem
 SECTOR_BYTES: Final = 512
 
 
-class Crash(BaseException):  # noqa: N818 - no error: a program that could handle it would not have crashed
+class Crash(BaseException):
     """The machine stops in the middle of an operation. Not an Exception: nothing may catch it and go on."""
 
 
@@ -19,6 +19,7 @@ class File:
     def __init__(self, data: bytes = b"") -> None:
         self.data = bytearray(data)
         self.synced = data
+        self.sync_failed = False  # what is in memory is taken for written, although it is not
 
 
 class Directory:
@@ -64,6 +65,7 @@ class SimulatedDisk(Filesystem):
             if isinstance(node, File):
                 node.synced = _after_power_loss(bytes(node.data), node.synced, choose)
                 node.data = bytearray(node.synced)
+                node.sync_failed = False
 
     def copy(self) -> dict[Path, bytes]:
         """The content of every file."""
@@ -99,9 +101,13 @@ class SimulatedDisk(Filesystem):
             replaced for replaced in self._unsynced_names if path not in {changed.parent for changed in replaced}
         ]
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, *, cached: bool = True) -> bytes:
         self._begin("read", path)
-        return bytes(self._file(path).data)
+        file = self._file(path)
+        if file.sync_failed and not cached:
+            file.sync_failed = False
+            file.data[:] = file.synced
+        return bytes(file.data)
 
     def create(self, path: Path) -> int:
         self._begin("create", path)
@@ -129,12 +135,10 @@ class SimulatedDisk(Filesystem):
         del self._file(self._open[descriptor]).data[size:]
 
     def sync_data(self, descriptor: int) -> None:
-        self._begin("sync_data", self._open[descriptor])
-        self._sync(descriptor)
+        self._sync("sync_data", self._open[descriptor])
 
     def sync_file(self, descriptor: int) -> None:
-        self._begin("sync_file", self._open[descriptor])
-        self._sync(descriptor)
+        self._sync("sync_file", self._open[descriptor])
 
     def close(self, descriptor: int) -> None:
         (self._locked if descriptor in self._locked else self._open).pop(descriptor)
@@ -177,9 +181,15 @@ class SimulatedDisk(Filesystem):
             raise _error(errno.ENOENT if node is None else errno.EISDIR)
         return node
 
-    def _sync(self, descriptor: int) -> None:
-        file = self._file(self._open[descriptor])
-        file.synced = bytes(file.data)
+    def _sync(self, operation: str, path: Path) -> None:
+        file = self._file(path)
+        try:
+            self._begin(operation, path)
+        except OSError:
+            file.sync_failed = True
+            raise
+        if not file.sync_failed:
+            file.synced = bytes(file.data)
 
     def _change(self, change: dict[Path, File | Directory | None]) -> None:
         self._unsynced_names.append({path: self.nodes.get(path) for path in change})

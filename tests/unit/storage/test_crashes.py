@@ -176,4 +176,4 @@ class LogOfOneNode(RuleBasedStateMachine):
 
 
 TestLogOfOneNode = LogOfOneNode.TestCase
-TestLogOfOneNode.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLogOfOneNode.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)

@@ -112,7 +112,9 @@ def test_a_segment_that_counts_its_entries_from_elsewhere() -> None:
     end, checksum = (int.from_bytes(original[place], "little") for place in (slice(32, 40), slice(12, 16)))
     change = with_header(first_index=1000, previous_end=end, previous_checksum=checksum)
     require_refusal(
-        files | {SECOND_SEGMENT: change(original)}, CorruptLogError, "the segment begins with entry 1000, the one before"
+        files | {SECOND_SEGMENT: change(original)},
+        CorruptLogError,
+        "the segment begins with entry 1000, the one before",
     )
 
 
@@ -159,7 +161,9 @@ def test_a_segment_of_another_node() -> None:
 )
 def test_a_node_file_that_is_none(content: bytes) -> None:
     files = several_segments(2).copy()
-    require_refusal(files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: the file is not what raft_pkg wrote")
+    require_refusal(
+        files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: the file is not what raft_pkg wrote"
+    )
 
 
 def test_any_changed_byte_of_the_node_file() -> None:
@@ -273,7 +277,9 @@ def test_a_refused_directory_is_not_kept_locked(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_text("precious")
-    with pytest.raises(StorageError, match=rf"{path}.*: cannot lock the data directory: Not a directory; name a directory"):
+    with pytest.raises(
+        StorageError, match=rf"{path}.*: cannot lock the data directory: Not a directory; name a directory"
+    ):
         FileStorage(path, "raft-0").recover()
     with pytest.raises(StorageError, match=rf"{path}/deeper: cannot make the data directory: Not a directory"):
         FileStorage(path / "deeper", "raft-0").recover()
@@ -288,7 +294,9 @@ def test_no_directory_and_no_log_to_look_at(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root; see the fault tests for the same by injection")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="nothing is forbidden to root; see the fault tests for the same by injection"
+)
 def test_a_directory_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="LOCK: cannot lock the data directory: Permission denied; let this"):

@@ -27,16 +27,21 @@ def fail(disk: SimulatedDisk, operation: str, number: int, name: str = "") -> No
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(errno.ENOSPC, "free space on its volume"), (errno.EIO, "the device failed"), (errno.EPROTO, "")]
+    ("number", "advice"),
+    [(errno.ENOSPC, "free space on its volume"), (errno.EIO, "the device failed"), (errno.EPROTO, "")],
 )
 @pytest.mark.parametrize(("operation", "action"), [("write", "write to the log"), ("sync_data", "sync the log")])
 def test_nothing_is_tried_again_after_a_failure(operation: str, action: str, number: int, advice: str) -> None:
     disk, storage = three_batches()
     fail(disk, operation, number)
     message = rf"^/data/0000000001\.log: cannot {action}: {os.strerror(number)}.*{advice}"
-    with pytest.raises(StorageError, match=message):
+    if operation == "sync_data":
         storage.append(None, entries(8, 8, 2))
-        storage.sync()
+        with pytest.raises(StorageError, match=message):
+            storage.sync()
+    else:
+        with pytest.raises(StorageError, match=message):
+            storage.append(None, entries(8, 8, 2))
     disk.operations.clear()
     for _ in range(2):
         with pytest.raises(StorageError, match=rf"{message}.*unusable since then"):
@@ -45,7 +50,19 @@ def test_nothing_is_tried_again_after_a_failure(operation: str, action: str, num
             storage.sync()
     storage.close()
     assert disk.operations == [], "after a failed sync the next one may succeed without having written anything"
-    assert len(recover(disk).entries) == (7 if operation == "write" else 8)
+
+
+def test_what_a_failed_sync_left_in_memory_is_not_recovered() -> None:
+    """It would be taken for durable, and the next sync would say so, and it would be gone after a power cut."""
+    disk, storage = three_batches()
+    storage.append(HardState(3, "raft-1"), entries(8, 8, 3))
+    fail(disk, "sync_data", errno.EIO)
+    with pytest.raises(StorageError, match="the device failed"):
+        storage.sync()
+    found = recover(disk)
+    disk.lose_power(lambda _count: 0)
+    assert recover(disk) == found
+    assert len(found.entries) == 7
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "sync_file", "rename", "sync_directory", "sync_data"])
@@ -53,7 +70,8 @@ def test_a_failure_while_a_segment_is_added(operation: str) -> None:
     disk = SimulatedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
-    storage.append(None, [entry(1, 1, b"x" * 1000)])
+    large = entry(1, 1, b"x" * 1000)
+    storage.append(None, [large])
     if operation != "sync_data":
         storage.sync()
     fail(disk, operation, errno.ENOSPC)
@@ -62,11 +80,13 @@ def test_a_failure_while_a_segment_is_added(operation: str) -> None:
     with pytest.raises(StorageError, match="unusable since then"):
         storage.append(None, [entry(2)])
     storage.close()
-    assert recover(disk).entries == [entry(1, 1, b"x" * 1000)]
+    assert recover(disk).entries == ([] if operation == "sync_data" else [large])
     assert not [path for path in disk.nodes if path.suffix == ".tmp"]
 
 
-@pytest.mark.parametrize("operation", ["make_directory", "lock", "create", "write", "sync_file", "rename", "sync_directory"])
+@pytest.mark.parametrize(
+    "operation", ["make_directory", "lock", "create", "write", "sync_file", "rename", "sync_directory"]
+)
 def test_a_failure_while_a_directory_is_made(operation: str) -> None:
     disk = SimulatedDisk()
     storage = storage_on(disk)
@@ -76,6 +96,18 @@ def test_a_failure_while_a_directory_is_made(operation: str) -> None:
     with pytest.raises(StorageError):
         storage.append(None, [entry(1)])
     assert storage_on(disk).recover() == Recovered(HardState(), [], 0), "the lock was let go of"
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [("lock", "LOCK"), ("read", "node.json"), ("read", LOG), ("open", LOG), ("create", "node.json.tmp")],
+)
+def test_files_without_permission(operation: str, name: str) -> None:
+    disk, _ = three_batches()
+    disk.kill_process()
+    fail(disk, operation, errno.EACCES, name)
+    with pytest.raises(StorageError, match=r"/data.*Permission denied; let this process's user read and write"):
+        storage_on(disk).recover()
 
 
 @pytest.mark.parametrize("operation", ["read", "open", "truncate", "sync_file", "sync_directory"])
@@ -88,7 +120,7 @@ def test_a_failure_during_recovery(operation: str) -> None:
     fail(disk, operation, errno.EIO)
     with pytest.raises(StorageError, match="Input/output error; the device failed"):
         storage_on(disk).recover()
-    assert len(recover(disk).entries) == 8
+    assert len(recover(disk).entries) == (7 if operation == "sync_file" else 8)
 
 
 def test_a_failure_to_note_the_end_on_closing_is_told_and_harmless() -> None:
@@ -138,8 +170,8 @@ def test_a_new_log_is_durable_before_it_is_used() -> None:
     assert disk.operations == [
         ("make_directory", "data"),
         ("make_directory", "var"),
-        ("make_directory", "data"),
         ("sync_directory", ""),
+        ("make_directory", "data"),
         ("sync_directory", "var"),
         ("lock", "LOCK"),
         ("sync_directory", "var"),
@@ -210,6 +242,25 @@ def test_the_real_files_are_written_and_synced_in_this_order(tmp_path: Path) -> 
         filesystem.calls.append("synced")
     storage.close()
     assert filesystem.calls[:8] == ["write", "appended", "sync", "synced"] * 2
+
+
+def test_real_files_are_cut_and_removed(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path, "raft-0")
+    storage.recover()
+    storage.append(None, entries(1, 2))
+    storage.sync()
+    log = tmp_path / LOG
+    copy = log.read_bytes().rstrip(b"\0")
+    (tmp_path / "0000000002.log.tmp").write_bytes(b"half a segment")
+    storage.close()
+    (tmp_path / "node.json").unlink()
+    FileStorage(tmp_path / "new", "raft-0").recover()
+    (tmp_path / "new" / "node.json").rename(tmp_path / "node.json")
+    log.write_bytes(copy[:-1])
+    found = FileStorage(tmp_path, "raft-0").recover()
+    assert found.entries == entries(1, 1)
+    assert log.stat().st_size == len(copy) - found.torn_bytes - 1
+    assert not (tmp_path / "0000000002.log.tmp").exists()
 
 
 def test_more_buffers_than_the_system_takes_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""The memory form: as strict as the file form, and a crash loses what was not synced."""
+
+import pytest
+from samples import entries, entry
+
+from raft_pkg.core.types import HardState
+from raft_pkg.errors import StorageError
+from raft_pkg.storage import MemoryStorage, Recovered
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    """Holds three synced entries and, not synced, a new term, a replacement of the third and a fourth."""
+    storage = MemoryStorage()
+    assert storage.recover() == Recovered(HardState(), [], 0)
+    storage.append(HardState(1, "raft-1"), entries(1, 3))
+    storage.sync()
+    storage.append(HardState(2, None), entries(3, 4, 2))
+    return storage
+
+
+def test_a_sync_makes_everything_durable(storage: MemoryStorage) -> None:
+    storage.sync()
+    assert storage.unsynced == 0
+    storage.crash()
+    assert storage.recover() == Recovered(HardState(2, None), [*entries(1, 2), *entries(3, 4, 2)], 0)
+
+
+@pytest.mark.parametrize(
+    ("survivors", "state", "log"),
+    [
+        (0, HardState(1, "raft-1"), entries(1, 3)),
+        (1, HardState(2, None), entries(1, 3)),
+        (2, HardState(2, None), [*entries(1, 2), entry(3, 2)]),
+        (3, HardState(2, None), [*entries(1, 2), *entries(3, 4, 2)]),
+    ],
+)
+def test_a_crash_loses_what_was_not_synced(storage: MemoryStorage, survivors: int, state: HardState, log: list) -> None:
+    assert storage.unsynced == 3
+    storage.crash(survivors=survivors)
+    assert storage.recover() == Recovered(state, log, 0)
+    storage.append(None, [entry(len(log) + 1, 2)])
+    storage.sync()
+    storage.crash()
+    assert storage.recover() == Recovered(state, [*log, entry(len(log) + 1, 2)], 0)
+
+
+def test_a_torn_record_is_reported_once(storage: MemoryStorage) -> None:
+    storage.crash(survivors=1, torn_bytes=13)
+    assert storage.recover().torn_bytes == 13
+    storage.crash()
+    assert storage.recover().torn_bytes == 0
+
+
+@pytest.mark.parametrize("crash", [{"survivors": 4}, {"survivors": -1}, {"survivors": 3, "torn_bytes": 1}])
+def test_a_crash_that_can_not_be(storage: MemoryStorage, crash: dict) -> None:
+    with pytest.raises(ValueError, match=r"can't survive|no record left"):
+        storage.crash(**crash)
+
+
+def test_closing_loses_nothing(storage: MemoryStorage) -> None:
+    storage.close()
+    storage.close()
+    assert storage.recover().entries == [*entries(1, 2), *entries(3, 4, 2)]
+
+
+def test_it_is_used_only_between_recovery_and_end(storage: MemoryStorage) -> None:
+    with pytest.raises(StorageError, match="called before"):
+        storage.recover()
+    storage.crash()
+    with pytest.raises(StorageError, match="the node has crashed"):
+        storage.append(None, entries(4, 4))
+    with pytest.raises(StorageError, match="the node has crashed"):
+        storage.sync()
+    with pytest.raises(StorageError, match="has not been called"):
+        MemoryStorage().sync()
+
+
+def test_a_failed_storage_fails_until_the_node_starts_again(storage: MemoryStorage) -> None:
+    storage.fail("Input/output error")
+    for _ in range(2):
+        with pytest.raises(StorageError, match="Input/output error"):
+            storage.sync()
+    storage.crash()
+    assert storage.recover().entries == entries(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("state", "batch"),
+    [(HardState(1), []), (None, entries(6, 6, 2)), (None, [entry(5, 2), entry(7, 2)]), (None, entries(0, 1, 2))],
+)
+def test_what_would_break_a_promise_is_refused(storage: MemoryStorage, state: HardState | None, batch: list) -> None:
+    with pytest.raises(ValueError, match=r"would go back|can't"):
+        storage.append(state, batch)
+    assert storage.unsynced == 3
+
+
+def test_what_was_recovered_is_the_callers_own(storage: MemoryStorage) -> None:
+    storage.sync()
+    storage.crash()
+    storage.recover().entries.clear()
+    storage.crash()
+    assert len(storage.recover().entries) == 4
