@@ -29,15 +29,15 @@ def status(endpoints: Endpoints, timeout: Timeout = 2.0, as_json: Json = False) 
 
 
 def _print_status(found: "ClusterStatus") -> None:
-    headings = ("node", "endpoint", "role", "term", "leader", "commit", "applied", "last log", "up", "version")
+    headings = ("node", "endpoint", "role", "term", "leader", "commit", "applied", "last log", "up", "version", "error")
     print_table(headings, [_row(node) for node in found.nodes])
 
 
 def _row(node: "NodeStatus") -> tuple[object, ...]:
     answer = node.answer
     if node.error is not None:
-        return None, node.endpoint, f"unreachable: {node.error}"
+        return None, node.endpoint, "unreachable", *[None] * 7, node.error
     return (
         *(answer.id, node.endpoint, answer.role, answer.term, answer.leader_id or None, answer.commit_index),
-        *(answer.applied_index, answer.last_log_index, f"{answer.uptime_seconds:.0f} s", answer.version),
+        *(answer.applied_index, answer.last_log_index, f"{answer.uptime_seconds:.0f} s", answer.version, None),
     )

@@ -33,8 +33,8 @@ async def open_channel(address: str) -> grpc.aio.Channel:
             targets = await resolve(address)
     except TimeoutError:
         raise UnreachableError("its name could not be looked up in time") from None
-    except OSError as error:
-        raise UnreachableError(f"its name is not known ({error.strerror or error})") from None
+    except (OSError, UnicodeError) as error:
+        raise UnreachableError(f"its name is not known ({error})") from None
     reason = "its name stands for no address"
     for target in targets:
         channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
@@ -68,5 +68,4 @@ def describe_status(error: grpc.aio.AioRpcError) -> str:
     details = error.details() or error.code().name
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
         return f"it is not a node of this Raft ({details})"
-    _, _, last_error = details.rpartition("last error: ")
-    return last_error.removeprefix("UNAVAILABLE: ")
+    return details.rpartition("last error: ")[2].rpartition("Failed to connect to remote host: ")[2]

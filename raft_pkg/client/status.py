@@ -101,6 +101,6 @@ async def _node_status(endpoint: str, timeout: float) -> NodeStatus:
                     reason = describe_status(error)
     except TimeoutError:
         reason = f"no answer within {timeout:g} s"
-    except OSError as error:
-        reason = f"its name is not known ({error.strerror or error})"
+    except (OSError, UnicodeError) as error:
+        reason = f"its name is not known ({error})"
     return NodeStatus(endpoint, reason, pb.StatusResponse())

@@ -85,13 +85,13 @@ class LocalCluster:
         self._progress = progress
 
     def up(self, settings: Settings) -> bool:
-        """Make all nodes run and wait for a leader; returns whether anything had to be done."""
+        """Make all nodes run and wait until all follow one leader; returns whether anything had to be done."""
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self._describe(settings)
             resumed = self._resume([n for n in description.nodes if process.state(n) == "paused"])
             started = self._launch(description, [n for n in description.nodes if process.state(n) == "stopped"])
-        self._wait(description, started, lambda status: status.leader_id is not None, "no leader", deadline)
+        self._wait(description, started, _all_follow_one, "no leader that all nodes follow", deadline)
         return bool(resumed or started)
 
     def down(self, *, purge: bool = False) -> list[str]:
@@ -262,6 +262,12 @@ class _Started:
             lines = file.read().decode(errors="replace").strip().splitlines()[-EVIDENCE_LINES:]
         message = f"{node_id} ended with exit status {status}: " + ("\n".join(lines) or f"nothing in {self.stderr}")
         raise ConfigurationError(message) if status == 2 else ClusterUnavailableError(message)
+
+
+def _all_follow_one(status: ClusterStatus) -> bool:
+    return status.leader_id is not None and all(
+        node.answer.leader_id == status.leader_id and node.answer.term == status.term for node in status.nodes
+    )
 
 
 def _assign_ports(description: ClusterDescription, base_port: int | None) -> None:

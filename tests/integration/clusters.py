@@ -1,0 +1,70 @@
+"""Real clusters of node processes on the loopback interface, made and ended by raftctl as a user would."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Machines that run tests are busy: a node that gets no processor for a while must not lose its leadership for it.
+CALM = ("--election-timeout-ms-min", "400", "--election-timeout-ms-max", "800", "--heartbeat-interval-ms", "80")
+COMMAND_TIMEOUT_SECONDS = 60
+
+
+def run_raftctl(*arguments: str, stdin: bytes | None = None) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-m", "raft_pkg.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=COMMAND_TIMEOUT_SECONDS,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@dataclass
+class Cluster:
+    """A local cluster by its directory."""
+
+    directory: Path
+
+    def control(self, command: str, *arguments: str, status: int = 0) -> dict[str, Any]:
+        """`raftctl cluster COMMAND … --json`, which must end with `status`."""
+        done = run_raftctl("cluster", command, *arguments, "--dir", str(self.directory), "--json")
+        assert done.returncode == status, f"{done.args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if done.stdout else {}
+
+    def refused(self, command: str, *arguments: str, status: int = 2) -> str:
+        """What a command that must fail with `status` says."""
+        done = run_raftctl("cluster", command, *arguments, "--dir", str(self.directory))
+        assert done.returncode == status, f"{done.args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def up(self, *arguments: str) -> dict[str, Any]:
+        return self.control("up", *CALM, *arguments)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that names this cluster's directory, whatever the description says."""
+        return [p for p in psutil.process_iter(["cmdline", "status"]) if self._is_ours(p)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        command = process.info["cmdline"] or []
+        return (
+            "serve" in command
+            and any(argument.startswith(f"{self.directory}/") for argument in command)
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        )
+
+    def wipe(self) -> None:
+        """End the nodes at once, remove all that is theirs, and see that no process is left."""
+        if (self.directory / "cluster.json").exists():
+            self.control("kill", "--all")
+            self.control("down", "--purge")
+        left = self.processes()
+        for process in left:
+            process.kill()
+        assert not left, f"raftctl cluster left {left}"

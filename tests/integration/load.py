@@ -1,0 +1,110 @@
+"""Writers that remember what they were told, and the judgement of what is there in the end.
+
+Every appended token is unique, and an acknowledged append names the length of the value after it: so it must end at
+exactly that place for ever after. Tokens whose outcome is unknown may be there once; those that failed, never.
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+from raft_pkg.client import AsyncRaftClient, OperationFailedError, OutcomeUnknownError
+
+OPERATION_TIMEOUT_SECONDS = 10.0
+PACE_SECONDS = 0.005  # between two writes of a writer: what is tested here is not speed
+
+
+@dataclass
+class Ledger:
+    """What clients know of one key that is only appended to."""
+
+    key: str
+    acknowledged: dict[str, int] = field(default_factory=dict)  # token: length of the value up to its end
+    unknown: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    violations: list[str] = field(default_factory=list)
+
+    async def append(self, client: AsyncRaftClient, token: str) -> None:
+        known_length = max(self.acknowledged.values(), default=0)
+        try:
+            length = await client.append(self.key, token, timeout=OPERATION_TIMEOUT_SECONDS)
+        except OutcomeUnknownError:
+            self.unknown.add(token)
+        except OperationFailedError:
+            self.failed.add(token)
+        else:
+            if length < known_length + len(token):
+                self.violations.append(f"{token!r} ends at {length}, after {known_length} had been acknowledged")
+            self.acknowledged[token] = length
+
+    async def read(self, client: AsyncRaftClient) -> None:
+        known_length = max(self.acknowledged.values(), default=0)
+        try:
+            value = await client.get(self.key, timeout=OPERATION_TIMEOUT_SECONDS)
+        except OperationFailedError:
+            return
+        if len(value or b"") < known_length:
+            self.violations.append(f"read {len(value or b'')} bytes, after {known_length} had been acknowledged")
+
+    def judge(self, value: bytes | None) -> list[str]:
+        """What is wrong with the final value; nothing, if all promises were kept."""
+        text = (value or b"").decode()
+        ends: dict[str, list[int]] = {}
+        for end in itertools.accumulate(len(part) + 1 for part in text.split("\n")[:-1]):
+            start = text.rfind("\n", 0, end - 1) + 1
+            ends.setdefault(text[start:end], []).append(end)
+        problems = list(self.violations)
+        problems += [
+            f"acknowledged {token!r} at {length}, found at {ends.get(token, [])}"
+            for token, length in self.acknowledged.items()
+            if ends.get(token) != [length]
+        ]
+        problems += [
+            f"unknown {token!r} is there {len(ends[token])} times"
+            for token in self.unknown & ends.keys()
+            if len(ends[token]) > 1
+        ]
+        strangers = ends.keys() - self.acknowledged.keys() - self.unknown
+        problems += [f"{token!r} is there: failed {token in self.failed}" for token in strangers]
+        return problems
+
+
+class Load:
+    """Writers and readers that work until told to stop."""
+
+    def __init__(self, client: AsyncRaftClient, *, keys: int, writers: int) -> None:
+        self.ledgers = [Ledger(f"ledger-{i}") for i in range(keys)]
+        self._client = client
+        self._stopping = False
+        self._tasks = [asyncio.create_task(self._write(number)) for number in range(writers)]
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(len(ledger.acknowledged) for ledger in self.ledgers)
+
+    @property
+    def unknown(self) -> int:
+        return sum(len(ledger.unknown) for ledger in self.ledgers)
+
+    async def stop(self) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def judge(self) -> list[str]:
+        """Read everything once more; returns what is wrong."""
+        values = [await self._client.get(ledger.key, timeout=30) for ledger in self.ledgers]
+        return [
+            f"{ledger.key}: {problem}"
+            for ledger, value in zip(self.ledgers, values, strict=True)
+            for problem in ledger.judge(value)
+        ]
+
+    async def _write(self, number: int) -> None:
+        for i in itertools.count():
+            if self._stopping:
+                return
+            ledger = self.ledgers[(number + i) % len(self.ledgers)]
+            await ledger.append(self._client, f"{number}.{i}\n")
+            if i % 10 == 0:
+                await ledger.read(self._client)
+            await asyncio.sleep(PACE_SECONDS)

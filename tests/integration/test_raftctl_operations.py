@@ -1,0 +1,112 @@
+"""Single operations through raftctl: output, JSON shapes and exit status as docs/cli.md says."""
+
+import json
+
+from tests.integration.clusters import run_raftctl
+
+
+def run_json(*arguments, status=0, **options):
+    done = run_raftctl(*arguments, "--json", **options)
+    assert done.returncode == status, done
+    return json.loads(done.stdout)
+
+
+def test_put_and_get(endpoints):
+    done = run_raftctl("put", "greeting", "hello", "--endpoints", endpoints)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run_raftctl("get", "greeting", "--endpoints", endpoints)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_json_shapes(endpoints):
+    at = ("--endpoints", endpoints)
+    put = run_json("put", "shape", "a", *at)
+    assert put == {"key": "shape", "ok": True, "index": put["index"]}
+    assert put["index"] > 0
+    assert run_json("get", "shape", *at) == {"key": "shape", "ok": True, "found": True, "value": "a"}
+    assert run_json("get", "shape-none", *at, status=1) == {
+        "key": "shape-none",
+        "ok": True,
+        "found": False,
+        "value": None,
+    }
+    cas = run_json("cas", "shape", "a", "b", *at)
+    assert cas == {"key": "shape", "ok": True, "succeeded": True, "index": cas["index"]}
+    cas = run_json("cas", "shape", "a", "c", *at, status=1)
+    assert cas == {"key": "shape", "ok": True, "succeeded": False, "index": cas["index"], "current": "b"}
+    assert run_json("append", "shape", "!", *at) == {"key": "shape", "ok": True, "length": 2}
+    assert run_json("delete", "shape", *at) == {"key": "shape", "ok": True, "existed": True}
+    assert run_json("delete", "shape", *at, status=1) == {"key": "shape", "ok": True, "existed": False}
+    cas = run_json("cas", "shape", "a", "b", *at, status=1)
+    assert cas["current"] is None
+    assert run_json("cas", "--absent", "shape", "new", *at)["succeeded"] is True
+
+
+def test_no_such_key_and_mismatch_say_so(endpoints):
+    done = run_raftctl("get", "[red]absent[/red]", "--endpoints", endpoints)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "raftctl: no such key: '[red]absent[/red]'\n")
+    run_raftctl("put", "other", "b", "--endpoints", endpoints)
+    done = run_raftctl("cas", "other", "a", "c", "--endpoints", endpoints)
+    assert (done.returncode, done.stderr) == (1, "raftctl: cas of key 'other': its value is 'b'\n")
+
+
+def test_values_that_are_not_text_pass_unchanged(endpoints):
+    value = bytes(range(256))
+    at = ("--endpoints", endpoints)
+    assert run_raftctl("put", "binary", "--value-file", "-", *at, stdin=value).returncode == 0
+    assert run_json("get", "binary", *at)["value_base64"].startswith("AAECAw")
+
+
+def test_a_value_over_the_limit_is_named_and_changes_nothing(endpoints):
+    at = ("--endpoints", endpoints)
+    run_raftctl("put", "large", "small", *at)
+    done = run_raftctl("put", "large", "--value-file", "-", *at, stdin=bytes(1024 * 1024 + 1))
+    assert done.returncode == 2
+    assert "1048577 bytes for key 'large'" in done.stderr
+    assert "1048576" in done.stderr
+    failed = run_json("put", "k" * 1025, "v", *at, status=2)
+    assert (failed["ok"], failed["outcome"]) == (False, "invalid")
+    assert run_raftctl("get", "large", *at).stdout == "small\n"
+
+
+def test_a_value_at_the_limit_is_stored(endpoints):
+    at = ("--endpoints", endpoints)
+    value = b"v" * 1024 * 1024
+    assert run_raftctl("put", "full", "--value-file", "-", *at, stdin=value).returncode == 0
+    assert run_raftctl("get", "full", *at).stdout == value.decode() + "\n"
+    done = run_raftctl("append", "full", "w", *at)
+    assert done.returncode == 2, done.stderr
+    assert "full" in done.stderr
+
+
+def test_unavailable_is_exit_status_3_within_the_deadline():
+    failed = run_json("put", "k", "v", "--endpoints", "127.0.0.1:1", "--timeout", "0.5", status=3)
+    assert (failed["ok"], failed["outcome"]) == (False, "failed")
+    assert "127.0.0.1:1" in failed["error"]
+    assert run_raftctl("status", "--endpoints", "127.0.0.1:1").returncode == 3
+
+
+def test_status_shape(running_cluster):
+    status = run_json("status", "--endpoints", running_cluster["endpoints"])
+    assert status["leader"] == running_cluster["leader"]
+    assert [node["id"] for node in status["nodes"]] == ["raft-0", "raft-1", "raft-2"]
+    members = "endpoint reachable id role term leader_id leader_address commit_index applied_index last_log_index"
+    for node in status["nodes"]:
+        assert sorted(node) == sorted([*members.split(), "voters", "version", "uptime_seconds"])
+        assert node["term"] == status["term"]
+        assert node["voters"] == ["raft-0", "raft-1", "raft-2"]
+
+
+def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
+    endpoints = running_cluster["endpoints"]
+    leader = next(node["endpoint"] for node in running_cluster["nodes"] if node["role"] == "leader")
+    status = run_json("status", "--endpoints", f"{endpoints},127.0.0.1:1")
+    assert status["nodes"][3] == {
+        "endpoint": "127.0.0.1:1",
+        "reachable": False,
+        "error": status["nodes"][3]["error"],
+    }
+    assert "refused" in status["nodes"][3]["error"]
+    assert run_json("status", "--endpoints", f"{leader},127.0.0.1:1", status=3)["leader"] is None
+    text = run_raftctl("status", "--endpoints", f"{endpoints},127.0.0.1:1")
+    assert "unreachable" in text.stdout
