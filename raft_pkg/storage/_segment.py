@@ -68,7 +68,6 @@ class SegmentReader:
         self.size = len(data)
         self._data = data
         self._damage = Damage("the file ends", None)
-        self._synced = SEGMENT_HEADER_BYTES + 1  # the first record was synced before the file got its name
 
     def records(self) -> Iterator[Record]:
         """The valid records in order, up to the first place where there is none."""
@@ -83,7 +82,6 @@ class SegmentReader:
                 break
             if record.offset == SEGMENT_HEADER_BYTES and not isinstance(record.value, HardState):
                 self.refuse(record.offset, "the segment does not begin with a hard state")
-            self._synced = max(self._synced, record.synced)
             self.end = record.end
             self.checksum = record.checksum
             yield record
@@ -112,10 +110,11 @@ class SegmentReader:
         raise corrupt_log_error(self.path, offset, what)
 
     def _require_not_synced(self, decoder: RecordDecoder) -> None:
-        self.require_synced_up_to(self._synced, "what is written elsewhere in the segment shows")
+        if self.end == SEGMENT_HEADER_BYTES:
+            self.refuse(self.end, f"{self._what_is_wrong()}, although a file has its first record before its name")
         witness = decoder.synced_by_later_record(self.end)
         if witness is not None:
-            self.refuse(self.end, f"{self._what_is_wrong()}, although a valid record follows at byte {witness}")
+            self.refuse(self.end, f"{self._what_is_wrong()}, although the record at byte {witness} was written later")
 
     def _what_is_wrong(self) -> str:
         return self._damage.what if any(self._data[self.end :]) else "the records end"
