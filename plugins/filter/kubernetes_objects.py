@@ -5,21 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 
-def is_ready(item: dict[str, Any]) -> bool:
-    conditions = item.get("status", {}).get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
-def not_ready(items: list[dict[str, Any]]) -> list[str]:
-    """Names of the nodes or Pods that are not Ready."""
-    return [item["metadata"]["name"] for item in items if not is_ready(item)]
-
-
-def nodes_not_ready(nodes: list[dict[str, Any]]) -> list[str]:
-    """Names of the nodes that are not Ready; an empty cluster is not ready either."""
-    return not_ready(nodes) if nodes else ["no node at all"]
-
-
 def statefulset_pending(statefulsets: list[dict[str, Any]]) -> str:
     """What a StatefulSet still waits for; empty when every replica runs the newest template and is ready."""
     if not statefulsets:
@@ -51,11 +36,58 @@ def pod_outcome(pods: list[dict[str, Any]]) -> str:
     return ""
 
 
+def restarted_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pods of which a container was restarted, and so has an earlier log."""
+    return [pod for pod in pods if any(c["restartCount"] for c in pod["status"].get("containerStatuses") or [])]
+
+
+def pod_readings(results: list[dict[str, Any]], suffix: str = "") -> list[dict[str, str]]:
+    """Results of k8s_log in a loop over Pods, named by node and incarnation."""
+    readings = []
+    for result in results:
+        pod = result["item"]
+        restarts = sum(container["restartCount"] for container in pod["status"].get("containerStatuses") or [])
+        incarnation = restarts - 1 if suffix == "previous" else restarts
+        readings.append(
+            {
+                "node": pod["metadata"]["name"],
+                "incarnation": f"{pod['metadata']['uid']}/{incarnation}",
+                "text": result.get("log") or "",
+            }
+        )
+    return readings
+
+
+def testbed_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The Pods that the testbed made."""
+    return [pod for pod in pods if pod["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") == "raft-testbed"]
+
+
+def warnings_of(listings: list[dict[str, Any]], count: int = 15) -> list[str]:
+    """What keeps containers from running, and the newest warnings, from listings of Pods and Events."""
+    objects = {listing["item"]: listing.get("resources") or [] for listing in listings}
+    lines = []
+    for pod in testbed_pods(objects.get("Pod", [])):
+        for container in pod["status"].get("containerStatuses") or []:
+            waiting = container["state"].get("waiting")
+            if waiting:
+                lines.append(f"{pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}")
+    warnings = [event for event in objects.get("Event", []) if event.get("type") == "Warning"]
+    warnings.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    lines += [
+        f"{event['involvedObject']['kind']} {event['involvedObject']['name']}: {event['reason']}: {event['message']}"
+        for event in warnings[-count:]
+    ]
+    return lines or ["no container waits, and there are no warnings"]
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
-            "not_ready": not_ready,
-            "nodes_not_ready": nodes_not_ready,
             "statefulset_pending": statefulset_pending,
             "pod_outcome": pod_outcome,
+            "restarted_pods": restarted_pods,
+            "pod_readings": pod_readings,
+            "testbed_pods": testbed_pods,
+            "warnings_of": warnings_of,
         }
