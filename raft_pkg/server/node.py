@@ -167,6 +167,9 @@ class Node:
         The future raises `NotLeaderError`, and `TransferRefusedError` with the reason.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._stop_reason is not None:
+            future.set_exception(TransferRefusedError(f"{self.config.node_id} is stopping"))
+            return future
         self._transfers.append((target, future))
         self._wake.set()
         return future
@@ -232,7 +235,7 @@ class Node:
             try:
                 self.raft.transfer_leadership(target, now)
             except (NotLeaderError, TransferRefusedError) as error:
-                future.set_exception(error)
+                _refuse_transfer(future, error)
             else:
                 self._end_transfer(TransferRefusedError(f"{target} was named after it"))
                 self._transfer_under_way = target, future
@@ -241,8 +244,10 @@ class Node:
         if self._transfer_under_way is not None:
             _, future = self._transfer_under_way
             self._transfer_under_way = None
-            if not future.done():
-                future.set_exception(error) if error else future.set_result(None)
+            if error is not None:
+                _refuse_transfer(future, error)
+            elif not future.done():
+                future.set_result(None)
 
     def _propose_commands(self) -> None:
         if self.raft.transfer_target is not None:
@@ -373,7 +378,7 @@ class Node:
         """The node ends: nobody may wait for it any longer. What was proposed may still be committed by others."""
         why = f"{self.config.node_id} stopped: {self._stop_reason}"
         for _, future in self._transfers:
-            future.set_exception(TransferRefusedError(why))
+            _refuse_transfer(future, TransferRefusedError(why))
         self._end_transfer(TransferRefusedError(why))
         for commands in self._pending_entries.values():
             for pending in commands:
@@ -425,3 +430,9 @@ class Node:
     def is_leader(self) -> bool:
         """Whether this node believes to be the leader; a quorum may know better."""
         return self.raft.role is Role.LEADER
+
+
+def _refuse_transfer(future: asyncio.Future[None], error: NotLeaderError | TransferRefusedError) -> None:
+    """Tell who waits; it may have gone away meanwhile."""
+    if not future.done():
+        future.set_exception(error)
