@@ -18,7 +18,7 @@ from raft_pkg.core.types import HardState
 from raft_pkg.errors import StorageError
 from raft_pkg.storage._errors import corrupt_log_error
 from raft_pkg.storage._record import SEGMENT_BYTES_MAX, Damage, ImpossibleRecordError, Record, RecordDecoder
-from raft_pkg.storage._torn import is_torn
+from raft_pkg.storage._torn import is_torn, last_written
 
 FORMAT_VERSION = 1
 SEGMENT_HEADER_BYTES = 512
@@ -94,16 +94,14 @@ class SegmentReader:
 
     def torn_bytes(self) -> int:
         """How much of a write that a crash cut short is to be cut off; refuses damage. For the newest segment."""
-        written_end = len(self._data.rstrip(b"\0"))
-        if written_end <= self.end:
-            return 0
-        if not is_torn(self._data, self.end, self._damage):
+        torn_bytes = last_written(self._data, self.end) - self.end
+        if torn_bytes and not is_torn(self._data, self.end, self._damage):
             self.refuse(self.end, f"{self._damage.what}, and all of its sectors are there")
-        return written_end - self.end
+        return torn_bytes
 
     def require_clean_end(self) -> None:
         """Refuse anything behind the last record. For a segment that another one follows."""
-        if any(self._data[self.end :]):
+        if last_written(self._data, self.end) > self.end:
             self.refuse(self.end, f"{self._damage.what}, in a segment that is not the newest")
 
     def refuse(self, offset: int, what: str) -> NoReturn:
@@ -117,7 +115,7 @@ class SegmentReader:
             self.refuse(self.end, f"{self._what_is_wrong()}, although the record at byte {witness} was written later")
 
     def _what_is_wrong(self) -> str:
-        return self._damage.what if any(self._data[self.end :]) else "the records end"
+        return self._damage.what if last_written(self._data, self.end) > self.end else "the records end"
 
 
 def _decode_header(path: Path, data: bytes) -> SegmentHeader:

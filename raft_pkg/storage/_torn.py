@@ -32,9 +32,14 @@ from raft_pkg.storage._record import HEADER_BYTES, RECORD_BYTES_MIN, Damage
 _SECTOR_BYTES = 512
 
 
+def last_written(data: bytes, offset: int) -> int:
+    """One past the last byte after an offset that is not zero; the offset when there is none."""
+    return offset + len(data[offset:].rstrip(b"\0"))
+
+
 def is_torn(data: bytes, offset: int, damage: Damage) -> bool:
     """Whether the bytes from an offset on, which nothing says had been synced, are a write cut short by a crash."""
-    written_end = len(data.rstrip(b"\0"))
+    written_end = last_written(data, offset)
     if damage.end is not None:
         return written_end < damage.end or _has_unwritten_sector(data, offset, damage.end)
     if written_end < offset + RECORD_BYTES_MIN:
@@ -47,7 +52,7 @@ def _has_unwritten_sector(data: bytes, start: int, end: int) -> bool:
     position = start
     while position < end:
         sector_end = position - position % _SECTOR_BYTES + _SECTOR_BYTES
-        if not any(data[position:sector_end]):
+        if not data[position:sector_end].strip(b"\0"):
             return True
         position = sector_end
     return False
