@@ -17,6 +17,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[pb.RequestBatch, pb.OutcomeBatch]
 
+PAUSE_SECONDS = 0.5  # what went unanswered before such a pause says nothing about now
 MAX_BATCH_OPERATIONS = 1024
 MAX_BATCH_BYTES = 1024 * 1024  # beyond it a message takes no further operation; one operation may be larger
 MAX_IN_FLIGHT_OPERATIONS = 16384
@@ -50,6 +51,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._idle: asyncio.Future[None] | None = None
         self._last_id = 0
+        self._written_at = 0.0
         self._probe_id = 0  # of the operation that asks whether the node leads
 
     @classmethod
@@ -59,14 +61,13 @@ class Connection:
 
     async def run(self) -> None:
         """Write and read until the stream ends or is cancelled."""
-        writer = asyncio.create_task(self._write())
         reason = "the connection was closed"
         try:
-            reason = await self._read()
-        except grpc.aio.AioRpcError as error:
-            reason = describe_status(error)
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write())
+                reason = await self._read()
+                writer.cancel()
         finally:
-            writer.cancel()
             self._owner.broken(self, reason)
             self._call.cancel()
             await self._channel.close(None)
@@ -95,16 +96,18 @@ class Connection:
             self._idle.set_result(None)
 
     async def _read(self) -> str:
-        while True:
-            batch = await self._call.read()
-            if not isinstance(batch, pb.OutcomeBatch):
-                return "the node ended the stream"
-            self._owner.answered(self, batch)
-            if self._owner.queue:
-                self.wake()
+        """Take answers until there are no more; returns why."""
+        try:
+            while isinstance(batch := await self._call.read(), pb.OutcomeBatch):
+                self._owner.answered(self, batch)
+                if self._owner.queue:
+                    self.wake()
+        except grpc.aio.AioRpcError as error:
+            return describe_status(error)
+        return "the node ended the stream"
 
     async def _write(self) -> None:
-        while True:
+        while not self._call.done():
             batch = self._next_batch()
             if batch is None:
                 self._idle = self._loop.create_future()
@@ -143,9 +146,15 @@ class Connection:
         if last_id == self._last_id:
             return None
         self._last_id = self._probe_id = last_id
-        if self.waiting_since is None:
-            self.waiting_since = self._loop.time()
+        self._note_written(alone=len(in_flight) == len(batch.requests))
         return batch
+
+    def _note_written(self, *, alone: bool) -> None:
+        """Begin to wait, unless we have been waiting since an earlier message, even if that was given up."""
+        now = self._loop.time()
+        if self.waiting_since is None or (alone and now - self._written_at > PAUSE_SECONDS):
+            self.waiting_since = now
+        self._written_at = now
 
     def _room(self) -> int:
         """How many operations may be written now.

@@ -70,6 +70,7 @@ class Dispatcher:
                 accomplished = True
                 operation.future.set_result(outcome)
             else:
+                accomplished |= outcome.code == pb.OUTCOME_CODE_INVALID
                 self._handle_refusal(connection, operation, outcome)
         if accomplished:
             self._confirm(connection)
@@ -182,7 +183,6 @@ class Dispatcher:
                 self._confirm(connection)
                 self._put_off(operation)
             case pb.OUTCOME_CODE_INVALID:
-                self._confirm(connection)
                 operation.future.set_exception(InvalidOperationError(f"{operation}: {outcome.message or 'invalid'}"))
             case _ if operation.is_read:
                 self._put_off(operation)

@@ -19,6 +19,7 @@ class ScriptedNode:
 
     def __init__(self) -> None:
         self.script: Script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=1)
+        self.delay_seconds = 0.0  # of every answer
         self.requests: list[pb.Request] = []
         self.batch_sizes: list[int] = []
         self.asked = asyncio.Event()
@@ -82,6 +83,7 @@ class ScriptedNode:
                 outcomes = [outcome for request in batch.requests if (outcome := self.script(request)) is not None]
             except ConnectionResetError:
                 return
+            await asyncio.sleep(self.delay_seconds)
             if outcomes:
                 yield pb.OutcomeBatch(outcomes=outcomes)
 

@@ -202,3 +202,28 @@ async def test_addresses_are_looked_up_afresh_at_every_connection(make_node, mon
         await asyncio.sleep(0.1)
         await client.put("k", b"v")
     assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_a_silent_leader_is_left_even_when_every_operation_gives_up_sooner(make_node):
+    silent, other = await make_node(), await make_node()
+    async with AsyncRaftClient([silent.address, other.address]) as client:
+        await client.put("k", b"v")
+        silent.never_answers()
+        for _ in range(5):
+            with pytest.raises(OutcomeUnknownError):
+                await client.put("k", b"v", timeout=0.2)
+        assert await client.put("k", b"v", timeout=0.5) == 1
+    assert len(other.requests) == 1
+
+
+async def test_an_operation_that_gave_up_long_ago_says_nothing_about_the_leader(make_node):
+    node, other = await make_node(), await make_node()
+    node.says_one_by_one(pb.OUTCOME_CODE_OK, None)
+    async with AsyncRaftClient([node.address, other.address]) as client:
+        await client.put("k", b"v")
+        with pytest.raises(OutcomeUnknownError):
+            await client.put("k", b"v", timeout=0.1)
+        await asyncio.sleep(SILENCE_SECONDS + 0.1)
+        node.delay_seconds = 0.1
+        await client.get("k")
+    assert other.requests == []
