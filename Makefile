@@ -44,7 +44,7 @@ endef
 
 .PHONY: demo
 demo: $(VENV)/.run ## a cluster (kind, or local processes where there is no engine), verified
-	@$(ANSIBLE_PLAYBOOK) site.yml
+	@$(ANSIBLE_PLAYBOOK) site.yml $(DEMO_OPTIONS)
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	$(call go_on,ansible-playbook site.yml | ansible-playbook verify.yml | raftctl --help)
 
@@ -71,6 +71,24 @@ test-slow: $(VENV)/.dev ## the tests that take longer than make test may
 	@mkdir -p artifacts
 	@$(BIN)/pytest -m slow --junit-xml artifacts/junit-slow.xml
 	$(call go_on,pytest -m slow -k NAME)
+
+.PHONY: e2e
+e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), look from outside, fail when it should
+	@mkdir -p artifacts
+	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind
+	@$(ANSIBLE_PLAYBOOK) verify.yml
+	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind | tee artifacts/second-run.log
+	@grep -q 'changed=0 .*failed=0' artifacts/second-run.log || { echo "the second run changed something"; exit 1; }
+	@$(BIN)/pytest -m infra tests/infra --junit-xml artifacts/junit-infra.xml
+	@$(BIN)/pytest -m e2e --junit-xml artifacts/junit-e2e.xml
+	$(call go_on,kubectl logs client | kubectl logs raft-0 | ansible-playbook verify.yml)
+
+.PHONY: e2e-five
+e2e-five: $(VENV)/.run ## kind again, made anew: five replicas on three workers
+	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind -e raft_replicas=5 -e kind_cluster_workers=3 \
+	  -e kind_cluster_recreate=true
+	@$(ANSIBLE_PLAYBOOK) verify.yml
+	$(call go_on,kubectl get pods -o wide)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
