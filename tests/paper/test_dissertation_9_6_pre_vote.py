@@ -1,0 +1,320 @@
+"""Dissertation §9.6, §4.2.3, §6.2: pre-vote, protection of a working leader, and a leader that checks its quorum."""
+
+from dataclasses import replace
+
+import pytest
+
+from raft_pkg.core.messages import AppendEntriesReply, PreVote, PreVoteReply, RequestVote, RequestVoteReply
+from raft_pkg.core.output import BecameFollower, ElectionStarted, PreVoteStarted
+from raft_pkg.core.types import Role
+from tests.support.cluster import Cluster
+from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, notices, receive, replies
+
+PRE_VOTE = replace(CONFIG, pre_vote=True)
+CHECK_QUORUM = replace(CONFIG, check_quorum=True)
+BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
+
+
+def pre_candidate(terms=(), **options):
+    """A node that has asked whether it would be elected."""
+    raft = follower(terms, config=PRE_VOTE, **options)
+    raft.tick(raft.next_timeout())
+    carry_out(raft)
+    assert raft.role is Role.PRE_CANDIDATE
+    return raft
+
+
+# --- pre-vote (§9.6) --------------------------------------------------------------------------------------------------
+
+
+def test_a_pre_candidate_asks_all_others_and_keeps_its_term_and_vote():
+    """§9.6: a candidate increments its term only once it knows that a majority would elect it."""
+    raft = follower([1, 2], term=3, voted_for="b", config=PRE_VOTE)
+    raft.tick(raft.next_timeout())
+    output = carry_out(raft)
+    assert output.hard_state is None
+    assert replies(output, PreVote) == [PreVote(next_term=4, last_log_index=2, last_log_term=2)] * 2
+    assert notices(output, PreVoteStarted) == [PreVoteStarted(3, votes_needed=2)]
+    assert (raft.current_term, raft.voted_for) == (3, "b")
+
+
+def test_a_pre_candidate_with_a_majority_begins_the_election():
+    """§9.6."""
+    raft = pre_candidate(voters="abcde")
+    receive(raft, "b", PreVoteReply(1, vote_granted=True), term=0)
+    assert raft.role is Role.PRE_CANDIDATE
+    receive(raft, "c", PreVoteReply(1, vote_granted=True), term=0)
+    output = carry_out(raft)
+    assert (raft.role, raft.current_term) == (Role.CANDIDATE, 1)
+    assert len(replies(output, RequestVote)) == 4
+    assert notices(output, ElectionStarted) == [ElectionStarted(1, 3)]
+
+
+def test_refused_pre_votes_begin_nothing():
+    """§9.6."""
+    raft = pre_candidate(voters="abcde")
+    for peer in "bcde":
+        receive(raft, peer, PreVoteReply(1, vote_granted=False), term=0)
+    assert (raft.role, raft.current_term) == (Role.PRE_CANDIDATE, 0)
+    raft.tick(raft.next_timeout())
+    assert len(replies(carry_out(raft), PreVote)) == 4
+
+
+def test_a_pre_vote_for_another_term_does_not_count():
+    """§9.6: an answer that comes late was about another election."""
+    raft = pre_candidate(term=4)
+    receive(raft, "b", PreVoteReply(4, vote_granted=True), term=3)
+    assert raft.role is Role.PRE_CANDIDATE
+    receive(raft, "b", PreVoteReply(5, vote_granted=True), term=3)
+    assert raft.role is Role.CANDIDATE
+
+
+def test_a_pre_vote_after_the_election_began_does_not_count():
+    """§9.6: a pre-vote is no vote."""
+    raft = pre_candidate(voters="abcde")
+    receive(raft, "b", PreVoteReply(1, vote_granted=True), term=0)
+    receive(raft, "c", PreVoteReply(1, vote_granted=True), term=0)
+    receive(raft, "d", PreVoteReply(1, vote_granted=True), term=0)
+    receive(raft, "e", PreVoteReply(2, vote_granted=True), term=0)
+    assert raft.role is Role.CANDIDATE
+
+
+def test_a_refusal_from_a_newer_term_teaches_it():
+    """§9.6, §5.1: who lags behind the others' term learns it by asking."""
+    raft = pre_candidate(term=1)
+    receive(raft, "b", PreVoteReply(2, vote_granted=False), term=6)
+    assert (raft.role, raft.current_term) == (Role.FOLLOWER, 6)
+
+
+@pytest.mark.parametrize(
+    ("request_", "granted"),
+    [
+        pytest.param(PreVote(4, 2, 2), True, id="up to date"),
+        pytest.param(PreVote(9, 2, 2), True, id="far ahead"),
+        pytest.param(PreVote(3, 2, 2), False, id="a term that is there already"),
+        pytest.param(PreVote(4, 1, 2), False, id="log too short"),
+        pytest.param(PreVote(4, 9, 1), False, id="log of an older term"),
+    ],
+)
+def test_a_pre_vote_is_granted_as_a_vote_would_be(request_, granted):
+    """§9.6: under the rules of §5.4.1; and it obliges the voter to nothing."""
+    raft = follower([1, 2], term=3, config=PRE_VOTE)
+    before = raft.next_timeout()
+    receive(raft, "b", request_)
+    output = carry_out(raft)
+    assert replies(output, PreVoteReply) == [PreVoteReply(request_.next_term, granted)]
+    assert output.hard_state is None
+    assert (raft.current_term, raft.voted_for, raft.next_timeout()) == (3, None, before)
+
+
+def test_a_pre_vote_of_a_node_in_a_newer_term_leaves_the_voters_term():
+    """§9.6: a question disturbs nobody, whatever its sender's term."""
+    raft = follower(term=3, config=PRE_VOTE)
+    receive(raft, "b", PreVote(10, 0, 0), term=9)
+    assert raft.current_term == 3
+    assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(10, vote_granted=True)]
+
+
+def test_a_pre_candidate_follows_the_leader_it_hears():
+    """§9.6: its term never changed, so nothing was disturbed."""
+    raft = pre_candidate(term=3)
+    assert append(raft, "b", (0, 0)).success
+    assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 3, "b")
+
+
+def test_the_only_server_of_a_cluster_needs_no_others_pre_vote():
+    """§9.6."""
+    raft = follower(voters="a", config=BOTH)
+    raft.tick(raft.next_timeout())
+    assert (raft.role, raft.current_term) == (Role.LEADER, 1)
+    raft.tick(raft.next_timeout() + 10)
+    assert raft.role is Role.LEADER
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_node_that_was_cut_off_disturbs_nobody_when_it_returns(seed):
+    """§9.6: its term stays, and so do the leader and the leader's term."""
+    cluster = Cluster("abcde", seed=seed, config=BOTH)
+    cluster.run(3.0)
+    leading = cluster.leader
+    term = leading.current_term
+    away = next(voter for voter in "abcde" if voter != leading.node_id)
+    cluster.isolate(away)
+    cluster.run(10.0)
+    assert cluster[away].current_term == term
+    cluster.heal()
+    cluster.run(1.0)
+    assert cluster.leader is leading
+    assert {raft.current_term for raft in cluster.running} == {term}
+    assert cluster[away].leader == leading.node_id
+
+
+# --- protection of a working leader (§4.2.3) --------------------------------------------------------------------------
+
+
+def test_who_heard_from_a_leader_just_now_passes_over_requests_for_votes():
+    """§4.2.3: within the minimum election time-out it neither takes over the term nor votes."""
+    raft = follower(term=3, config=BOTH)
+    append(raft, "b", (0, 0), now=10.0)
+    soon = 10.0 + CONFIG.election_timeout_min - 0.001
+    receive(raft, "c", RequestVote(9, 9), term=8, now=soon)
+    receive(raft, "c", PreVote(9, 9, 9), term=8, now=soon)
+    output = carry_out(raft)
+    assert (raft.current_term, raft.voted_for) == (3, None)
+    assert [message.body for message in output.messages] == [PreVoteReply(9, vote_granted=False)]
+
+
+def test_who_heard_from_no_leader_for_the_minimum_timeout_votes():
+    """§4.2.3: not longer, or a crashed leader is missed for too long."""
+    raft = follower(term=3, config=BOTH)
+    append(raft, "b", (0, 0), now=10.0)
+    late = 10.0 + CONFIG.election_timeout_min + 0.001
+    receive(raft, "c", PreVote(4, 9, 9), now=late)
+    receive(raft, "c", RequestVote(9, 9), term=4, now=late)
+    assert [message.body for message in carry_out(raft).messages] == [
+        PreVoteReply(4, vote_granted=True),
+        RequestVoteReply(vote_granted=True),
+    ]
+
+
+def test_a_leader_passes_over_requests_for_votes():
+    """§4.2.3: it hears from itself all the time; its quorum is another matter."""
+    raft = leader(config=CHECK_QUORUM, now=-10.0)
+    receive(raft, "b", RequestVote(9, 9), term=8, now=-5.0)
+    assert (raft.role, raft.current_term) == (Role.LEADER, 1)
+    assert carry_out(raft).messages == []
+
+
+def test_an_election_that_the_leader_ordered_is_not_hindered():
+    """§4.2.3, §3.10: the flag of a transfer."""
+    raft = follower(term=3, config=BOTH)
+    append(raft, "b", (0, 0), now=10.0)
+    receive(raft, "c", RequestVote(0, 0, leadership_transfer=True), term=4, now=10.001)
+    assert [message.body for message in carry_out(raft).messages] == [RequestVoteReply(vote_granted=True)]
+
+
+def test_who_has_just_started_protects_the_leader_it_may_have_answered():
+    """§4.2.3, §6.4.1: a restart forgets when the leader was heard; assume the worst."""
+    raft = follower(term=3, config=BOTH, now=10.0)
+    receive(raft, "c", RequestVote(0, 0), term=4, now=10.0 + CONFIG.election_timeout_min - 0.001)
+    assert carry_out(raft).messages == []
+
+
+def test_without_check_quorum_nobody_is_protected():
+    """Both or neither: a leader that is protected and does not check its quorum could lead nobody for ever."""
+    raft = follower(term=3, config=PRE_VOTE)
+    append(raft, "b", (0, 0), now=10.0)
+    receive(raft, "c", PreVote(4, 0, 0), now=10.001)
+    assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(4, vote_granted=True)]
+
+
+# --- a leader that checks its quorum (§6.2) ---------------------------------------------------------------------------
+
+
+def keep_alive(raft, *followers, until):
+    """Let a leader's heartbeats pass, answered by these followers."""
+    while raft.role is Role.LEADER and raft.next_timeout() <= until:
+        now = raft.next_timeout()
+        for name in followers:
+            receive(raft, name, AppendEntriesReply(True, match_index=0), now=now)
+        raft.tick(now)
+
+
+def test_a_leader_that_hears_from_no_quorum_steps_down():
+    """§6.2: an election time-out without a successful round of heartbeats to a majority ends its leadership."""
+    raft = leader(voters="abcde", config=CHECK_QUORUM)
+    number = raft.read_index()
+    keep_alive(raft, "b", until=5.0)
+    output = carry_out(raft)
+    assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
+    assert output.failed_reads == [number]
+    assert [notice.reason for notice in notices(output, BecameFollower)] == [
+        "no quorum has answered for an election time-out"
+    ]
+
+
+def test_a_leader_that_hears_from_a_quorum_stays():
+    """§6.2: two of four others are enough."""
+    raft = leader(voters="abcde", config=CHECK_QUORUM)
+    keep_alive(raft, "b", "c", until=5.0)
+    assert raft.role is Role.LEADER
+
+
+def test_a_leader_has_an_election_timeout_to_be_answered_first():
+    """§6.2: a new leader is not deposed before anybody could answer."""
+    raft = leader(config=CHECK_QUORUM)
+    began = raft.next_timeout() - CONFIG.heartbeat_interval
+    keep_alive(raft, until=began + CONFIG.election_timeout_max - 0.001)
+    assert raft.role is Role.LEADER
+
+
+def test_without_check_quorum_a_leader_stays():
+    """§5.2 alone: only a newer term deposes a leader."""
+    raft = leader(voters="abcde")
+    keep_alive(raft, until=5.0)
+    assert raft.role is Role.LEADER
+
+
+def test_a_cut_off_leader_steps_down_and_the_others_go_on():
+    """§6.2, §9.6: and it disturbs nobody when it returns."""
+    cluster = Cluster("abcde", config=BOTH)
+    cluster.run(3.0)
+    old = cluster.leader
+    cluster.isolate(old.node_id)
+    cluster.run(2.0)
+    assert old.role is not Role.LEADER
+    newer = cluster.leader
+    assert newer is not None
+    cluster.heal()
+    cluster.run(1.0)
+    assert cluster.leader is newer
+    assert old.leader == newer.node_id
+
+
+def test_a_follower_that_lost_its_way_to_the_leader_alone_does_not_depose_it():
+    """§9.6, §4.2.3: one broken link, the others vouch for the leader."""
+    cluster = Cluster("abcde", config=BOTH)
+    cluster.run(3.0)
+    leading = cluster.leader
+    lost = next(voter for voter in "abcde" if voter != leading.node_id)
+    cluster.cut = {(leading.node_id, lost), (lost, leading.node_id)}
+    cluster.run(5.0)
+    assert cluster.leader is leading
+    assert cluster[lost].current_term == leading.current_term
+
+
+def test_a_node_of_a_newer_term_is_brought_back_without_a_deadlock():
+    """A node whose disk is of a newer term refuses the leader's appends; that must depose the leader, not the node."""
+    cluster = Cluster("abc", config=BOTH)
+    cluster.run(3.0)
+    term = cluster.leader.current_term
+    away = cluster.leader.peers[0]
+    cluster.isolate(away)
+    receive(cluster[away], cluster[away].peers[0], RequestVoteReply(vote_granted=False), term=term + 5, now=cluster.now)
+    cluster.carry_out(away)
+    cluster.heal()
+    cluster.run(3.0)
+    assert cluster.leader.current_term > term + 5
+    assert {raft.leader for raft in cluster.running} == {cluster.leader.node_id}
+
+
+def test_heartbeats_alone_keep_a_quorum():
+    """§6.2: an idle leader with a healthy cluster leads for ever."""
+    cluster = Cluster("abc", config=BOTH)
+    cluster.run(3.0)
+    term = cluster.leader.current_term
+    cluster.run(30.0)
+    assert cluster.leader.current_term == term
+
+
+def test_an_acknowledged_write_survives_whatever_the_options():
+    """Figure 3 holds with them as without."""
+    cluster = Cluster("abc", config=BOTH)
+    cluster.run(3.0)
+    old = cluster.leader
+    cluster.propose(old.node_id, b"kept")
+    cluster.run(0.2)
+    cluster.crash(old.node_id)
+    cluster.run(3.0)
+    acknowledge(cluster.leader)
+    assert b"kept" in [entry.data for entry in cluster.members[cluster.leader.node_id].applied]

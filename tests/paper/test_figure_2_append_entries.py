@@ -1,0 +1,143 @@
+"""Figure 2, "AppendEntries RPC": what the receiver does."""
+
+import pytest
+
+from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message
+from raft_pkg.core.raft import InvariantError
+from raft_pkg.core.types import Entry, EntryKind, Role
+from tests.support.core import append, candidate, carry_out, follower, leader, log_of, receive, replies, terms_of
+
+
+def test_a_leader_of_an_older_term_is_refused_and_learns_the_newer_one():
+    """Figure 2, AppendEntries receiver 1: "Reply false if term < currentTerm"."""
+    raft = follower([1], term=5)
+    before = raft.next_timeout()
+    receive(raft, "b", AppendEntries(1, 1, (Entry(2, 4, EntryKind.COMMANDS, b""),), 2, 0), term=4, now=0.1)
+    (message,) = carry_out(raft).messages
+    assert (message.recipient, message.term, message.body.success) == ("b", 5, False)
+    assert (terms_of(raft), raft.commit_index, raft.leader) == ([1], 0, None)
+    assert raft.next_timeout() == before
+
+
+@pytest.mark.parametrize("prev", [(3, 1), (9, 1), (2, 2), (2, 3)], ids=str)
+def test_an_append_is_refused_where_the_preceding_entry_does_not_match(prev):
+    """Figure 2, AppendEntries receiver 2: no entry at prevLogIndex whose term is prevLogTerm."""
+    raft = follower([1, 1], term=3)
+    reply = append(raft, "b", prev, [Entry(prev[0] + 1, 3, EntryKind.COMMANDS, b"")], commit=2)
+    assert not reply.success
+    assert reply.rejected_index == prev[0]
+    assert (terms_of(raft), raft.commit_index) == ([1, 1], 0)
+
+
+@pytest.mark.parametrize("prev", [(0, 0), (1, 1), (2, 1)], ids=str)
+def test_an_append_is_accepted_where_the_preceding_entry_matches(prev):
+    """Figure 2, AppendEntries receiver 2; index 0 precedes the first entry and always matches."""
+    raft = follower([1, 1], term=3)
+    reply = append(raft, "b", prev, [Entry(prev[0] + 1, 3, EntryKind.COMMANDS, b"")])
+    assert reply == AppendEntriesReply(True, match_index=prev[0] + 1)
+    assert terms_of(raft) == [1] * prev[0] + [3]
+
+
+def test_a_conflicting_entry_and_all_that_follow_it_are_deleted():
+    """Figure 2, AppendEntries receiver 3."""
+    raft = follower([1, 1, 2, 2, 2], term=3)
+    new = Entry(3, 3, EntryKind.COMMANDS, b"new")
+    receive(raft, "b", AppendEntries(2, 1, (new,), 0, 0))
+    output = carry_out(raft)
+    assert terms_of(raft) == [1, 1, 3]
+    assert output.entries == [new]
+
+
+def test_entries_that_are_there_are_kept_and_new_ones_appended():
+    """Figure 2, AppendEntries receiver 4: "any new entries not already in the log"."""
+    raft = follower([1, 1, 2], term=2)
+    receive(raft, "b", AppendEntries(0, 0, tuple(log_of(1, 1, 2, 2, 2)), 0, 0))
+    output = carry_out(raft)
+    assert terms_of(raft) == [1, 1, 2, 2, 2]
+    assert output.entries == log_of(1, 1, 2, 2, 2)[3:]
+
+
+def test_an_append_that_ends_early_deletes_nothing_behind_it():
+    """Figure 2, AppendEntries receiver 3: only a conflict deletes; the message may be an old one (§5.5)."""
+    raft = follower([1, 1, 2, 2], term=2)
+    reply = append(raft, "b", (1, 1), log_of(1, 1)[1:])
+    assert reply == AppendEntriesReply(True, match_index=2)
+    assert terms_of(raft) == [1, 1, 2, 2]
+
+
+def test_the_answer_promises_no_more_than_the_message_showed_to_match():
+    """Figure 2: what lies behind the last new entry may differ from the leader's log."""
+    raft = follower([1, 1, 1, 1], term=2)
+    assert append(raft, "b", (2, 1)).match_index == 2
+
+
+@pytest.mark.parametrize(("leader_commit", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (100, 3)], ids=str)
+def test_the_commit_index_follows_the_leaders_up_to_the_last_new_entry(leader_commit, expected):
+    """Figure 2, AppendEntries receiver 5: min(leaderCommit, index of last new entry)."""
+    raft = follower([1, 1, 1, 1, 1], term=2)
+    append(raft, "b", (2, 1), log_of(1, 1, 1)[2:], commit=leader_commit)
+    assert raft.commit_index == expected
+
+
+def test_the_commit_index_never_goes_back():
+    """Figure 2, State: commitIndex "increases monotonically"."""
+    raft = follower([1, 1, 1], term=1)
+    append(raft, "b", (3, 1), commit=3)
+    append(raft, "b", (3, 1), commit=1)
+    append(raft, "b", (1, 1), commit=1)
+    assert raft.commit_index == 3
+
+
+def test_a_heartbeat_puts_the_next_election_off():
+    """§5.2: "A server remains in follower state as long as it receives valid RPCs from a leader"."""
+    raft = follower(term=1)
+    before = raft.next_timeout()
+    append(raft, "b", (0, 0), now=before - 0.001)
+    assert raft.next_timeout() >= before - 0.001 + raft.config.election_timeout_min
+    assert raft.leader == "b"
+
+
+def test_a_refused_append_of_the_current_leader_puts_the_next_election_off_too():
+    """§5.2: a leader whose log is being matched is a leader all the same."""
+    raft = follower(term=1)
+    before = raft.next_timeout()
+    assert not append(raft, "b", (5, 1), now=before - 0.001).success
+    assert raft.next_timeout() > before
+
+
+def test_committed_entries_are_never_deleted():
+    """Figure 3, Leader Completeness: who would replace a committed entry is not obeyed: safety is lost."""
+    raft = follower([1, 1], term=1)
+    append(raft, "b", (2, 1), commit=2)
+    with pytest.raises(InvariantError, match=r"Leader Completeness.*entry 2 of a"):
+        receive(raft, "b", AppendEntries(1, 1, (Entry(2, 2, EntryKind.COMMANDS, b""),), 0, 0), term=2)
+    assert terms_of(raft) == [1, 1]
+
+
+def test_a_leader_does_not_obey_another_leader_of_its_term():
+    """Figure 3, Election Safety: there can't be one; who meets one stops."""
+    raft = leader()
+    with pytest.raises(InvariantError, match=r"Election Safety.*b and a both lead term 1"):
+        receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
+
+
+def test_a_candidate_recognizes_the_leader_of_its_term():
+    """§5.2: a leader whose term is at least the candidate's is legitimate."""
+    raft = candidate()
+    assert append(raft, "b", (0, 0)).success
+    assert (raft.role, raft.leader) == (Role.FOLLOWER, "b")
+
+
+@pytest.mark.parametrize(("sender", "recipient"), [("b", "c"), ("stranger", "a"), ("a", "a")])
+def test_messages_for_others_and_of_strangers_are_passed_over(sender, recipient):
+    """Addresses are reused; a term may be learned only from members of the cluster."""
+    raft = follower(term=1)
+    raft.receive(Message(sender, recipient, 9, AppendEntries(0, 0, (), 0, 0)), 0.0)
+    assert raft.current_term == 1
+    assert replies(carry_out(raft), AppendEntriesReply) == []
+
+
+def test_a_nonsensical_append_before_the_first_entry_is_refused_not_fatal():
+    """Figure 2, AppendEntries receiver 2: nothing before index 1 has a term."""
+    assert not append(follower(term=3), "b", (0, 2)).success
+    assert not append(follower([1, 2], term=3), "b", (0, 2)).success

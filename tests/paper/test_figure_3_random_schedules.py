@@ -1,0 +1,185 @@
+"""Figure 3, the properties that Raft keeps at all times, over random schedules of a hostile world.
+
+Messages are lost, repeated and reordered, links are cut, nodes crash in the middle of a write or between the sync and
+the answers, and restart with what their disks hold. Every step is checked (`tests.support.cluster.Properties`).
+The seeds are fixed, so a failure comes again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
+from raft_pkg.core.types import Role
+from tests.support.cluster import Cluster
+from tests.support.core import CONFIG
+
+PLAIN = replace(CONFIG, append_bytes_max=4, appends_in_flight_max=3)
+EXTENDED = replace(PLAIN, pre_vote=True, check_quorum=True)
+STEPS = 2500
+
+
+class HostileWorld:
+    """One cluster and one source of chance; each step does one thing to it."""
+
+    def __init__(self, seed: int, *, extended: bool) -> None:
+        self.random = Random(seed)
+        voters = self.random.choice(["abc", "abcd", "abcde"])
+        self.cluster = Cluster(voters, seed=seed, config=EXTENDED if extended else PLAIN)
+        self.commands = self.reads_answered = self.crashes_amid_writes = 0
+        self.must_see: dict[tuple[str, int], int] = {}
+        """Node and number of each read under way: what was committed anywhere when it was asked for."""
+        self.deeds: list[tuple[float, Callable[[], None]]] = [
+            (100, self.deliver),
+            (6, self.lose),
+            (6, self.repeat),
+            (12, self.let_time_pass),
+            (10, self.propose),
+            (6, self.read),
+            (0.7, self.crash),
+            (2.5, self.start),
+            (0.8, self.cut),
+            (0.8, self.cluster.heal),
+            (0.3, self.transfer),
+        ]
+
+    def run(self, steps: int) -> None:
+        weights = [weight for weight, _ in self.deeds]
+        for _, deed in self.random.choices(self.deeds, weights, k=steps):
+            deed()
+            self.check_reads()
+
+    def end_well(self) -> None:
+        """With the faults over, the cluster makes progress, and all nodes apply the same."""
+        self.cluster.heal()
+        for node_id, member in self.cluster.members.items():
+            if member.raft is None:
+                self.cluster.start(node_id)
+        self.cluster.run(4.0)
+        assert self.cluster.leader is not None, "no leader after the faults were over"
+        last = self.cluster.propose(self.cluster.leader.node_id, b"last")
+        self.cluster.run(1.0)
+        assert {len(member.applied) for member in self.cluster.members.values()} == {last.index}
+
+    # --- deeds ------------------------------------------------------------------------------------------------------
+
+    def deliver(self) -> None:
+        if self.cluster.network:
+            position = min(self.random.randrange(len(self.cluster.network)), self.random.randrange(8))
+            self.receive(position)
+
+    def receive(self, position: int) -> None:
+        message = self.cluster.network.pop(position)
+        raft = self.cluster.members[message.recipient].raft
+        if raft is not None:
+            raft.receive(message, self.cluster.now)
+            self.carry_out(message.recipient)
+
+    def carry_out(self, node_id: str) -> None:
+        """As `Cluster.carry_out`, and now and then a crash in the middle."""
+        while (output := self.cluster.write(node_id)) is not None:
+            if self.random.random() < 0.004:
+                self.crashes_amid_writes += 1
+                unsynced = self.cluster.members[node_id].disk.unsynced
+                self.cluster.crash(node_id, survivors=self.random.randint(0, unsynced))
+                return
+            if self.random.random() < 0.002:
+                self.crashes_amid_writes += 1
+                self.cluster.members[node_id].disk.sync()
+                self.cluster.crash(node_id)
+                return
+            self.cluster.finish(node_id, output)
+
+    def lose(self) -> None:
+        if self.cluster.network:
+            self.cluster.network.pop(self.random.randrange(len(self.cluster.network)))
+
+    def repeat(self) -> None:
+        if self.cluster.network:
+            self.cluster.network.append(self.random.choice(self.cluster.network))
+
+    def let_time_pass(self) -> None:
+        if self.cluster.running:
+            raft = min(self.cluster.running, key=lambda raft: raft.next_timeout())
+            if self.random.random() < 0.2:
+                raft = self.random.choice(self.cluster.running)
+            self.cluster.now = max(self.cluster.now, raft.next_timeout())
+            raft.tick(self.cluster.now)
+            self.carry_out(raft.node_id)
+
+    def propose(self) -> None:
+        for raft in self.cluster.running:
+            if raft.role is Role.LEADER and raft.transfer_target is None and self.random.random() < 0.5:
+                self.commands += 1
+                raft.propose(b"%d" % self.commands)
+                self.carry_out(raft.node_id)
+
+    def read(self) -> None:
+        for raft in self.cluster.running:
+            if raft.role is Role.LEADER:
+                self.must_see[raft.node_id, raft.read_index()] = len(self.cluster.properties.committed)
+                self.carry_out(raft.node_id)
+
+    def transfer(self) -> None:
+        for raft in self.cluster.running:
+            try:
+                raft.transfer_leadership(self.random.choice(self.cluster.voters), self.cluster.now)
+            except (NotLeaderError, TransferRefusedError):
+                continue
+            self.carry_out(raft.node_id)
+
+    def crash(self) -> None:
+        if self.cluster.running:
+            node_id = self.random.choice(self.cluster.running).node_id
+            self.cluster.crash(node_id)
+
+    def start(self) -> None:
+        for node_id, member in self.cluster.members.items():
+            if member.raft is None:
+                self.cluster.start(node_id)
+                self.must_see = {read: index for read, index in self.must_see.items() if read[0] != node_id}
+                return
+
+    def cut(self) -> None:
+        voters = self.cluster.voters
+        self.cluster.isolate(*self.random.sample(voters, self.random.randint(1, len(voters) // 2)))
+        if self.random.random() < 0.3:  # one way only
+            self.cluster.cut = {link for link in self.cluster.cut if self.random.random() < 0.5}
+
+    def check_reads(self) -> None:
+        """Linearizable reads (dissertation §6.4): they see all that was committed when they were asked for."""
+        for node_id, member in self.cluster.members.items():
+            for number, index in member.answered_reads.items():
+                self.reads_answered += 1
+                least = self.must_see.pop((node_id, number), 0)
+                assert index >= least, f"read {number} of {node_id} saw {index}, and {least} was committed before it"
+            member.answered_reads.clear()
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["section 5 alone", "all extensions"])
+@pytest.mark.parametrize("seed", range(25))
+def test_the_properties_of_figure_3_hold_on_random_schedules(seed, extended):
+    """Figure 3: Election Safety, Leader Append-Only, Log Matching, Leader Completeness, State Machine Safety."""
+    world = HostileWorld(seed, extended=extended)
+    world.run(STEPS)
+    world.end_well()
+
+
+def test_the_schedules_are_hostile_enough():
+    """A check of the check: where little happens, little can go wrong, and the test above would show nothing."""
+    terms = committed = replaced = reads = crashes = 0
+    for seed in range(12):
+        world = HostileWorld(seed, extended=False)
+        world.run(STEPS)
+        terms += len(world.cluster.properties.leaders)
+        committed += len(world.cluster.properties.committed)
+        replaced += world.cluster.properties.replaced
+        reads += world.reads_answered
+        crashes += world.crashes_amid_writes
+    assert terms > 100
+    assert committed > 300
+    assert replaced > 50
+    assert reads > 100
+    assert crashes > 20

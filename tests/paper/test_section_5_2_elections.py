@@ -1,0 +1,131 @@
+"""§5.2, leader election: randomized time-outs, split votes, one leader a term."""
+
+from random import Random
+
+import pytest
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.types import Role
+from tests.support.cluster import Cluster
+from tests.support.core import CONFIG, append, follower
+
+
+@pytest.mark.parametrize("voters", ["a", "abc", "abcd", "abcde", "abcdefg"])
+def test_a_cluster_elects_one_leader_whom_all_follow(voters):
+    """§5.2, §9.3."""
+    cluster = Cluster(voters)
+    cluster.run(3.0)
+    assert cluster.leader is not None
+    assert {raft.leader for raft in cluster.running} == {cluster.leader.node_id}
+    assert {raft.current_term for raft in cluster.running} == {cluster.leader.current_term}
+
+
+def test_a_leader_that_is_heard_stays():
+    """§5.2: heartbeats suppress elections: with no fault, a term lasts for ever."""
+    cluster = Cluster("abcde")
+    cluster.run(2.0)
+    term = cluster.leader.current_term
+    cluster.run(30.0)
+    assert cluster.leader.current_term == term
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_crashed_leader_is_replaced(seed):
+    """§5.2, §9.3: within a few election time-outs."""
+    cluster = Cluster("abc", seed=seed)
+    cluster.run(3.0)
+    old = cluster.leader
+    cluster.crash(old.node_id)
+    cluster.run(3.0)
+    assert cluster.leader is not None
+    assert cluster.leader.current_term > old.current_term
+
+
+def test_each_timeout_is_drawn_anew_from_the_interval():
+    """§5.2: "election timeouts are chosen randomly from a fixed interval"."""
+    raft = follower(term=1)
+    drawn = []
+    for turn in range(300):
+        append(raft, "b", (0, 0), now=float(turn))
+        drawn.append(raft.next_timeout() - turn)
+    assert CONFIG.election_timeout_min <= min(drawn) < CONFIG.election_timeout_min + 0.015
+    assert CONFIG.election_timeout_max - 0.015 < max(drawn) <= CONFIG.election_timeout_max
+    assert len(set(drawn)) > 290
+
+
+def test_candidates_draw_a_new_timeout_for_each_election():
+    """§5.2: "Each candidate restarts its randomized election timeout at the start of an election"."""
+    raft = follower(voters="abcde")
+    waits = set()
+    now = 0.0
+    for _ in range(20):
+        waits.add(raft.next_timeout() - now)
+        now = raft.next_timeout()
+        raft.tick(now)
+    assert len(waits) == 20
+    assert raft.current_term == 20
+
+
+def test_servers_with_different_chance_wait_for_different_times():
+    """§5.2: the draw must differ between servers, or votes split for ever."""
+    waits = {Raft("a", "abc", config=CONFIG, random=Random(seed), now=0.0).next_timeout() for seed in range(10)}
+    assert len(waits) == 10
+
+
+def test_a_split_vote_is_resolved_by_the_next_election():
+    """§5.2, "split votes": no majority, no leader; then one times out first and wins."""
+    cluster = Cluster("abcd")
+    for node_id in "ab":  # both stand before either hears of the other
+        cluster.now = max(cluster.now, cluster[node_id].next_timeout())
+        cluster[node_id].tick(cluster.now)
+    for node_id in "ab":
+        cluster.carry_out(node_id)
+    cluster.cut = {("a", "d"), ("b", "c")}
+    cluster.network = [m for m in cluster.network if (m.sender, m.recipient) not in cluster.cut]
+    cluster.deliver_all()
+    assert cluster.leader is None
+    assert [cluster[node_id].voted_for for node_id in "abcd"] == ["a", "b", "a", "b"]
+    cluster.heal()
+    cluster.run(3.0)
+    assert cluster.leader is not None
+    assert cluster.leader.current_term > 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_clusters_that_all_time_out_at_once_still_elect_soon(seed):
+    """§5.2, §9.3: randomization makes split votes rare, and short when they happen."""
+    cluster = Cluster("abcde", seed=seed)
+    for raft in cluster.running:  # all of them candidates of term 1
+        raft.tick(1.0)
+    cluster.now = 1.0
+    for node_id in "abcde":
+        cluster.carry_out(node_id)
+    assert all(raft.role is Role.CANDIDATE for raft in cluster.running)
+    cluster.run(20 * CONFIG.election_timeout_max)
+    assert cluster.leader is not None
+
+
+def test_without_a_majority_nobody_leads():
+    """§5.2: and with one again, somebody does."""
+    cluster = Cluster("abcde")
+    for node_id in "cde":
+        cluster.crash(node_id)
+    cluster.run(5.0)
+    assert cluster.leader is None
+    cluster.start("d")
+    cluster.run(5.0)
+    assert cluster.leader is not None
+
+
+def test_a_cut_off_leader_is_deposed_by_the_first_word_of_a_newer_term():
+    """§5.1, §5.2: two nodes may believe to lead, but never in one term; the older one learns of it and follows."""
+    cluster = Cluster("abcde")
+    cluster.elect("a")
+    cluster.isolate("a")
+    cluster.elect("b")
+    assert cluster["a"].role is Role.LEADER
+    assert cluster["a"].current_term < cluster["b"].current_term
+    cluster.heal()
+    cluster.run(0.1)
+    assert cluster["a"].role is Role.FOLLOWER
+    assert cluster["a"].leader == "b"

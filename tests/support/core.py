@@ -1,0 +1,136 @@
+"""One core, driven by hand: what the tests of the paper say in one word each."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Body,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_pkg.core.output import Notice, Output
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.types import Entry, EntryKind, HardState, Role
+
+CONFIG = RaftConfig(
+    election_timeout_min=0.150,
+    election_timeout_max=0.300,
+    heartbeat_interval=0.050,
+    pre_vote=False,
+    check_quorum=False,
+)
+"""The paper's §5 and nothing beyond it: whatever extends it is off."""
+
+
+def log_of(*terms: int) -> list[Entry]:
+    """A log whose entries have these terms, as the paper draws them."""
+    return [Entry(index, term, EntryKind.COMMANDS, b"%d" % term) for index, term in enumerate(terms, start=1)]
+
+
+def terms_of(raft: Raft) -> list[int]:
+    """The terms of a node's log, as the paper draws them."""
+    return [entry.term for entry in raft.log.slice(raft.log.first_index, raft.log.last_index + 1)]
+
+
+def follower(
+    terms: Sequence[int] = (),
+    *,
+    term: int | None = None,
+    voted_for: str | None = None,
+    node_id: str = "a",
+    voters: Iterable[str] = "abc",
+    now: float = 0.0,
+    seed: int = 0,
+    config: RaftConfig = CONFIG,
+) -> Raft:
+    """A node that has just started with this log, in the term of its last entry if none is given."""
+    hard_state = HardState(max(terms, default=0) if term is None else term, voted_for)
+    return Raft(
+        node_id, voters, config=config, random=Random(seed), now=now, hard_state=hard_state, entries=log_of(*terms)
+    )
+
+
+def candidate(terms: Sequence[int] = (), **options: object) -> Raft:
+    """A node that has asked for votes; the term is one above that of `follower`."""
+    raft = follower(terms, **options)  # type: ignore[arg-type]
+    raft.tick(raft.next_timeout())
+    carry_out(raft)
+    assert raft.role is Role.CANDIDATE
+    return raft
+
+
+def leader(terms: Sequence[int] = (), **options: object) -> Raft:
+    """A node that has won an election and sent its first appends; the term is one above that of `follower`."""
+    raft = candidate(terms, **options)
+    for peer in raft.peers[: raft.quorum - 1]:
+        receive(raft, peer, RequestVoteReply(vote_granted=True))
+    carry_out(raft)
+    assert raft.role is Role.LEADER
+    return raft
+
+
+def receive(raft: Raft, sender: str, body: Body, *, term: int | None = None, now: float = 0.0) -> None:
+    """A message arrives, of the receiver's current term if none is given."""
+    raft.receive(Message(sender, raft.node_id, raft.current_term if term is None else term, body), now)
+
+
+def carry_out(raft: Raft) -> Output:
+    """Do what the loop of a node does, with a disk that never fails; returns all that the core asked for."""
+    total = Output()
+    while True:
+        output = raft.take_output()
+        if output.hard_state is not None:
+            total.hard_state = output.hard_state
+        for name in ("entries", "early_messages", "messages", "committed", "reads", "failed_reads", "notices"):
+            getattr(total, name).extend(getattr(output, name))
+        if not output.entries:
+            return total
+        raft.synced(output.entries[-1])
+
+
+def replies(output: Output, kind: type[Body]) -> list[Body]:
+    """The bodies of one kind among all that the output sends."""
+    return [message.body for message in (*output.early_messages, *output.messages) if isinstance(message.body, kind)]
+
+
+def vote(raft: Raft, sender: str, body: RequestVote, *, term: int | None = None, now: float = 0.0) -> bool:
+    """Ask a node for its vote; returns the answer."""
+    receive(raft, sender, body, term=term, now=now)
+    (reply,) = replies(carry_out(raft), RequestVoteReply)
+    assert isinstance(reply, RequestVoteReply)
+    return reply.vote_granted
+
+
+def append(
+    raft: Raft,
+    sender: str,
+    prev: tuple[int, int],
+    entries: Sequence[Entry] = (),
+    *,
+    commit: int = 0,
+    term: int | None = None,
+    now: float = 0.0,
+    read_round: int = 0,
+) -> AppendEntriesReply:
+    """Send AppendEntries after the entry `prev` (index, term) to a node; returns the answer."""
+    body = AppendEntries(*prev, tuple(entries), commit, read_round)
+    receive(raft, sender, body, term=term, now=now)
+    (reply,) = replies(carry_out(raft), AppendEntriesReply)
+    assert isinstance(reply, AppendEntriesReply)
+    return reply
+
+
+def notices(output: Output, kind: type[Notice]) -> list[Notice]:
+    """The notices of one kind."""
+    return [notice for notice in output.notices if isinstance(notice, kind)]
+
+
+def acknowledge(raft: Raft, *followers: str, up_to: int | None = None, read_round: int = 0) -> None:
+    """Followers report that they hold the leader's log up to an index; its last one if none is given."""
+    match_index = raft.log.last_index if up_to is None else up_to
+    for name in followers:
+        receive(raft, name, AppendEntriesReply(True, match_index=match_index, read_round=read_round))
