@@ -36,6 +36,14 @@ def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
     return [*lines, "ansible-playbook verify.yml"]
 
 
+def failure_message(result: dict[str, Any]) -> str:
+    """What a failed task said; of a loop, what its failed items said."""
+    items = [item.get("msg", "") for item in result.get("results", []) if item.get("failed")]
+    parts = items or [str(result.get("msg", "no message"))]
+    stderr = str(result.get("stderr", "")).strip()
+    return "\n".join([*parts, stderr] if stderr else parts)
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"next_steps": next_steps}
+        return {"next_steps": next_steps, "failure_message": failure_message}
