@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status; an error is one line on stderr, whatever its kind."""
     import sys  # noqa: PLC0415 - in here like everything that costs time
 
-    from raft_pkg.cli.app import app  # noqa: PLC0415
-
     try:
+        from raft_pkg.cli.app import app  # noqa: PLC0415
+
         app(args=arguments, prog_name="raftctl")
     except RaftError as error:
         sys.stderr.write(f"raftctl: {error}\n")

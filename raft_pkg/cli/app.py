@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from raft_pkg import __version__
-from raft_pkg.cli import client, cluster, key_value, serve, status
+from raft_pkg.cli import client, cluster, key_value, log, serve, status, transfer
 from raft_pkg.cli.output import print_line
 
 app = typer.Typer(
@@ -38,4 +38,6 @@ app.command()(serve.serve)
 key_value.register(app)
 app.command()(status.status)
 app.command()(client.client)
+app.command()(transfer.transfer)
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(log.app, name="log")

@@ -1,6 +1,7 @@
 """`raftctl client`: the client Pod's program."""
 
 import asyncio
+import signal
 from typing import Annotated
 
 import typer
@@ -23,6 +24,8 @@ def client(
     """Find the leader, write, read back, and say so on stdout, one JSON object a line."""
     from raft_pkg.client.program import ClientProgram  # noqa: PLC0415
 
+    # As the first process of a container it would not be ended by the signal otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     program = ClientProgram(
         endpoints, run_id=run_id, operations=operations, expected=_parse_expected(expect or []), timeout=timeout
     )

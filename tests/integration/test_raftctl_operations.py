@@ -1,6 +1,11 @@
 """Single operations through raftctl: output, JSON shapes and exit status as docs/cli.md says."""
 
 import json
+import signal
+import subprocess
+import sys
+
+import pytest
 
 from tests.integration.clusters import run_raftctl
 
@@ -110,3 +115,22 @@ def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
     assert run_json("status", "--endpoints", f"{leader},127.0.0.1:1", status=3)["leader"] is None
     text = run_raftctl("status", "--endpoints", f"{endpoints},127.0.0.1:1")
     assert "unreachable" in text.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (("get", "k", "--endpoints", "127.0.0.1:1", "--timeout", "30"), signal.SIGINT),
+        (("client", "--endpoints", "127.0.0.1:1"), signal.SIGINT),
+        (("client", "--endpoints", "127.0.0.1:1"), signal.SIGTERM),
+    ],
+)
+def test_interrupted_without_a_traceback(arguments, number):
+    command = [sys.executable, "-m", "raft_pkg.cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in errors

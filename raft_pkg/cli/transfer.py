@@ -1,0 +1,26 @@
+"""`raftctl transfer NODE`: let another node lead."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from raft_pkg.cli.options import Endpoints, Json, Timeout
+from raft_pkg.cli.output import print_json, print_line
+
+
+def transfer(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Identity of the node that is to lead.")],
+    endpoints: Endpoints,
+    timeout: Timeout = 5.0,
+    as_json: Json = False,
+) -> None:
+    """Hand leadership to NODE; exit status 1 when it is refused, with the reason."""
+    from raft_pkg.client.addresses import parse_endpoints  # noqa: PLC0415
+    from raft_pkg.client.transfer import transfer_leadership  # noqa: PLC0415
+
+    term = asyncio.run(transfer_leadership(parse_endpoints(endpoints), node, timeout))
+    if as_json:
+        print_json({"leader": node, "term": term})
+    else:
+        print_line(f"{node} leads term {term}")
