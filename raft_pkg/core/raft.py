@@ -175,7 +175,7 @@ class Raft:
         progress = self.progress.get(target)
         if progress is None:
             others = ", ".join(self.progress) or "there is none"
-            raise TransferRefusedError(f"{target} is not another voter ({others})")
+            raise TransferRefusedError(f"{target} is not a voter besides this leader ({others})")
         silent = now - progress.heard_at
         if silent > self.config.election_timeout_max:
             raise TransferRefusedError(f"{target} has not answered for {silent:.1f} s")
