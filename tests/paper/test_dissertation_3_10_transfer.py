@@ -69,11 +69,11 @@ def test_a_leader_takes_no_commands_while_it_hands_over():
         raft.propose(b"x")
 
 
-@pytest.mark.parametrize(("target", "why"), [("a", "not another voter"), ("stranger", "not another voter")])
-def test_a_transfer_to_nobody_is_refused(target, why):
+@pytest.mark.parametrize("target", ["a", "stranger"])
+def test_a_transfer_to_nobody_is_refused(target):
     """§3.10: the target must be able to win."""
     raft = settled()
-    with pytest.raises(TransferRefusedError, match=why):
+    with pytest.raises(TransferRefusedError, match="voter"):
         raft.transfer_leadership(target, 0.0)
     raft.propose(b"x")
 

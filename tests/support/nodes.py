@@ -1,0 +1,147 @@
+"""Real nodes with real files in virtual time: the loop of each is turned by hand, messages go through memory."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from raft_pkg.core.messages import Message
+from raft_pkg.events import EventLog
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.node import Node
+from raft_pkg.storage import FileStorage, Filesystem
+from tests.support.witness import Witness, WitnessedStorage, WitnessedStore, WitnessedTransport
+
+
+class Caller:
+    """Takes outcomes; `flushed` holds those that a client would have got."""
+
+    def __init__(self) -> None:
+        self._settled: list[pb.Outcome] = []
+        self.flushed: list[pb.Outcome] = []
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        self._settled.append(outcome)
+
+    def flush(self) -> None:
+        self.flushed += self._settled
+        self._settled = []
+
+    @property
+    def codes(self) -> list[str]:
+        """What became of each request, in the order of the outcomes."""
+        return [pb.OutcomeCode.Name(outcome.code).removeprefix("OUTCOME_CODE_") for outcome in self.flushed]
+
+
+class Wire:
+    """Takes a node's messages into the cluster's network."""
+
+    def __init__(self, network: list[Message]) -> None:
+        self._network = network
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self._network += messages
+
+
+def put(key: str, value: bytes = b"value", *, request_id: int = 1) -> pb.Request:
+    """A request that writes."""
+    command = pb.KvCommand(put=pb.PutRequest(key=key, value=value))
+    return pb.Request(id=request_id, command=command.SerializeToString())
+
+
+def get(key: str, *, request_id: int = 1) -> pb.Request:
+    """A request that reads."""
+    return pb.Request(id=request_id, query=pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString())
+
+
+class NodeCluster:
+    """Nodes by name, the network between them, the time, and a witness of all that they do."""
+
+    def __init__(self, directory: Path, voters: Sequence[str] = ("a", "b", "c")) -> None:
+        self.directory = directory
+        self.peers = {voter: f"127.0.0.1:{7000 + number}" for number, voter in enumerate(voters)}
+        self.now = 0.0
+        self.network: list[Message] = []
+        self.cut: set[str] = set()
+        """Nodes whose messages are lost, to and fro."""
+        self.witness = Witness(voters)
+        self.nodes: dict[str, Node] = {}
+        self.storages: dict[str, FileStorage] = {}
+        self.logs = {voter: io.StringIO() for voter in voters}
+        for voter in voters:
+            self.start(voter)
+
+    def start(self, node_id: str, *, filesystem: Filesystem | None = None) -> Node:
+        """Start a node on its directory."""
+        storage = FileStorage(self.directory / node_id, node_id, filesystem=filesystem)
+        config = ServerConfig(node_id, "127.0.0.1:0", self.peers, self.directory / node_id)
+
+        def next_entry() -> Any:
+            return node.raft.log.slice(node.applied_index + 1, node.applied_index + 2)[0]
+
+        node = Node(
+            config,
+            WitnessedStorage(node_id, storage, self.witness),
+            WitnessedStore(node_id, self.witness, next_entry),
+            WitnessedTransport(Wire(self.network), self.witness),
+            EventLog(node_id, self.logs[node_id]),
+            random=Random(node_id),
+            clock=lambda: self.now,
+        )
+        self.nodes[node_id], self.storages[node_id] = node, storage
+        return node
+
+    def stop(self, node_id: str) -> None:
+        """End a node between two turns."""
+        del self.nodes[node_id]
+        self.storages.pop(node_id).close()
+
+    def close(self) -> None:
+        """End all."""
+        for node_id in list(self.nodes):
+            self.stop(node_id)
+
+    def events(self, node_id: str) -> list[dict[str, Any]]:
+        """What a node has logged."""
+        return [json.loads(line) for line in self.logs[node_id].getvalue().splitlines()]
+
+    def deliver_all(self) -> None:
+        """Deliver messages, and turn who got some, until none is under way."""
+        for _ in range(1000):
+            messages, self.network[:] = list(self.network), []
+            if not messages:
+                return
+            reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
+            for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
+                self.nodes[node_id].deliver([message for message in reached if message.recipient == node_id])
+                self.nodes[node_id].turn()
+        raise AssertionError("the nodes do not stop to talk")
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while True:
+            self.deliver_all()
+            node = min(self.nodes.values(), key=lambda node: node.raft.next_timeout())
+            if node.raft.next_timeout() > end:
+                self.now = end
+                return
+            self.now = max(self.now, node.raft.next_timeout())
+            node.turn()
+
+    @property
+    def leader(self) -> Node:
+        """The leader of the newest term."""
+        leaders = [node for node in self.nodes.values() if node.is_leader]
+        assert leaders, "there is no leader"
+        return max(leaders, key=lambda node: node.raft.current_term)
+
+    def submit(self, node: Node, *requests: pb.Request) -> Caller:
+        """Give requests to a node and let it take a turn."""
+        caller = Caller()
+        node.submit(caller, requests)
+        node.turn()
+        return caller

@@ -1,0 +1,187 @@
+"""The order of write, sync, send, apply and answer in a node. kill -9 alone can't show a missing sync; this does."""
+
+import pytest
+
+from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
+from raft_pkg.core.types import Entry, EntryKind, HardState
+from raft_pkg.server.node import Node
+from tests.support.nodes import NodeCluster, get, put
+from tests.support.witness import BrokenPromiseError, Witness
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = NodeCluster(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+def test_no_promise_leaves_before_its_sync(cluster):
+    """Term, vote, entries, commits, over elections, writes, restarts and repaired logs: the witness checks all."""
+    for _generation in range(3):
+        cluster.run(2.0)
+        leader = cluster.leader
+        callers = [
+            cluster.submit(leader, *(put(f"key-{n}", request_id=n) for n in range(number))) for number in range(1, 6)
+        ]
+        cluster.run(0.2)
+        assert [caller.codes for caller in callers] == [["OK"] * number for number in range(1, 6)]
+        cluster.cut = {leader.config.node_id}
+        lost = cluster.submit(leader, put("lost"), put("lost too"))
+        cluster.run(2.0)
+        cluster.cut = set()
+        cluster.run(2.0)
+        assert lost.codes == ["NOT_LEADER"] * 2
+        cluster.stop(leader.config.node_id)
+        cluster.run(2.0)
+        cluster.start(leader.config.node_id)
+    cluster.run(1.0)
+    checked = cluster.witness.promises
+    assert checked["RequestVote: its term"] >= 5
+    assert checked["RequestVote: its vote for itself"] >= 5
+    assert checked["RequestVoteReply: its vote"] >= 5
+    assert checked["AppendEntriesReply: entries"] > 20
+    assert checked["committed entry"] > 20
+    assert len({node.raft.commit_index for node in cluster.nodes.values()}) == 1
+
+
+def test_a_follower_writes_syncs_and_only_then_answers(cluster):
+    """Figure 2: what it answers is on its disk."""
+    cluster.run(2.0)
+    follower = next(node for node in cluster.nodes.values() if not node.is_leader)
+    cluster.submit(cluster.leader, put("key"))
+    cluster.witness.seen.clear()
+    cluster.deliver_all()
+    assert cluster.witness.of(follower.config.node_id)[:3] == ["write", "sync", "AppendEntriesReply"]
+
+
+def test_a_voter_writes_syncs_and_only_then_answers(cluster):
+    """Figure 2: a vote that is not on disk could be given twice."""
+    node = cluster.nodes["a"]
+    cluster.now = 1.0  # past the time in which it would protect a leader
+    node.deliver([Message("b", "a", 5, RequestVote(0, 0))])
+    node.turn()
+    assert cluster.witness.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
+    assert cluster.witness.disks["a"].state == HardState(5, "b")
+
+
+def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(cluster):
+    """Dissertation §10.2.1: appends may leave before the leader's own sync; the client's answer comes last."""
+    cluster.run(2.0)
+    leader = cluster.leader
+    cluster.witness.seen.clear()
+    caller = cluster.submit(leader, put("key"))
+    assert cluster.witness.seen == [
+        (leader.config.node_id, what) for what in ("write", "AppendEntries", "AppendEntries", "sync")
+    ]
+    assert caller.flushed == []
+    cluster.deliver_all()
+    assert caller.codes == ["OK"]
+    done = cluster.witness.seen
+    assert done.index((leader.config.node_id, "apply")) > min(
+        place for place, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
+    )
+
+
+def test_many_commands_of_a_turn_share_one_write_and_one_sync(cluster):
+    """What costs is the number of syncs."""
+    cluster.run(2.0)
+    leader = cluster.leader
+    cluster.witness.seen.clear()
+    cluster.submit(leader, *(put(f"key-{n}", request_id=n) for n in range(100)))
+    assert cluster.witness.of(leader.config.node_id).count("sync") == 1
+    assert cluster.witness.of(leader.config.node_id).count("AppendEntries") == 2
+
+
+def test_reads_write_nothing(cluster):
+    """ReadIndex needs no log entry."""
+    cluster.run(2.0)
+    cluster.witness.seen.clear()
+    caller = cluster.submit(cluster.leader, get("no such key"))
+    cluster.deliver_all()
+    assert caller.codes == ["OK"]
+    assert "write" not in {what for _, what in cluster.witness.seen}
+
+
+def test_a_cluster_of_one_answers_after_its_own_sync(tmp_path):
+    """The leader is the majority; its own sync is all there is."""
+    cluster = NodeCluster(tmp_path, voters=["a"])
+    cluster.run(1.0)
+    cluster.witness.seen.clear()
+    caller = cluster.submit(cluster.nodes["a"], put("key"))
+    assert cluster.witness.of("a") == ["write", "sync", "apply"]
+    assert caller.codes == ["OK"]
+    cluster.close()
+
+
+# --- the witness is awake ---------------------------------------------------------------------------------------------
+
+
+class AnswersBeforeTheSync(Node):
+    """What `Node` must not be."""
+
+    def _carry_out(self, output):
+        self._storage.append(output.hard_state, output.entries)
+        self._transport.send(output.early_messages)
+        self._transport.send(output.messages)
+        self._storage.sync()
+        return False
+
+
+class AppliesBeforeTheSync(Node):
+    """The same with the client's answer."""
+
+    def _carry_out(self, output):
+        self._storage.append(output.hard_state, output.entries)
+        if output.entries:
+            self.raft.synced(output.entries[-1])
+            for entry in self.raft.take_output().committed:
+                self._apply(entry)
+        self._storage.sync()
+        return False
+
+
+def elect_and_write(cluster):
+    """What any node does."""
+    cluster.run(2.0)
+    cluster.submit(cluster.leader, put("key"))
+
+
+@pytest.mark.parametrize(("broken", "voters"), [(AnswersBeforeTheSync, "abc"), (AppliesBeforeTheSync, "a")])
+def test_the_witness_notices_a_node_that_breaks_the_order(tmp_path, broken, voters):
+    """A test that can't fail shows nothing."""
+    cluster = NodeCluster(tmp_path, voters=voters)
+    for node in cluster.nodes.values():
+        node.__class__ = broken
+    with pytest.raises(BrokenPromiseError):
+        elect_and_write(cluster)
+    cluster.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("a", "b", 2, RequestVote(0, 0)),
+        Message("a", "b", 1, RequestVoteReply(vote_granted=True)),
+        Message("a", "b", 1, AppendEntriesReply(True, match_index=1)),
+        Message("a", "b", 1, AppendEntries(0, 0, (), leader_commit=1, read_round=0)),
+    ],
+    ids=lambda message: type(message.body).__name__,
+)
+def test_the_witness_notices_each_kind_of_early_promise(message):
+    """Each promise is broken before the sync and kept after it (and after the others' syncs, for a commit)."""
+    witness = Witness("abc")
+    witness.wrote("a", HardState(1), [])
+    witness.synced("a")
+    entry = Entry(1, 1, EntryKind.NOOP, b"")
+    vote = "a" if isinstance(message.body, RequestVote) else "b"
+    witness.wrote("a", HardState(message.term, vote), [entry])
+    with pytest.raises(BrokenPromiseError):
+        witness.sends(message)
+    witness.synced("a")
+    if isinstance(message.body, AppendEntries):
+        with pytest.raises(BrokenPromiseError):
+            witness.sends(message)
+        witness.wrote("c", HardState(1), [entry])
+        witness.synced("c")
+    witness.sends(message)
