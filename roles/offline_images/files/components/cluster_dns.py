@@ -37,9 +37,10 @@ def records_of(services: Iterable[dict], endpoints: Iterable[dict]) -> Records:
             records[name].append(address)
             records.setdefault(f"{label}.{name}", []).append(address)
     for name in list(records):
-        while name != DOMAIN:
-            name = name.partition(".")[2]
-            records.setdefault(name, [])
+        above = name
+        while above != DOMAIN:
+            above = above.partition(".")[2]
+            records.setdefault(above, [])
     return {name: sorted(set(addresses)) for name, addresses in records.items()}
 
 
@@ -70,7 +71,7 @@ class ClusterResolver(BaseResolver):
             if self._services.complete.is_set() and self._endpoints.complete.is_set():
                 self.records = records_of(self._services.objects(), self._endpoints.objects())
 
-    def resolve(self, request: DNSRecord, handler: object) -> DNSRecord:
+    def resolve(self, request: DNSRecord, _handler: object) -> DNSRecord:
         reply = request.reply()
         if self.records is None:  # to deny a name now would be a guess
             reply.header.rcode = RCODE.SERVFAIL

@@ -8,7 +8,6 @@ import os
 import ssl
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The server ends a watch after this long. A watch that outlives it has lost its peer, which TCP alone would not tell.
 WATCH_SECONDS = 30
+START_SECONDS = 60
 RETRY_SECONDS = 0.5
 
 
@@ -27,7 +27,7 @@ class Api:
         self.tls = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
 
     def open(self, method: str, path: str, body: dict | None = None, timeout: float = 10):
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - the address begins with https
             self.address + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -36,11 +36,23 @@ class Api:
                 "Content-Type": "application/json",
             },
         )
-        return urllib.request.urlopen(request, context=self.tls, timeout=timeout)
+        return urllib.request.urlopen(request, context=self.tls, timeout=timeout)  # noqa: S310 - see above
 
     def request(self, method: str, path: str, body: dict | None = None) -> dict:
         with self.open(method, path, body) as response:
             return json.load(response)
+
+    def await_object(self, path: str) -> dict:
+        """What a Pod needs to begin; its node may run it before the way to the API server is there."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.request("GET", path)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise
+                print(f"{path}: {error}; trying again in {RETRY_SECONDS} s", flush=True)
+                time.sleep(RETRY_SECONDS)
 
 
 class Mirror:

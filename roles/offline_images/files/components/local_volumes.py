@@ -63,7 +63,7 @@ class Provisioner:
     def __init__(self, api: Api, node: str) -> None:
         self.api = api
         self.node = node
-        self.hostname = api.request("GET", f"/api/v1/nodes/{node}")["metadata"]["labels"][HOSTNAME_LABEL]
+        self.hostname = api.await_object(f"/api/v1/nodes/{node}")["metadata"]["labels"][HOSTNAME_LABEL]
         self._something_changed = threading.Event()
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims", self._something_changed.set)
         self._volumes = Mirror(api, "/api/v1/persistentvolumes", self._something_changed.set)

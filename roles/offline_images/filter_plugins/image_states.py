@@ -1,0 +1,25 @@
+"""Which images are what their recipes would build."""
+
+from typing import Any
+
+
+def image_states(
+    catalogue: list[dict[str, Any]], digests: list[str], images: list[dict[str, Any]], label: str
+) -> list[dict[str, Any]]:
+    """The catalogue with each image's digest and `state`: absent, current, outdated, or other (not built here)."""
+    recipes = {name: (image["Config"].get("Labels") or {}).get(label) for image in images for name in image["RepoTags"]}
+    states = []
+    for entry, digest in zip(catalogue, digests, strict=True):
+        if entry["name"] not in recipes:
+            state = "absent"
+        elif recipes[entry["name"]] is None:
+            state = "other"
+        else:
+            state = "current" if recipes[entry["name"]] == digest else "outdated"
+        states.append({**entry, "digest": digest, "state": state})
+    return states
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"image_states": image_states}
