@@ -36,6 +36,12 @@ def pod_outcome(pods: list[dict[str, Any]]) -> str:
     return ""
 
 
+def disruption_budget_api(version: dict[str, Any]) -> str:
+    """The API that has PodDisruptionBudgets: policy/v1 came with Kubernetes 1.21, v1beta1 went with 1.25."""
+    digits = "".join(filter(str.isdigit, version["kubernetes"]["minor"]))  # some servers say "30+"
+    return "policy/v1" if int(digits) >= 21 else "policy/v1beta1"
+
+
 def restarted_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Pods of which a container was restarted, and so has an earlier log."""
     return [pod for pod in pods if any(c["restartCount"] for c in pod["status"].get("containerStatuses") or [])]
@@ -86,6 +92,7 @@ class FilterModule:
         return {
             "statefulset_pending": statefulset_pending,
             "pod_outcome": pod_outcome,
+            "disruption_budget_api": disruption_budget_api,
             "restarted_pods": restarted_pods,
             "pod_readings": pod_readings,
             "testbed_pods": testbed_pods,
