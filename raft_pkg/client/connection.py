@@ -15,7 +15,9 @@ from raft_pkg.client.operation import Operation
 from raft_pkg.rpc import raft_pb2 as pb
 
 if TYPE_CHECKING:
-    Call = grpc.aio.StreamStreamCall[pb.RequestBatch, pb.OutcomeBatch]
+    from google.protobuf.message import Message
+
+    Call = grpc.aio.StreamStreamCall[Message, pb.OutcomeBatch]
 
 PAUSE_SECONDS = 0.5  # what went unanswered before such a pause says nothing about now
 MAX_BATCH_OPERATIONS = 1024
