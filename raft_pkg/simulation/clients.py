@@ -1,0 +1,249 @@
+"""Simulated clients: they find the leader, retry what surely did not happen, and call unknown what may have.
+
+The same rules as the client library's (`client.dispatcher`), one operation at a time, in virtual time.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
+from random import Random
+
+from raft_pkg.check.history import MISMATCH, Operation, Value
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.simulation.host import Connection, Host
+from raft_pkg.simulation.scheduler import Scheduler
+from raft_pkg.simulation.setting import Setting
+
+BACK_OFF_SECONDS_MAX = 0.05
+"""Greatest time before an operation that surely did not happen is tried again."""
+_NOT_DONE = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
+_FUNCTIONS = ("read", "write", "append", "cas", "delete")
+_WEIGHTS = (6, 3, 4, 3, 1)
+
+
+class Attempt(Connection):
+    """One call of one operation to one node."""
+
+    def __init__(self, client: "SimulatedClient", host: Host, request: pb.Request, acknowledged_before: int) -> None:
+        self.host = host
+        self.request = request
+        self.acknowledged_before = acknowledged_before
+        """What some client knew to be done when the operation began."""
+        self.life = 0
+        """Of the node that got it."""
+        self._client = client
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """The node has an outcome: it goes on its way to the client."""
+        self._client.settled(self, outcome)
+
+    def broken(self) -> None:
+        """The node has ended."""
+        self._client.connection_broken(self)
+
+
+class SimulatedClient:
+    """One client. A new process number stands for it after each outcome that nobody knows."""
+
+    def __init__(
+        self,
+        name: str,
+        hosts: Mapping[str, Host],
+        processes: "count[int]",
+        history: "History",
+        setting: Setting,
+    ) -> None:
+        self.name = name
+        self.working = True
+        """Whether it begins another operation when one is over."""
+        self.operation: Operation | None = None
+        self.succeeded = 0
+        """Operations whose success it has heard of."""
+        self._hosts = hosts
+        self._processes = processes
+        self._process = next(processes)
+        self._history = history
+        self._chance = Random(f"{setting.seed} {name}")
+        self._conditions = setting.conditions
+        self._scheduler = setting.scheduler
+        self._network = setting.network
+        self._invariants = setting.invariants
+        self._trace = setting.trace
+        self._written = 0
+        self._seen: dict[str, str | None] = {}
+        self._target: str | None = None
+        self._attempt: Attempt | None = None
+        self._request = pb.Request()
+        self._acknowledged_before = 0
+
+    # --- an operation -------------------------------------------------------------------------------------------
+
+    def think(self) -> None:
+        """Begin another operation in a while."""
+        if self.working:
+            self._scheduler.after(self._chance.expovariate(1 / self._conditions.think_seconds), self._begin_some)
+
+    def _begin_some(self) -> None:
+        if self.working and self.operation is None:
+            f = self._chance.choices(_FUNCTIONS, _WEIGHTS)[0]
+            self.begin(f, f"key-{self._chance.randrange(self._conditions.keys)}")
+
+    def begin(self, f: str, key: str) -> None:
+        """Begin one operation; it ends with an outcome, or as unknown when its time is up."""
+        value, self._request = self._choose(f, key)
+        if self._request.HasField("command") and f != "delete":
+            self._invariants.command_sent_once(self._request.command)
+        operation = self._history.invoke(self._process, f, key, value)
+        self.operation = operation
+        self._acknowledged_before = self._invariants.acknowledged_index
+        self._trace.record(self.name, "invoked", str(operation))
+        self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, operation))
+        self._try()
+
+    def _choose(self, f: str, key: str) -> tuple[Value, pb.Request]:
+        """An argument, and the request that carries it. Every value is unique, so that reads tell writes apart."""
+        if f == "read":
+            query = pb.KvQuery(get=pb.GetRequest(key=key))
+            return None, pb.Request(id=1, query=query.SerializeToString())
+        self._written += 1
+        new = f"{self.name}.{self._written};"
+        value: Value = new
+        if f == "write":
+            command = pb.KvCommand(put=pb.PutRequest(key=key, value=new.encode()))
+        elif f == "append":
+            command = pb.KvCommand(append=pb.AppendRequest(key=key, value=new.encode()))
+        elif f == "delete":
+            value, command = None, pb.KvCommand(delete=pb.DeleteRequest(key=key))
+        else:
+            old = self._seen.get(key)
+            expected = None if old is None else old.encode()
+            value = [old, new]
+            body = pb.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
+            command = pb.KvCommand(compare_and_set=body)
+        return value, pb.Request(id=1, command=command.SerializeToString())
+
+    def _try(self) -> None:
+        """Send the operation to whoever may be the leader."""
+        if self.operation is None or self._attempt is not None:
+            return
+        target = self._target or self._chance.choice(list(self._hosts))
+        attempt = self._attempt = Attempt(self, self._hosts[target], self._request, self._acknowledged_before)
+        self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
+
+    def _arrive(self, attempt: Attempt) -> None:
+        """The request is at the node. It goes in even when the client waits no longer."""
+        host = attempt.host
+        attempt.life = host.life
+        if not host.submit(attempt, attempt.request):
+            self._answer(attempt, partial(self._refused, ""))
+
+    def _time_is_up(self, operation: Operation) -> None:
+        if operation is not self.operation:
+            return
+        self._target = None
+        may_be_done = self._attempt is not None and operation.f != "read"
+        self._end("info" if may_be_done else "fail", None, "timeout")
+
+    # --- what nodes say -----------------------------------------------------------------------------------------
+
+    def settled(self, attempt: Attempt, outcome: pb.Outcome) -> None:
+        """A node has an outcome. What it promises is checked at the node: the answer may be lost on its way."""
+        host = attempt.host
+        host.close(attempt)
+        if outcome.code == pb.OUTCOME_CODE_OK:
+            if attempt.request.HasField("command"):
+                host.acknowledge(attempt.request.command, outcome.index)
+            else:
+                self._invariants.read_answered(host.id, outcome.index, attempt.acknowledged_before)
+            self._answer(attempt, partial(self._succeeded, attempt, outcome))
+        elif outcome.code in _NOT_DONE:
+            self._answer(attempt, partial(self._refused, outcome.leader_id))
+        else:
+            self._answer(attempt, self._unknown)
+
+    def connection_broken(self, attempt: Attempt) -> None:
+        """The node ended before it had an outcome."""
+        self._answer(attempt, self._unknown)
+
+    def _answer(self, attempt: Attempt, action: Callable[[], None]) -> None:
+        """Let the client hear of it, unless the node dies before the answer has left."""
+        host, life, departure = attempt.host, attempt.life, attempt.host.now
+
+        def arrive() -> None:
+            if attempt is not self._attempt:
+                return
+            if host.was_alive(life, departure):
+                action()
+            else:
+                self._unknown()
+
+        self._network.carry(host.id, self.name, departure, arrive)
+
+    def _succeeded(self, attempt: Attempt, outcome: pb.Outcome) -> None:
+        operation = self.operation
+        assert operation is not None
+        self._target = attempt.host.id
+        result = pb.KvResult.FromString(outcome.result)
+        self._invariants.index_known(outcome.index)
+        found = result.value.decode() if result.HasField("value") else None
+        if operation.f == "cas" and not result.found:
+            self._seen[operation.key] = found
+            self._end("fail", None, MISMATCH)
+            return
+        if operation.f in ("read", "write"):
+            self._seen[operation.key] = found if operation.f == "read" else str(operation.value)
+        elif operation.f == "cas" and isinstance(operation.value, list):
+            self._seen[operation.key] = operation.value[1]
+        self._end("ok", found if operation.f == "read" else None, None)
+
+    def _refused(self, leader: str) -> None:
+        """Surely not done: try again, where the leader is said to be."""
+        self._attempt = None
+        self._target = leader or None
+        self._scheduler.after(self._chance.uniform(0.001, BACK_OFF_SECONDS_MAX), self._try)
+
+    def _unknown(self) -> None:
+        self._target = None
+        if self.operation is not None and self.operation.f != "read":
+            self._end("info", None, "connection lost")
+        else:
+            self._refused("")
+
+    def _end(self, outcome: str, output: str | None, error: str | None) -> None:
+        operation, self.operation = self.operation, None
+        assert operation is not None
+        if self._attempt is not None:
+            self._attempt.host.close(self._attempt)
+            self._attempt = None
+        self._history.complete(operation, outcome, output, error)
+        self._trace.record(self.name, "completed", str(operation))
+        if outcome == "info":
+            self._process = next(self._processes)
+        self.succeeded += outcome == "ok" or error == MISMATCH
+        self.think()
+
+
+class History:
+    """The operations of a run in the order of their calls."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.operations: list[Operation] = []
+        self._scheduler = scheduler
+        self._position = 0
+
+    def invoke(self, process: int, f: str, key: str, value: Value) -> Operation:
+        """A client calls."""
+        self._position += 1
+        operation = Operation(process, f, key, value, self._position, invoked_at=self._nanoseconds())
+        self.operations.append(operation)
+        return operation
+
+    def complete(self, operation: Operation, outcome: str, output: str | None, error: str | None) -> None:
+        """An outcome has come, or nobody waits for it any longer."""
+        self._position += 1
+        operation.outcome, operation.output, operation.error = outcome, output, error
+        operation.completed = None if outcome == "info" else self._position
+        operation.completed_at = self._nanoseconds()
+
+    def _nanoseconds(self) -> int:
+        return int(self._scheduler.now * 1e9)

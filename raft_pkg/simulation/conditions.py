@@ -1,0 +1,89 @@
+"""What a run is like: drawn from its seed, so that different seeds visit very different worlds."""
+
+from dataclasses import dataclass
+from random import Random
+
+from raft_pkg.core.config import RaftConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asks of a run, besides its seed."""
+
+    nodes: int = 5
+    faults_kept: tuple[int, ...] | None = None
+    """Of the planned faults, those that happen; None: all. Shrinking a failure tries smaller and smaller choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How messages fare. Times in seconds."""
+
+    delay_min: float
+    delay_mean: float
+    """Of an exponential distribution above the least delay: messages overtake each other."""
+    loss: float
+    """Share of messages that are lost."""
+    duplication: float
+    """Share of messages that arrive twice."""
+    straggling: float
+    """Share of messages that come very late, up to `straggle_max`."""
+    straggle_max: float = 2.0
+    straggle_min: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """All that is drawn at the beginning of a run. Times in seconds."""
+
+    faulty_seconds: float
+    """How long the phase with faults lasts."""
+    faults: int
+    """How many faults are planned for it."""
+    network: Network
+    sync_seconds_max: float
+    """A sync takes a random time up to this."""
+    segment_bytes: int
+    """Size at which the log begins a new segment."""
+    raft: RaftConfig
+    clients: int
+    keys: int
+    think_seconds: float
+    """Mean time between a client's operations."""
+    operation_timeout: float
+    """How long a client waits for an outcome."""
+
+
+CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
+"""The network of the phase without faults."""
+SYNC_SECONDS_CALM = 0.002
+
+
+def draw(seed: int) -> Conditions:
+    """The conditions of a seed."""
+    chance = Random(f"{seed} conditions")
+    election_timeout_min = chance.choice((0.150, 0.150, 0.200, 0.300))
+    return Conditions(
+        faulty_seconds=chance.uniform(2.0, 4.0),
+        faults=chance.choice((0, 6, 10, 15, 20, 30)),
+        network=Network(
+            delay_min=0.0005,
+            delay_mean=chance.choice((0.0005, 0.001, 0.003, 0.01, 0.02)),
+            loss=chance.choice((0.0, 0.0, 0.01, 0.05, 0.2)),
+            duplication=chance.choice((0.0, 0.01, 0.1)),
+            straggling=chance.choice((0.0, 0.01, 0.05)),
+        ),
+        sync_seconds_max=chance.choice((0.0005, 0.002, 0.010, 0.040)),
+        segment_bytes=chance.choice((2048, 8192, 1 << 20)),
+        raft=RaftConfig(
+            election_timeout_min=election_timeout_min,
+            election_timeout_max=election_timeout_min * chance.choice((1.5, 2.0, 2.0)),
+            heartbeat_interval=election_timeout_min / 3,
+            append_bytes_max=chance.choice((32, 256, 1 << 20)),
+            appends_in_flight_max=chance.choice((1, 4, 64)),
+        ),
+        clients=chance.choice((2, 3, 5, 8)),
+        keys=chance.choice((1, 2, 4)),
+        think_seconds=chance.choice((0.02, 0.05, 0.1)),
+        operation_timeout=chance.choice((0.3, 1.0)),
+    )

@@ -1,0 +1,424 @@
+"""A machine: its disk, its clock, and the node that runs on it, for as long as it does."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from random import Random
+from typing import Any
+from zlib import crc32
+
+from raft_pkg.core.messages import Message
+from raft_pkg.core.raft import InvariantError
+from raft_pkg.core.types import Entry, EntryKind, HardState
+from raft_pkg.errors import StorageError
+from raft_pkg.events import Event, EventLog
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.node import Node
+from raft_pkg.simulation.disk import SimulatedCrash, SimulatedFilesystem
+from raft_pkg.simulation.invariants import (
+    ELECTION_SAFETY,
+    LEADER_COMPLETENESS,
+    SOUND_NODE,
+    Disk,
+    Invariants,
+    Observation,
+    Violation,
+)
+from raft_pkg.simulation.setting import Setting
+from raft_pkg.simulation.trace import Trace, describe
+from raft_pkg.storage import FileStorage, Recovered
+
+DATA_DIR = Path("/data")
+AHEAD_BYTES = 4096
+CLOCK_RESOLUTION = 1e-6
+"""A timer never fires before its time, whatever rounding does."""
+RESTART_SECONDS = 0.01
+"""How soon a node is tried again that could not be started."""
+
+
+class Ending(Enum):
+    """How a node came to its end."""
+
+    KILLED = "killed"
+    """The process is gone; what it wrote is in the page cache."""
+    POWER_LOST = "power lost"
+    """The machine is gone; what was not synced is a matter of chance."""
+    STOPPED = "stopped"
+    """The process was asked to end, and did so in its own way."""
+
+
+class SimulatedEventLog(EventLog):
+    """Puts a node's events into the trace."""
+
+    def __init__(self, node: str, trace: Trace) -> None:
+        super().__init__(node)
+        self._trace = trace
+
+    def emit(self, event: Event, term: int | None = None, **fields: Any) -> None:
+        """Log one event."""
+        detail = " ".join(f"{name}={value}" for name, value in fields.items())
+        self._trace.record(self.node, str(event), f"term={term} {detail}")
+
+
+class WatchedStorage:
+    """The real storage; tells the invariants what it was asked to keep."""
+
+    def __init__(self, storage: FileStorage, disk: Disk) -> None:
+        self._storage = storage
+        self._disk = disk
+
+    def recover(self) -> Recovered:
+        """Read everything back."""
+        return self._storage.recover()
+
+    def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        """Write."""
+        self._disk.append(hard_state, entries)
+        self._storage.append(hard_state, entries)
+
+    def sync(self) -> None:
+        """Make durable."""
+        self._storage.sync()
+        self._disk.sync()
+
+    def close(self) -> None:
+        """Let go."""
+        self._storage.close()
+
+
+class WatchedStateMachine:
+    """The real key-value store; adds up what it was given and what it answered."""
+
+    def __init__(self, node: str, invariants: Invariants) -> None:
+        self.commands_digest = 0
+        self._store = KeyValueStore()
+        self._node = node
+        self._invariants = invariants
+        self._count = 0
+        self._answers_digest = 0
+
+    def apply(self, commands: Sequence[bytes]) -> list[bytes]:
+        """Apply committed commands in order."""
+        results = self._store.apply(commands)
+        for command, result in zip(commands, results, strict=True):
+            self._count += 1
+            self.commands_digest = crc32(command, self.commands_digest)
+            self._answers_digest = crc32(result, self._answers_digest)
+            self._invariants.answered(self._node, self._count, self._answers_digest)
+        return results
+
+    def query(self, query: bytes) -> bytes:
+        """Answer a read."""
+        return self._store.query(query)
+
+
+def commands_of(entry: Entry) -> Sequence[bytes]:
+    """The commands in an entry, as `Node` puts them there."""
+    return pb.CommandBatch.FromString(entry.data).commands if entry.kind is EntryKind.COMMANDS else ()
+
+
+class Connection:
+    """One call of a client: is told the outcome, or that the machine is gone."""
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """Take the outcome."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """The turn is over."""
+
+    def broken(self) -> None:
+        """The node has ended without an outcome."""
+        raise NotImplementedError
+
+
+class Host:
+    """One machine of the cluster. It outlives the nodes that run on it one after another."""
+
+    def __init__(self, node_id: str, addresses: dict[str, str], setting: Setting) -> None:
+        self.id = node_id
+        self.node: Node | None = None
+        self.paused = False
+        self.sync_seconds_max = setting.conditions.sync_seconds_max
+        self.damaged: Callable[[], None] | None = None
+        """What takes back damage to the disk; None: there is none. A node may refuse to start on a damaged disk."""
+        self.wants_to_run = True
+        """Whether a node that ended of itself is started again."""
+        self._addresses = addresses
+        self._seed = setting.seed
+        self._conditions = setting.conditions
+        self._scheduler = setting.scheduler
+        self._network = setting.network
+        self._invariants = setting.invariants
+        self._trace = setting.trace
+        self._chance = Random(f"{setting.seed} {node_id}")
+        self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
+        self._machine = WatchedStateMachine(node_id, setting.invariants)
+        self._life = 0
+        self._ends: dict[int, float] = {}
+        """When each life that is over ended."""
+        self._clock_rate = 1.0
+        self._clock_offset = self._chance.uniform(0, 1000)
+        self._busy_for = 0.0
+        """How long the turn that is being taken has lasted so far."""
+        self._busy_until = 0.0
+        self._wake_at: float | None = None
+        self._connections: dict[Connection, None] = {}
+        self._acknowledgements: list[tuple[bytes, int]] = []
+        self._storage: FileStorage | None = None
+
+    # --- clock --------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The time of the world, as far as the turn that is being taken has come."""
+        return self._scheduler.now + self._busy_for
+
+    def clock(self) -> float:
+        """This machine's monotonic clock."""
+        return self._clock_offset + self._clock_rate * self.now
+
+    def skew_clock(self, rate: float) -> None:
+        """Let the clock run faster or slower from now on."""
+        self._clock_offset = self.clock() - rate * self.now
+        self._clock_rate = rate
+        self._wake_for_timeout()
+
+    def _take_time_to_sync(self) -> None:
+        self._busy_for += self._chance.random() * self.sync_seconds_max
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Boot, if needed, and start a node on what is on the disk."""
+        if self.node is not None or not self.wants_to_run:
+            return
+        self.filesystem.boot()
+        self._life += 1
+        self._busy_for = 0.0
+        self._busy_until = 0.0
+        storage = FileStorage(
+            DATA_DIR,
+            self.id,
+            segment_bytes=self._conditions.segment_bytes,
+            ahead_bytes=AHEAD_BYTES,
+            filesystem=self.filesystem,
+        )
+        try:
+            self.node = self._build_node(storage)
+        except StorageError as error:
+            self._refuse_to_start(error)
+        except SimulatedCrash:
+            self._try_again("ended while it started")
+        else:
+            self.damaged = None
+            self._storage = storage
+            self._trace.record(self.id, "started", f"life {self._life}")
+            self._wake_for_timeout()
+
+    def _build_node(self, storage: FileStorage) -> Node:
+        config = ServerConfig(self.id, "0.0.0.0:6000", self._addresses, DATA_DIR)
+        self._machine = WatchedStateMachine(self.id, self._invariants)
+        node = Node(
+            config,
+            WatchedStorage(storage, self._invariants.disk(self.id)),
+            self._machine,
+            self,
+            SimulatedEventLog(self.id, self._trace),
+            random=Random(f"{self._seed} {self.id} {self._life}"),
+            clock=self.clock,
+        )
+        raft = node.raft
+        raft.config = self._conditions.raft
+        entries = raft.log.slice(raft.log.first_index, raft.log.last_index + 1)
+        self._invariants.node_started(self.id, HardState(raft.current_term, raft.voted_for), entries)
+        return node
+
+    def _refuse_to_start(self, error: StorageError) -> None:
+        if self.damaged is not None:
+            self.damaged()
+            self.damaged = None
+        elif not self.filesystem.has_failed:
+            raise Violation(SOUND_NODE, f"{self.id} can't be started: {error}", self.id) from error
+        self._try_again(f"refused to start: {error}")
+
+    def _try_again(self, why: str) -> None:
+        self._trace.record(self.id, "not started", why)
+        self.filesystem.stop(power_lost=True)
+        self._scheduler.after(RESTART_SECONDS, self.start)
+
+    def end(self, ending: Ending) -> None:
+        """The node ends at once, in whatever it was doing."""
+        if self.node is None:
+            return
+        self._observe()
+        self._trace.record(self.id, "ended", ending.value)
+        self._ends[self._life] = self.now
+        if ending is Ending.STOPPED and self._storage is not None:
+            with suppress(SimulatedCrash, StorageError):
+                self._storage.close()
+        self.node = None
+        self.paused = False
+        self.filesystem.stop(power_lost=ending is Ending.POWER_LOST)
+        connections, self._connections = self._connections, {}
+        for connection in connections:
+            connection.broken()
+
+    def pause(self) -> None:
+        """The process gets no time; what is sent to it waits."""
+        self.paused = self.node is not None
+
+    def resume(self) -> None:
+        """The process goes on."""
+        self.paused = False
+        self._turn_soon()
+
+    # --- work ---------------------------------------------------------------------------------------------------
+
+    def deliver(self, message: Message) -> None:
+        """A message of a peer has arrived."""
+        if self.node is None:
+            return
+        self._trace.record(self.id, "received", describe(message))
+        self.node.deliver([message])
+        self._turn_soon()
+
+    def submit(self, connection: Connection, request: pb.Request) -> bool:
+        """A client's request has arrived; False: nobody listens."""
+        if self.node is None:
+            return False
+        self._connections[connection] = None
+        self.node.submit(connection, [request])
+        self._turn_soon()
+        return True
+
+    def close(self, connection: Connection) -> None:
+        """The client waits no longer."""
+        self._connections.pop(connection, None)
+
+    def acknowledge(self, command: bytes, index: int) -> None:
+        """In this turn a client was told that its command is done; checked when the turn is over."""
+        self._acknowledgements.append((command, index))
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """The node's transport."""
+        life = self._life
+        departure = self.now
+        for message in messages:
+            self._invariants.message_sent(message)
+            self._network.send(message, departure, lambda: self.was_alive(life, departure))
+
+    def was_alive(self, life: int, time: float) -> bool:
+        """Whether a life of this machine's node lasted to that time: what should have left later never did."""
+        return self._ends.get(life, time) >= time
+
+    def heal(self, sync_seconds_max: float) -> None:
+        """Everything works here from now on."""
+        self.filesystem.heal()
+        self.filesystem.crash_after(None)
+        self.sync_seconds_max = sync_seconds_max
+        self.skew_clock(1.0)
+        if self.paused:
+            self.resume()
+        self.start()
+
+    @property
+    def applied_index(self) -> int:
+        """How far the node that runs here has come."""
+        return self.node.applied_index if self.node else 0
+
+    @property
+    def term(self) -> int:
+        """Of the node that runs here."""
+        return self.node.raft.current_term if self.node else 0
+
+    @property
+    def life(self) -> int:
+        """Number of the node's present life."""
+        return self._life
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether a node runs here that believes to be the leader."""
+        return self.node is not None and self.node.is_leader
+
+    def _turn_soon(self) -> None:
+        """Take a turn now, or as soon as the present one is over: what comes meanwhile shares the next."""
+        if self._busy_until > self._scheduler.now:
+            self._wake(self._busy_until)
+        elif self.node is not None and not self.paused:
+            self._wake_at = None
+            self._take_turn(self.node)
+
+    def _wake(self, time: float) -> None:
+        """Take a turn at `time`."""
+        if self._wake_at is None or time < self._wake_at:
+            self._wake_at = time
+            self._scheduler.at(time, lambda: self._woken(time))
+
+    def _woken(self, time: float) -> None:
+        if self._wake_at != time:
+            return
+        self._wake_at = None
+        if self.node is not None and not self.paused:
+            self._take_turn(self.node)
+
+    def _take_turn(self, node: Node) -> None:
+        self._busy_for = 0.0
+        try:
+            node.turn()
+        except SimulatedCrash:
+            self.end(Ending.POWER_LOST)
+        except StorageError as error:
+            self._fail(error)
+        except InvariantError as error:
+            self._observe()
+            raise Violation(_invariant_of(error), f"{self.id} found: {error}", self.id) from error
+        except Violation:
+            raise
+        except Exception as error:
+            self._observe()
+            raise Violation(SOUND_NODE, f"{self.id} raised {error!r}", self.id) from error
+        else:
+            self._observe()
+            self._busy_until = self.now
+            self._busy_for = 0.0
+            self._wake_for_timeout()
+
+    def _fail(self, error: StorageError) -> None:
+        """A node whose disk fails must end; it is replaced by one on a disk that works again."""
+        self._trace.record(self.id, "failed", str(error))
+        if not self.filesystem.has_failed:
+            raise Violation(SOUND_NODE, f"{self.id} ended, although its disk works: {error}", self.id) from error
+        self.end(self._chance.choice((Ending.KILLED, Ending.POWER_LOST)))
+
+    def _observe(self) -> None:
+        """Let the invariants see what the turn has changed."""
+        node = self.node
+        assert node is not None
+        observation = Observation.of(node.raft, node.applied_index, self._machine.commands_digest)
+        self._trace.record(
+            self.id,
+            "turned",
+            f"t{observation.term} vote {observation.voted_for} {node.raft.role.value} log {observation.last_index} "
+            f"commit {observation.commit_index} applied {observation.applied_index}",
+        )
+        self._invariants.step_ended(observation)
+        acknowledgements, self._acknowledgements = self._acknowledgements, []
+        for command, index in acknowledgements:
+            self._invariants.write_acknowledged(self.id, command, index)
+
+    def _wake_for_timeout(self) -> None:
+        if self.node is not None:
+            delay = (self.node.raft.next_timeout() - self.clock()) / self._clock_rate
+            time = self._scheduler.now + max(delay, 0) + CLOCK_RESOLUTION
+            self._wake(max(time, self._busy_until))
+
+
+def _invariant_of(error: InvariantError) -> str:
+    """The invariant that the core names when it finds one broken."""
+    name = str(error).partition(" (")[0]
+    return name if name in (ELECTION_SAFETY, LEADER_COMPLETENESS) else SOUND_NODE

@@ -1,0 +1,78 @@
+"""The network between nodes, and between clients and nodes: delay, loss, duplication, order, and cut links."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Protocol
+
+from raft_pkg.core.messages import Message
+from raft_pkg.rpc.codec import decode_message, encode_message
+from raft_pkg.simulation.conditions import Network
+from raft_pkg.simulation.scheduler import Scheduler
+from raft_pkg.simulation.trace import Trace, describe
+
+CODEC_CHANCE = 0.05
+"""Share of messages that go through their wire form: enough to meet every kind often, at little cost."""
+
+
+class Receiver(Protocol):
+    """A machine that messages arrive at."""
+
+    def deliver(self, message: Message) -> None:
+        """A message has arrived."""
+        ...
+
+
+class SimulatedNetwork:
+    """Carries messages. `conditions` and `cut` may change at any time."""
+
+    def __init__(self, scheduler: Scheduler, trace: Trace, chance: Random, conditions: Network) -> None:
+        self.conditions = conditions
+        self.cut: set[tuple[str, str]] = set()
+        """Links, each from one end to another, on which nothing passes."""
+        self._scheduler = scheduler
+        self._trace = trace
+        self._chance = chance
+        self._receivers: dict[str, Receiver] = {}
+
+    def attach(self, name: str, receiver: Receiver) -> None:
+        """Let a machine receive what is sent to its name."""
+        self._receivers[name] = receiver
+
+    def send(self, message: Message, departure: float, still_sent: Callable[[], bool]) -> None:
+        """Carry a message that leaves at `departure`, unless by then `still_sent` has become false."""
+        copies = 2 if self._chance.random() < self.conditions.duplication else 1
+        for _ in range(copies):
+            if self._chance.random() < self.conditions.loss:
+                self._trace.record(message.sender, "lost", describe(message))
+                continue
+            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, still_sent))
+
+    def carry(self, source: str, target: str, departure: float, action: Callable[[], None]) -> None:
+        """Carry what is not repeated (a client's stream): `action` happens at the target, or never."""
+        if self._chance.random() >= self.conditions.loss / 4:
+            self._scheduler.at(departure + self.delay(), partial(self._carry_over, source, target, action))
+
+    def delay(self) -> float:
+        """How long the next message takes."""
+        conditions, chance = self.conditions, self._chance
+        if conditions.straggling and chance.random() < conditions.straggling:
+            return chance.uniform(conditions.straggle_min, conditions.straggle_max)
+        return conditions.delay_min + chance.expovariate(1 / conditions.delay_mean)
+
+    def _carry_over(self, source: str, target: str, action: Callable[[], None]) -> None:
+        if (source, target) not in self.cut:
+            action()
+
+    def _arrive(self, message: Message, still_sent: Callable[[], bool]) -> None:
+        if (message.sender, message.recipient) in self.cut or not still_sent():
+            return
+        if self._chance.random() < CODEC_CHANCE:
+            message = decode_message(encode_message(message))
+        self._receivers[message.recipient].deliver(message)
+
+    def cut_between(self, some: Sequence[str], others: Sequence[str], *, both_ways: bool = True) -> None:
+        """Nothing passes from any of `some` to any of `others`, nor back."""
+        self.cut.update((a, b) for a in some for b in others if a != b)
+        if both_ways:
+            self.cut.update((b, a) for a in some for b in others if a != b)
