@@ -297,6 +297,20 @@ def test_a_leader_counts_itself_only_after_its_own_sync():
     assert raft.commit_index == 2
 
 
+def test_a_leader_does_not_count_what_stood_on_its_disk_before_a_conflict():
+    """§5.3: five entries were synced, then three of them replaced by one; a new fourth is not on disk yet."""
+    raft = follower([1, 1, 1, 1, 1], term=1)
+    append(raft, "b", (2, 1), log_of(1, 1, 2)[2:], term=2)
+    raft.tick(raft.next_timeout())
+    carry_out(raft)
+    receive(raft, "b", RequestVoteReply(vote_granted=True))
+    entry = raft.take_output().entries[-1]
+    acknowledge(raft, "b")
+    assert (terms_of(raft), raft.commit_index) == ([1, 1, 2, 3], 0)
+    raft.synced(entry)
+    assert raft.commit_index == 4
+
+
 def test_a_majority_of_followers_commits_without_the_leaders_disk():
     """Dissertation §10.2.1: "the leader may even commit an entry before it has been written to its own disk"."""
     raft = leader()
