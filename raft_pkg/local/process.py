@@ -73,8 +73,7 @@ def stop(nodes: Sequence[NodeDescription]) -> list[str]:
     for node in nodes:
         send(node, signal.SIGTERM)
         send(node, signal.SIGCONT)  # a paused process takes no other signal
-    _, stubborn = psutil.wait_procs(list(processes.values()), STOP_TIMEOUT_SECONDS)
-    _end(stubborn)
+    _end(_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS))
     return list(processes)
 
 
@@ -99,7 +98,24 @@ def _end(processes: list[psutil.Process]) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(processes, KILL_TIMEOUT_SECONDS)
+    alive = _still_running(processes, KILL_TIMEOUT_SECONDS)
     if alive:
         numbers = ", ".join(str(process.pid) for process in alive)
         raise ClusterUnavailableError(f"processes {numbers} live on after SIGKILL, in an uninterruptible wait")
+
+
+def _still_running(processes: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Those that have not ended within `timeout` seconds. A zombie has: it waits for whoever inherited it."""
+    deadline = time.monotonic() + timeout
+    while running := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

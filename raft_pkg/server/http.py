@@ -18,6 +18,8 @@ from raft_pkg.errors import ConfigurationError
 from raft_pkg.server.config import split_address
 from raft_pkg.server.node import Node
 
+POLL_SECONDS = 0.1
+"""How often the thread looks whether it is to end."""
 LIVE_SECONDS_MAX = 10.0
 """A loop that has not turned for so long is dead."""
 
@@ -83,5 +85,5 @@ def serve_http(node: Node, address: str) -> WSGIServer:
         server = make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
         raise ConfigurationError(f"--http {address}: {error.strerror or error}") from None
-    Thread(target=server.serve_forever, name="http", daemon=True).start()
+    Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="http", daemon=True).start()
     return server

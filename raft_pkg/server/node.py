@@ -7,10 +7,10 @@ out in its order: write, send what promises nothing, sync, send the rest, apply,
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from raft_pkg.core.messages import Message
 from raft_pkg.core.output import (
@@ -126,6 +126,7 @@ class Node:
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
         self._touched: set[Caller] = set()
         self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
         self._stop_reason: str | None = None
         log.emit(
             Event.LOG_RECOVERED,
@@ -179,6 +180,18 @@ class Node:
         self._stop_reason = self._stop_reason or reason
         self._wake.set()
 
+    async def while_running(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work of a stream, but not beyond this node's life; what it raises is raised."""
+        task = asyncio.ensure_future(work)
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+        finally:
+            ended.cancel()
+            task.cancel()
+
     @property
     def leader_address(self) -> str:
         """Where this node believes the leader to be; empty when it knows of none."""
@@ -201,6 +214,7 @@ class Node:
         finally:
             self._stop_reason = self._stop_reason or "unexpected error"
             self._release_callers()
+            self._ended.set()
         return self._stop_reason
 
     # --- a turn -----------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
 from raft_pkg.server.node import Node
 
-OUTCOME_BATCH_BYTES_MAX = 4 * 1024 * 1024
-"""A message takes no further outcome once it has reached this many bytes."""
+OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
+"""A message takes no further outcome once it has reached this many bytes. With one more it stays below the 4 MiB that
+gRPC clients take unless told otherwise."""
 WAITING_OUTCOMES_BYTES_MAX = 16 * 1024 * 1024
 """While so many bytes of outcomes wait for a client that does not read, nothing more is read from it."""
 OUTCOME_OVERHEAD_BYTES = 64
@@ -33,6 +34,10 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
     async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
         """See raft.proto."""
+        await self._node.while_running(self._take_in(batches, context))
+        return pb.DeliverReply()
+
+    async def _take_in(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> None:
         me = self._node.config.node_id
         async for batch in batches:
             for message in batch.messages:
@@ -42,7 +47,6 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
                 self._node.deliver([decode_message(message) for message in batch.messages])
             except DecodeError as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return pb.DeliverReply()
 
 
 class StreamCaller:
@@ -118,7 +122,7 @@ class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
     ) -> AsyncIterator[pb.OutcomeBatch]:
         """See raft.proto."""
         caller = StreamCaller()
-        reader = asyncio.create_task(self._read(batches, caller))
+        reader = asyncio.create_task(self._node.while_running(self._read(batches, caller)))
         try:
             while (batch := await caller.next_batch()) is not None:
                 yield batch
