@@ -20,7 +20,13 @@ def statefulset_pending(statefulsets: list[dict[str, Any]]) -> str:
     return ""
 
 
-STUCK_REASONS = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
+STUCK_REASONS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+}
 
 
 def pod_outcome(pods: list[dict[str, Any]]) -> str:

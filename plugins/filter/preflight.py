@@ -96,7 +96,9 @@ def setting_problems(settings: dict[str, Any]) -> list[Problem]:
             )
         )
     if not str(settings["workers"]).isdigit():
-        found.append(problem(f"{settings['workers']!r} is no number of workers", "kind_cluster_workers", "use 0 or more"))
+        found.append(
+            problem(f"{settings['workers']!r} is no number of workers", "kind_cluster_workers", "use 0 or more")
+        )
     return found
 
 
@@ -216,7 +218,9 @@ def existing_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[P
         )
     if not settings["registry"]:
         found.append(
-            problem("no registry is named", "testbed_registry", "name one that the cluster pulls from, such as HOST/PATH")
+            problem(
+                "no registry is named", "testbed_registry", "name one that the cluster pulls from, such as HOST/PATH"
+            )
         )
     return found + engine_problems(probe, settings["build_images"])
 

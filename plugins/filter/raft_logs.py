@@ -7,6 +7,7 @@ import nothing of the package under test, since another Raft may be under test.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 Event = dict[str, Any]
@@ -101,8 +102,13 @@ def leadership_checks(logs: Logs, replicas: int, after_term: int = 0) -> list[Ch
         ),
         check(
             "all nodes agree on the leader",
-            agreed is not None and agreed["leader"] in of_newest and agreed["term"] == newest["term"] and len(logs) == replicas,
-            "; ".join(f"{node} follows {what['leader']} in term {what['term']}" for node, what in sorted(followed.items()))
+            agreed is not None
+            and agreed["leader"] in of_newest
+            and agreed["term"] == newest["term"]
+            and len(logs) == replicas,
+            "; ".join(
+                f"{node} follows {what['leader']} in term {what['term']}" for node, what in sorted(followed.items())
+            )
             or "no node logged anything",
         ),
     ]
@@ -146,12 +152,16 @@ def client_checks(log: str, outcome: str, expected: dict[str, str] | None = None
             bool(written) and not not_read and not mismatches,
             f"{len(written) - len(not_read)} of {len(written)} keys"
             + (f"; not read back: {', '.join(not_read)}" if not_read else "")
-            + "".join(f"; {event['key']} was {event['actual']!r} instead of {event['expected']!r}" for event in mismatches),
+            + "".join(
+                f"; {event['key']} was {event['actual']!r} instead of {event['expected']!r}" for event in mismatches
+            ),
         ),
         check(
             "it ended well",
             outcome == "Succeeded" and bool(finished) and finished[-1]["failed"] == finished[-1]["unknown"] == 0,
-            json.dumps({"outcome": outcome, **{k: v for k, v in (finished or [{}])[-1].items() if k not in ("ts", "event")}})
+            json.dumps(
+                {"outcome": outcome, **{k: v for k, v in (finished or [{}])[-1].items() if k not in ("ts", "event")}}
+            )
             + ("" if finished else f"; no workload_finished in its log: {tail}"),
         ),
     ]
@@ -175,7 +185,7 @@ def acknowledged_writes(log: str) -> dict[str, str]:
 
 
 def merge_logs(collected: dict[str, dict[str, str]], new: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """What was collected so far, by node and incarnation, and newer readings, which hold all that the older ones held."""
+    """What was collected so far, by node and incarnation, and newer readings, which hold all of the older."""
     merged = {node: dict(incarnations) for node, incarnations in collected.items()}
     for reading in new:
         merged.setdefault(reading["node"], {})[reading["incarnation"]] = reading["text"]
@@ -194,8 +204,6 @@ def followed_term(log: str) -> int:
 
 def failover_ms(logs: Logs, since: str) -> int | None:
     """Milliseconds from a time (RFC 3339) to the next became_leader; null where none came."""
-    from datetime import datetime
-
     begin = datetime.fromisoformat(since)
     times = [
         datetime.fromisoformat(event["ts"])

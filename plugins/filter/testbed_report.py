@@ -23,11 +23,9 @@ def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
     """What was deployed, and the commands that show it."""
     leader = find_event(client_log, "leader_found")
     finished = find_event(client_log, "workload_finished")
-    lines = [
-        "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]]),
-        f"{record['replicas']} node(s); the client found the leader {leader.get('leader')} in term {leader.get('term')}, "
-        f"{finished.get('ok')} operations ok",
-    ]
+    platform = "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]])
+    found = f"the client found the leader {leader.get('leader')} in term {leader.get('term')}"
+    lines = [platform, f"{record['replicas']} node(s); {found}, {finished.get('ok')} operations ok"]
     if record["orchestrator"] == "kubernetes":
         context = f"--context {record['context']} --namespace {record['namespace']}"
         lines += [f"kubectl {context} logs client", f"kubectl {context} logs raft-0"]

@@ -25,7 +25,8 @@ def with_failure(checks: list[Check], phase: str, task: str, message: str, secon
 
 def junit_xml(checks: list[Check], phases: list[str], name: str) -> str:
     """JUnit XML: a suite for each phase, a skipped case for a phase that was not reached."""
-    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+    # here, since every other filter of this file does without
+    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite  # noqa: PLC0415
 
     document = JUnitXml(name)
     for phase in phases:
@@ -52,9 +53,13 @@ def summary_table(checks: list[Check], phases: list[str]) -> str:
     for item in checks:
         evidence = item["evidence"].replace("\n", " ").replace("|", "/")
         verdict = "ok" if item["ok"] else "FAILED"
-        rows.append((item["phase"], item["name"], verdict, f"{item['seconds']:.1f}" if item["seconds"] else "", evidence))
+        rows.append(
+            (item["phase"], item["name"], verdict, f"{item['seconds']:.1f}" if item["seconds"] else "", evidence)
+        )
     reached = {item["phase"] for item in checks}
-    rows += [(phase, "not reached", "skipped", "", "an earlier phase failed") for phase in phases if phase not in reached]
+    rows += [
+        (phase, "not reached", "skipped", "", "an earlier phase failed") for phase in phases if phase not in reached
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "| " + " | ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) + " |"

@@ -1,0 +1,1 @@
+"""Tests of the playbooks: roles, filters, manifests, and whole runs."""

@@ -1,0 +1,33 @@
+"""What the tests of the playbooks share: a way to run ansible-playbook."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run_playbook() -> Playbook:
+    """Runs a playbook of this working copy with the Python that runs the tests; returns, and does not judge."""
+
+    def run(playbook: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        here = str(Path(sys.executable).parent)
+        return subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", playbook, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{here}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    return run
