@@ -1,0 +1,1 @@
+"""The running testbed, looked at from outside; run after site.yml."""
