@@ -1,0 +1,164 @@
+"""Real servers in this process: gRPC on loopback, files, real time; put together as `raft_pkg.server.process` does."""
+
+import asyncio
+import io
+import json
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from raft_pkg.core.messages import Message
+from raft_pkg.events import EventLog
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.options import SERVER_OPTIONS
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.node import Node
+from raft_pkg.server.process import _listen, _register_services
+from raft_pkg.server.transport import GrpcTransport
+from raft_pkg.storage import FileStorage, Filesystem
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Switch:
+    """A transport that loses what comes from or goes to nodes that are cut off."""
+
+    def __init__(self, transport: GrpcTransport, cut: set[str]) -> None:
+        self.transport, self.cut = transport, cut
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self.transport.send([m for m in messages if not {m.sender, m.recipient} & self.cut])
+
+
+class Server:
+    """One node with its services."""
+
+    def __init__(self, config: ServerConfig, cut: set[str], filesystem: Filesystem | None) -> None:
+        self.output = io.StringIO()
+        log = EventLog(config.node_id, self.output)
+        self.storage = FileStorage(config.data_dir, config.node_id, filesystem=filesystem)
+        self.transport = Switch(GrpcTransport(config.node_id, config.peers, log.emit), cut)
+        self.node = Node(config, self.storage, KeyValueStore(), self.transport, log)
+        self.server = grpc.aio.server(options=SERVER_OPTIONS)
+        self.running: asyncio.Task[str]
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        _register_services(self.server, self.node)
+        self.address = await _listen(self.server, self.node.config.listen)
+        self._stack.push_async_callback(self.server.stop, 0.2)
+        links = asyncio.create_task(self.transport.transport.run())
+        self._stack.callback(links.cancel)
+        self.running = asyncio.create_task(self.node.run())
+        self.channel = grpc.aio.insecure_channel(self.address)
+        self._stack.push_async_callback(self.channel.close)
+        self.key_value = raft_pb2_grpc.KeyValueStub(self.channel)
+
+    async def stop(self) -> None:
+        self.node.stop("the test is over")
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self._stack.aclose()
+        self.storage.close()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.output.getvalue().splitlines()]
+
+
+class Servers:
+    """A cluster of servers by name."""
+
+    def __init__(self, directory: Path, names: Sequence[str], *, filesystem: Filesystem | None = None) -> None:
+        self.cut: set[str] = set()
+        ports = free_ports(len(names))
+        peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+        patient = len(names) > 1  # a busy machine; a node that is alone waits for nobody
+        self.all = {
+            name: Server(
+                ServerConfig(
+                    name,
+                    peers[name],
+                    peers,
+                    directory / name,
+                    election_timeout_min=0.4 if patient else 0.02,
+                    election_timeout_max=0.8 if patient else 0.04,
+                    heartbeat_interval=0.05 if patient else 0.01,
+                ),
+                self.cut,
+                filesystem,
+            )
+            for name in names
+        }
+
+    async def __aenter__(self) -> "Servers":
+        for server in self.all.values():
+            await server.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await asyncio.gather(*(server.stop() for server in self.all.values()))
+
+    async def leader(self, *, other_than: Server | None = None) -> Server:
+        """The leader that a majority follows, as soon as there is one."""
+        found: list[Server] = []
+
+        def is_found() -> bool:
+            found[:] = [one for one in self.all.values() if one is not other_than and self._leads_a_majority(one)]
+            return bool(found)
+
+        await until(is_found)
+        return found[0]
+
+    def _leads_a_majority(self, server: Server) -> bool:
+        votes = [one.node.raft.leader == server.node.config.node_id for one in self.all.values()]
+        return server.node.is_leader and 2 * sum(votes) > len(votes)
+
+    async def followers(self) -> list[Server]:
+        """Those that follow, once all of them know whom."""
+        leader = await self.leader()
+        await until(lambda: {one.node.raft.leader for one in self.all.values()} == {leader.node.config.node_id})
+        return [server for server in self.all.values() if server is not leader]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for what will be true soon; fails when it is not by then."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
+
+
+class Stream:
+    """A client's command stream."""
+
+    def __init__(self, server: Server) -> None:
+        self.call = raft_pb2_grpc.CommandStreamStub(server.channel).Run()
+
+    async def send(self, *requests: pb.Request) -> None:
+        await self.call.write(pb.RequestBatch(requests=requests))
+
+    async def outcomes(self, count: int) -> list[pb.Outcome]:
+        """So many outcomes, in any order."""
+        got: list[pb.Outcome] = []
+        async with asyncio.timeout(20):
+            while len(got) < count:
+                batch = await self.call.read()
+                assert batch is not grpc.aio.EOF, f"the stream ended after {len(got)} of {count} outcomes"
+                got += batch.outcomes
+        assert len(got) == count
+        return got

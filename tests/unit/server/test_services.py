@@ -1,0 +1,409 @@
+"""The services of real nodes over gRPC on loopback, with real files: what a client in any language sees."""
+
+import asyncio
+import errno
+import os
+
+import grpc
+import pytest
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from raft_pkg.core.messages import AppendEntries, Message, RequestVote
+from raft_pkg.errors import StorageError
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.codec import encode_message
+from raft_pkg.storage import Filesystem
+from tests.support.nodes import get, put
+from tests.support.servers import Servers, Stream, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("services")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def alone(directory):
+    """A cluster of one, which serves as soon as it has elected itself."""
+    async with Servers(directory / "alone", ["a"]) as servers:
+        yield await servers.leader()
+
+
+async def refused(call):
+    """The status and the trailing metadata of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return error.value, dict(tuple(error.value.trailing_metadata()))
+
+
+# --- KeyValue: one call an operation ----------------------------------------------------------------------------------
+
+
+async def test_what_is_put_is_got_with_the_index_of_the_write(alone):
+    written = await alone.key_value.Put(pb.PutRequest(key="put", value=b"1"))
+    read = await alone.key_value.Get(pb.GetRequest(key="put"))
+    assert (read.value, written.index > 0, read.index >= written.index) == (b"1", True, True)
+
+
+async def test_a_key_that_is_not_there_is_not_found(alone):
+    error, _ = await refused(alone.key_value.Get(pb.GetRequest(key="nowhere")))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert "nowhere" in error.details()
+
+
+async def test_a_key_that_is_deleted_is_gone(alone):
+    await alone.key_value.Put(pb.PutRequest(key="delete", value=b"1"))
+    assert (await alone.key_value.Delete(pb.DeleteRequest(key="delete"))).existed
+    assert not (await alone.key_value.Delete(pb.DeleteRequest(key="delete"))).existed
+    error, _ = await refused(alone.key_value.Get(pb.GetRequest(key="delete")))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_compare_and_set_tells_what_it_found(alone):
+    cas = alone.key_value.CompareAndSet
+    absent = await cas(pb.CompareAndSetRequest(key="cas", expected=b"0", value=b"1"))
+    assert (absent.succeeded, absent.HasField("current")) == (False, False)
+    created = await cas(pb.CompareAndSetRequest(key="cas", value=b"1"))
+    assert (created.succeeded, created.HasField("current")) == (True, False)
+    other = await cas(pb.CompareAndSetRequest(key="cas", expected=b"0", value=b"2"))
+    assert (other.succeeded, other.current) == (False, b"1")
+    assert (await cas(pb.CompareAndSetRequest(key="cas", expected=b"1", value=b"2"))).succeeded
+
+
+async def test_append_adds_and_creates(alone):
+    assert (await alone.key_value.Append(pb.AppendRequest(key="append", value=b"ab"))).length == 2
+    assert (await alone.key_value.Append(pb.AppendRequest(key="append", value=b"c"))).length == 3
+    assert (await alone.key_value.Get(pb.GetRequest(key="append"))).value == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "why"),
+    [
+        ("Put", pb.PutRequest(key="", value=b""), "key of 0 bytes"),
+        ("Put", pb.PutRequest(key="k" * 1025), "key of 1025 bytes"),
+        ("Put", pb.PutRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
+        ("Get", pb.GetRequest(key=""), "key of 0 bytes"),
+        ("Delete", pb.DeleteRequest(key=""), "key of 0 bytes"),
+        ("CompareAndSet", pb.CompareAndSetRequest(key="é" * 513), "key of 1026 bytes"),
+        ("Append", pb.AppendRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
+    ],
+)
+async def test_what_breaks_a_limit_is_an_invalid_argument_and_surely_not_done(alone, method, request_, why):
+    error, metadata = await refused(getattr(alone.key_value, method)(request_))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert why in error.details()
+    assert metadata["raft-outcome"] == "failed"
+
+
+async def test_a_value_that_would_grow_too_large_is_an_invalid_argument(alone):
+    await alone.key_value.Put(pb.PutRequest(key="grows", value=b"x" * 1024 * 1024))
+    error, metadata = await refused(alone.key_value.Append(pb.AppendRequest(key="grows", value=b"x")))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert metadata["raft-outcome"] == "failed"
+    assert len((await alone.key_value.Get(pb.GetRequest(key="grows"))).value) == 1024 * 1024
+
+
+async def test_a_full_queue_is_told_as_resource_exhausted(alone, monkeypatch):
+    monkeypatch.setattr("raft_pkg.server.node.QUEUED_BYTES_MAX", 10)
+    error, metadata = await refused(alone.key_value.Put(pb.PutRequest(key="full", value=b"1")))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert metadata["raft-outcome"] == "failed"
+
+
+# --- CommandStream: batches both ways ---------------------------------------------------------------------------------
+
+
+async def test_a_batch_of_commands_and_queries_is_answered_one_by_one(alone):
+    stream = Stream(alone)
+    await stream.send(*(put(f"stream-{number}", b"%d" % number, request_id=number) for number in range(50)))
+    written = await stream.outcomes(50)
+    assert {outcome.id for outcome in written} == set(range(50))
+    await stream.send(*(get(f"stream-{number}", request_id=number) for number in range(50)))
+    read = {outcome.id: pb.KvResult.FromString(outcome.result).value for outcome in await stream.outcomes(50)}
+    assert read == {number: b"%d" % number for number in range(50)}
+    stream.call.cancel()
+
+
+async def test_who_closes_its_side_still_gets_all_outcomes(alone):
+    """Regression: the stream ended with the requests still under way; grpcurl never saw an answer."""
+    stream = Stream(alone)
+    await stream.send(*(put("closed", request_id=number) for number in range(20)))
+    await stream.call.done_writing()
+    assert len(await stream.outcomes(20)) == 20
+    assert await stream.call.read() is grpc.aio.EOF
+    assert await stream.call.code() is grpc.StatusCode.OK
+
+
+async def test_outcomes_larger_than_a_message_come_in_several(alone):
+    """Regression: a few reads of large values in one turn made a message that gRPC refuses, and the stream broke."""
+    await alone.key_value.Put(pb.PutRequest(key="large", value=b"x" * 1024 * 1024))
+    async with grpc.aio.insecure_channel(
+        alone.address, options=[("grpc.max_receive_message_length", 16 * 1024 * 1024)]
+    ) as channel:
+        call = raft_pb2_grpc.CommandStreamStub(channel).Run()
+        await call.write(pb.RequestBatch(requests=[get("large", request_id=number) for number in range(40)]))
+        await call.done_writing()
+        sizes = [len(batch.outcomes) async for batch in call]
+    assert sum(sizes) == 40
+    assert max(sizes) < 16
+
+
+async def test_a_client_that_does_not_read_is_not_read_from(alone, monkeypatch):
+    """Its outcomes would pile up without a bound; instead its next requests wait, and none is lost."""
+    await alone.key_value.Put(pb.PutRequest(key="large", value=b"x" * 1024 * 1024))
+    taken = 0
+    submit = alone.node.submit
+
+    def count(caller, requests):
+        nonlocal taken
+        taken += len(requests)
+        submit(caller, requests)
+
+    monkeypatch.setattr(alone.node, "submit", count)
+    stream = Stream(alone)
+    for number in range(60):
+        await stream.send(get("large", request_id=number))
+    before = -1
+    while before != taken:  # until it stands still
+        before = taken
+        await asyncio.sleep(0.2)
+    assert 16 <= taken < 60
+    assert len(await stream.outcomes(60)) == 60
+    stream.call.cancel()
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(alone):
+    before = len(asyncio.all_tasks())
+    streams = [Stream(alone) for _ in range(5)]
+    for stream in streams:
+        await stream.send(put("gone"))
+        await stream.outcomes(1)
+        stream.call.cancel()
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+# --- what grpcurl and probes use --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("service", ["", "raft.v1.KeyValue", "raft.v1.Node"])
+async def test_health_is_serving_while_a_leader_is_known(alone, service):
+    stub = health_pb2_grpc.HealthStub(alone.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_health_of_an_unknown_service_is_not_found(alone):
+    stub = health_pb2_grpc.HealthStub(alone.channel)
+    error, _ = await refused(stub.Check(health_pb2.HealthCheckRequest(service="nothing")))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_reflection_lists_the_services(alone):
+    stub = reflection_pb2_grpc.ServerReflectionStub(alone.channel)
+    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    answer = await call.read()
+    names = {service.name for service in answer.list_services_response.service}
+    assert names >= {
+        "raft.v1.KeyValue",
+        "raft.v1.CommandStream",
+        "raft.v1.Node",
+        "raft.v1.RaftPeer",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    call.cancel()
+
+
+async def test_status_tells_what_the_node_is(alone):
+    status = await raft_pb2_grpc.NodeStub(alone.channel).Status(pb.StatusRequest())
+    assert (status.id, status.role, status.leader_id, list(status.voters)) == ("a", "leader", "a", ["a"])
+    assert status.commit_index == status.applied_index == status.last_log_index > 0
+    assert status.version
+    assert status.uptime_seconds > 0
+
+
+# --- peers ------------------------------------------------------------------------------------------------------------
+
+
+async def deliver(server, *messages):
+    """Send messages as a peer would."""
+    call = raft_pb2_grpc.RaftPeerStub(server.channel).Deliver()
+    await call.write(pb.PeerBatch(messages=messages))
+    await call.done_writing()
+    return await call
+
+
+async def test_a_message_for_another_node_is_refused(alone):
+    """Addresses are reused; a message must not reach who was not meant."""
+    term = alone.node.raft.current_term
+    stray = encode_message(Message("b", "c", term + 7, RequestVote(9, 9)))
+    error, _ = await refused(deliver(alone, stray))
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "this is a, not c" in error.details()
+    assert alone.node.raft.current_term == term
+
+
+async def test_a_message_that_makes_no_sense_is_refused(alone):
+    nonsense = pb.PeerMessage(**{"from": "b", "to": "a", "term": 1})
+    error, _ = await refused(deliver(alone, nonsense))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    gap = encode_message(Message("b", "a", 1, AppendEntries(0, 0, (), 0, 0)))
+    gap.append_entries.entries.append(pb.Entry(index=5, term=1, kind=pb.ENTRY_KIND_NOOP))
+    error, _ = await refused(deliver(alone, gap))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "entry 5" in error.details()
+
+
+async def test_a_message_of_a_stranger_changes_nothing(alone):
+    term = alone.node.raft.current_term
+    await deliver(alone, encode_message(Message("stranger", "a", term + 7, RequestVote(9, 9))))
+    await alone.key_value.Put(pb.PutRequest(key="still", value=b"here"))
+    assert alone.node.raft.current_term == term
+
+
+# --- three nodes ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_follower_names_the_leader(directory):
+    async with Servers(directory / "names", ["a", "b", "c"]) as servers:
+        followers = await servers.followers()
+        leader = await servers.leader()
+        error, metadata = await refused(followers[0].key_value.Put(pb.PutRequest(key="key", value=b"1")))
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert metadata["raft-outcome"] == "failed"
+        assert metadata["raft-leader-id"] == leader.node.config.node_id
+        assert metadata["raft-leader-address"] == leader.address
+        stream = Stream(followers[0])
+        await stream.send(put("key"))
+        (outcome,) = await stream.outcomes(1)
+        assert outcome.code == pb.OUTCOME_CODE_NOT_LEADER
+        assert (outcome.leader_id, outcome.leader_address) == (leader.node.config.node_id, leader.address)
+        stream.call.cancel()
+        # the same over the node's own word
+        nodes = raft_pb2_grpc.NodeStub(followers[0].channel)
+        error, metadata = await refused(nodes.TransferLeadership(pb.TransferLeadershipRequest(target="a")))
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert metadata["raft-leader-id"] == leader.node.config.node_id
+
+
+async def test_a_leader_that_is_cut_off_serves_no_stale_read(directory):
+    async with Servers(directory / "cut", ["a", "b", "c"]) as servers:
+        await servers.followers()
+        old = await servers.leader()
+        await old.key_value.Put(pb.PutRequest(key="key", value=b"old"))
+        servers.cut.add(old.node.config.node_id)
+        stale = asyncio.create_task(refused(old.key_value.Get(pb.GetRequest(key="key"))))
+        lost = asyncio.create_task(refused(old.key_value.Put(pb.PutRequest(key="key", value=b"lost"))))
+        new = await servers.leader(other_than=old)
+        await new.key_value.Put(pb.PutRequest(key="key", value=b"new"))
+        error, metadata = await stale
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert metadata["raft-outcome"] == "failed"
+        stub = health_pb2_grpc.HealthStub(old.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        servers.cut.clear()
+        error, metadata = await lost
+        assert metadata["raft-outcome"] == "failed"  # it was lost with the leadership, and that is known now
+        await servers.followers()
+        leader = await servers.leader()
+        assert (await leader.key_value.Get(pb.GetRequest(key="key"))).value == b"new"
+
+
+async def test_leadership_is_transferred_by_call(directory):
+    async with Servers(directory / "transfer", ["a", "b", "c"]) as servers:
+        target = (await servers.followers())[0]
+        leader = await servers.leader()
+        nodes = raft_pb2_grpc.NodeStub(leader.channel)
+        answer = await nodes.TransferLeadership(pb.TransferLeadershipRequest(target=target.node.config.node_id))
+        assert target.node.is_leader
+        assert answer.term == target.node.raft.current_term
+        error, _ = await refused(
+            raft_pb2_grpc.NodeStub(target.channel).TransferLeadership(pb.TransferLeadershipRequest(target="nobody"))
+        )
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "nobody" in error.details()
+
+
+async def test_a_node_without_a_leader_says_so(directory):
+    async with Servers(directory / "lonely", ["a", "b", "c"]) as servers:
+        servers.cut.update("abc")
+        a = servers.all["a"]
+        error, metadata = await refused(a.key_value.Get(pb.GetRequest(key="key")))
+        assert error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE)
+        assert metadata["raft-outcome"] == "failed"
+        assert "raft-leader-id" not in metadata
+        stub = health_pb2_grpc.HealthStub(a.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_links_are_dialled_again_and_said_so(directory):
+    async with Servers(directory / "links", ["a", "b", "c"]) as servers:
+        down = (await servers.followers())[0]
+        leader = await servers.leader()
+        name = down.node.config.node_id
+        await down.server.stop(0)
+        await until(lambda: any(e["event"] == "peer_disconnected" and e["peer"] == name for e in leader.events))
+        await leader.key_value.Put(pb.PutRequest(key="key", value=b"two of three"))
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_that_stops_settles_every_call(directory):
+    async with Servers(directory / "stops", ["a", "b", "c"]) as servers:
+        await servers.followers()
+        leader = await servers.leader()
+        servers.cut.add(leader.node.config.node_id)
+        writing = asyncio.create_task(refused(leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))))
+        reading = asyncio.create_task(refused(leader.key_value.Get(pb.GetRequest(key="key"))))
+        stream = Stream(leader)
+        await stream.send(put("key"))
+        await until(lambda: sum(map(len, leader.node._pending_entries.values())) == 2)
+        leader.node.stop("SIGTERM")
+        error, metadata = await writing
+        assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "unknown")
+        error, metadata = await reading
+        assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "failed")
+        (outcome,) = await stream.outcomes(1)
+        assert outcome.code == pb.OUTCOME_CODE_UNKNOWN
+        assert await stream.call.read() is grpc.aio.EOF
+        error, metadata = await refused(leader.key_value.Put(pb.PutRequest(key="key", value=b"1")))
+        assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "failed")
+
+
+class FullDisk(Filesystem):
+    """The real one until it is full."""
+
+    full = False
+
+    def write(self, descriptor, buffers, offset):
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(descriptor, buffers, offset)
+
+
+async def test_a_full_disk_stops_the_node_and_nothing_is_acknowledged(directory):
+    disk = FullDisk()
+    async with Servers(directory / "full", ["a"], filesystem=disk) as servers:
+        server = await servers.leader()
+        await server.key_value.Put(pb.PutRequest(key="before", value=b"1"))
+        disk.full = True
+        error, metadata = await refused(server.key_value.Put(pb.PutRequest(key="after", value=b"1")))
+        assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "unknown")
+        with pytest.raises(StorageError, match="No space left on device"):
+            await server.running
+        error, metadata = await refused(server.key_value.Get(pb.GetRequest(key="before")))
+        assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "failed")
+        assert server.events[-1]["event"] == "storage_failed"
+    async with Servers(directory / "full", ["a"]) as servers:
+        server = await servers.leader()
+        assert (await server.key_value.Get(pb.GetRequest(key="before"))).value == b"1"
+        error, _ = await refused(server.key_value.Get(pb.GetRequest(key="after")))
+        assert error.code() is grpc.StatusCode.NOT_FOUND
