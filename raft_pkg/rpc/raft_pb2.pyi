@@ -724,7 +724,9 @@ class OutcomeBatch(_message.Message):
 
     OUTCOMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]: ...
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]:
+        """of requests of this stream, in any order"""
+
     def __init__(
         self,
         *,
@@ -826,7 +828,9 @@ class KvQuery(_message.Message):
 
     GET_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def get(self) -> Global___GetRequest: ...
+    def get(self) -> Global___GetRequest:
+        """the one query there is"""
+
     def __init__(
         self,
         *,

@@ -1,0 +1,36 @@
+"""RaftConfig refuses numbers that can't work together, and names them."""
+
+import pytest
+
+from raft_pkg.core.config import RaftConfig
+
+
+def test_the_defaults_keep_the_order_of_the_paper():
+    """§5.6: broadcast time ≪ election time-out."""
+    config = RaftConfig()
+    assert config.heartbeat_interval < config.election_timeout_min < config.election_timeout_max
+    assert config.pre_vote
+    assert config.check_quorum
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ({"election_timeout_min": 0.0}, r"election_timeout_min \(0.0 s\) must be above 0"),
+        ({"election_timeout_min": -1.0}, "election_timeout_min"),
+        ({"election_timeout_min": float("nan")}, "election_timeout_min"),
+        ({"election_timeout_min": 0.4, "election_timeout_max": 0.3}, r"at most election_timeout_max \(0.3 s\)"),
+        ({"heartbeat_interval": 0.0}, r"heartbeat_interval \(0.0 s\) must be above 0"),
+        ({"heartbeat_interval": 0.15}, r"below election_timeout_min \(0.15 s\)"),
+        ({"append_bytes_max": 0}, "append_bytes_max must be at least 1, not 0"),
+        ({"appends_in_flight_max": 0}, "appends_in_flight_max must be at least 1, not 0"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(numbers, why):
+    with pytest.raises(ValueError, match=why):
+        RaftConfig(**numbers)
+
+
+def test_equal_timeouts_are_allowed():
+    """Votes may split for long, but one node alone may want it."""
+    assert RaftConfig(election_timeout_min=0.2, election_timeout_max=0.2).election_timeout_max == 0.2

@@ -1,0 +1,78 @@
+"""RaftLog against a plain list: what each method says, for any log whose terms never decrease."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_pkg.core.log import RaftLog
+from raft_pkg.core.types import Entry, EntryKind
+from tests.support.core import log_of
+
+terms = st.lists(st.integers(1, 6), max_size=30).map(sorted)
+
+
+def test_an_empty_log_has_index_0_and_term_0_before_its_first_entry():
+    log = RaftLog()
+    assert (log.first_index, log.last_index, log.last_term) == (1, 0, 0)
+    assert [log.term_at(index) for index in (0, 1)] == [0, None]
+    assert log.slice_bytes(1, 10) == ()
+
+
+@given(terms)
+def test_terms_are_found_by_index(terms):
+    log = RaftLog(log_of(*terms))
+    assert log.last_index == len(terms)
+    assert log.last_term == (terms[-1] if terms else 0)
+    assert [log.term_at(index) for index in range(1, len(terms) + 1)] == terms
+    assert log.term_at(len(terms) + 1) is None
+
+
+@given(terms, st.integers(1, 7))
+def test_the_run_of_a_term_is_found_from_either_end(terms, term):
+    """§5.3, the fast back-up: first and last index of a term."""
+    log = RaftLog(log_of(*terms))
+    places = [index for index, found in enumerate(terms, start=1) if found == term]
+    assert log.last_index_of_term(term) == (places[-1] if places else None)
+    for index in places:
+        assert log.first_index_of_term_at(index) == places[0]
+
+
+@given(terms, terms)
+def test_up_to_date_is_as_the_paper_has_it(own, others):
+    """§5.4.1: the later last term, else the longer log."""
+    own_last, others_last = own[-1] if own else 0, others[-1] if others else 0
+    expected = others_last > own_last or (others_last == own_last and len(others) >= len(own))
+    assert RaftLog(log_of(*own)).is_up_to_date(len(others), others_last) is expected
+
+
+@given(terms.filter(bool), st.data())
+def test_truncation_takes_away_the_rest(terms, data):
+    log = RaftLog(log_of(*terms))
+    index = data.draw(st.integers(1, len(terms)))
+    log.truncate_from(index)
+    assert log.slice(1, index) == log_of(*terms)[: index - 1]
+    assert log.last_index == index - 1
+    log.append(Entry(index, 9, EntryKind.NOOP, b""))
+    assert log.last_term == 9
+
+
+@given(st.lists(st.integers(0, 20), max_size=20), st.integers(1, 40), st.data())
+def test_a_slice_of_bytes_stops_once_it_is_full(sizes, bytes_max, data):
+    entries = [Entry(index, 1, EntryKind.COMMANDS, b"x" * size) for index, size in enumerate(sizes, start=1)]
+    start = data.draw(st.integers(1, len(sizes) + 1))
+    taken = RaftLog(entries).slice_bytes(start, bytes_max)
+    assert list(taken) == entries[start - 1 : start - 1 + len(taken)]
+    assert sum(len(entry.data) for entry in taken[:-1]) < bytes_max
+    if start + len(taken) <= len(entries):
+        assert sum(len(entry.data) for entry in taken) >= bytes_max
+
+
+def test_entries_with_a_gap_are_refused():
+    first, second, third = log_of(1, 1, 1)
+    with pytest.raises(ValueError, match="entry 2 of the log says that its index is 3"):
+        RaftLog([first, third])
+    log = RaftLog([first])
+    with pytest.raises(ValueError, match="entry 3 can't follow entry 1"):
+        log.append(third)
+    log.append(second)
+    assert log.last_index == 2

@@ -1,0 +1,79 @@
+"""Progress: what a leader knows of one follower, and what it may send."""
+
+from raft_pkg.core.progress import Progress
+
+
+def probing(next_index=10):
+    return Progress(next_index=next_index, heard_at=0.0)
+
+
+def replicating(match_index=9):
+    progress = probing()
+    progress.matched(match_index)
+    return progress
+
+
+def test_a_probe_is_sent_alone_and_does_not_move_next_index():
+    progress = probing()
+    assert progress.may_send(64)
+    progress.sent(12)
+    assert not progress.may_send(64)
+    assert progress.next_index == 10
+
+
+def test_success_ends_the_probing():
+    progress = probing()
+    progress.sent(12)
+    progress.matched(12)
+    assert (progress.next_index, progress.match_index, progress.probing) == (13, 12, False)
+    assert progress.may_send(1)
+
+
+def test_appends_are_pipelined_up_to_the_limit():
+    progress = replicating()
+    for last_index in (11, 13, 15):
+        assert progress.may_send(3)
+        progress.sent(last_index)
+    assert not progress.may_send(3)
+    assert progress.next_index == 16
+    progress.matched(13)
+    assert list(progress.in_flight) == [15]
+    assert progress.may_send(3)
+
+
+def test_an_answer_to_the_last_append_answers_all_before_it():
+    progress = replicating()
+    for last_index in (11, 13, 15):
+        progress.sent(last_index)
+    progress.matched(15)
+    assert not progress.in_flight
+
+
+def test_match_index_never_goes_back():
+    progress = replicating(9)
+    progress.matched(4)
+    assert (progress.match_index, progress.next_index) == (9, 10)
+
+
+def test_a_refusal_goes_back_to_probing_but_not_behind_what_matches():
+    progress = replicating(9)
+    progress.sent(15)
+    progress.rejected(3)
+    assert (progress.next_index, progress.match_index, progress.probing) == (10, 9, True)
+    assert not progress.in_flight
+
+
+def test_while_probing_only_the_refusal_of_the_probe_counts():
+    progress = probing(10)
+    assert progress.is_stale_rejection(8)
+    assert progress.is_stale_rejection(10)
+    assert not progress.is_stale_rejection(9)
+
+
+def test_while_pipelining_only_refusals_of_what_is_under_way_count():
+    progress = replicating(9)
+    progress.sent(15)
+    assert progress.is_stale_rejection(9)
+    assert not progress.is_stale_rejection(10)
+    assert not progress.is_stale_rejection(15)
+    assert progress.is_stale_rejection(16)

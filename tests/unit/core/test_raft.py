@@ -1,0 +1,58 @@
+"""Raft's own checks: who may be a node, and what must never happen."""
+
+from random import Random
+
+import pytest
+
+from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.types import Entry, EntryKind
+from tests.support.core import CONFIG, carry_out, leader, log_of, receive
+
+
+def test_a_node_must_be_among_the_voters():
+    with pytest.raises(ValueError, match="d is not among the voters a, b, c"):
+        Raft("d", "cab", config=CONFIG, random=Random(0), now=0.0)
+
+
+def test_entries_with_a_gap_are_refused():
+    with pytest.raises(ValueError, match="entry 1 of the log says that its index is 2"):
+        Raft("a", "abc", config=CONFIG, random=Random(0), now=0.0, entries=log_of(1, 1)[1:])
+
+
+def test_the_same_calls_have_the_same_results():
+    """Pure: no clock, no chance but the generator's."""
+
+    def run():
+        raft = leader([1, 1], voters="abcde", seed=7)
+        raft.propose(b"x")
+        raft.tick(raft.next_timeout())
+        return carry_out(raft), raft.next_timeout()
+
+    assert run() == run()
+
+
+def test_a_tick_before_the_time_does_nothing():
+    raft = leader()
+    carry_out(raft)
+    raft.tick(raft.next_timeout() - 0.001)
+    assert carry_out(raft).early_messages == []
+
+
+def test_a_leader_that_lacks_its_own_entries_stops():
+    """It can't happen; if it does, going on would spread the damage."""
+    raft = leader([1, 1, 1])
+    raft.log.truncate_from(1)
+    raft.log.append(Entry(1, 1, EntryKind.NOOP, b""))
+    raft.tick(raft.next_timeout())
+    with pytest.raises(InvariantError, match="a leads and lacks entry 3 of its own log"):
+        raft.take_output()
+
+
+def test_a_body_of_another_version_is_passed_over():
+    """The codec refuses it before; the core neither fails nor answers."""
+    raft = leader()
+    carry_out(raft)
+    receive(raft, "b", "a body that this version does not know")
+    receive(raft, "b", "a body that this version does not know", term=0)
+    output = carry_out(raft)
+    assert output.messages == output.early_messages == []
