@@ -95,7 +95,7 @@ def test_two_of_three_replicas_that_do_not_start_are_found_out(testbed: Testbed)
 def test_volumes_that_were_emptied_before_a_restart_are_found_out(testbed: Testbed) -> None:
     testbed.play("empty_volumes")
     try:
-        failed = testbed.failed_checks('-e {"verify_phases": ["client", "restart"]}')
+        failed = testbed.failed_checks("-e", '{"verify_phases": ["client", "restart"]}')
     finally:
         testbed.begin_anew()
     assert failed["earlier writes are still there"].startswith("0 of 10 keys; lost: client/")
