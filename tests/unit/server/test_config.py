@@ -1,0 +1,41 @@
+"""ServerConfig: what can't work is refused by the name of the option, before anything is touched."""
+
+import pytest
+
+from raft_pkg.errors import ConfigurationError
+from raft_pkg.server.config import ServerConfig
+
+PEERS = {"raft-0": "127.0.0.1:6000", "raft-1": "127.0.0.1:6001", "raft-2": "127.0.0.1:6002"}
+
+
+def config(tmp_path, **changes):
+    """A configuration that works, but for the changes."""
+    options = {"node_id": "raft-0", "listen": "0.0.0.0:6000", "peers": PEERS, "data_dir": tmp_path / "data", **changes}
+    return ServerConfig(**options)
+
+
+def test_times_reach_the_core(tmp_path):
+    raft = config(tmp_path, election_timeout_min=1.0, election_timeout_max=2.0, heartbeat_interval=0.25).raft
+    assert (raft.election_timeout_min, raft.election_timeout_max, raft.heartbeat_interval) == (1.0, 2.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"node_id": "raft-9"}, r"--id raft-9 is not among --peers \(raft-0, raft-1, raft-2\)"),
+        ({"peers": {}}, r"--id raft-0 is not among --peers \(none given\)"),
+        ({"listen": "6000"}, r"--listen\W+'6000' is not HOST:PORT"),
+        ({"listen": "host:"}, "--listen"),
+        ({"listen": ":6000"}, "--listen"),
+        ({"listen": "host:65536"}, "--listen"),
+        ({"listen": "host:٣"}, "--listen"),
+        ({"peers": {**PEERS, "raft-1": "nowhere"}}, r"--peers\W+raft-1\W+'nowhere' is not HOST:PORT"),
+        ({"http": "6080"}, r"--http\W+'6080' is not HOST:PORT"),
+        ({"heartbeat_interval": 1.0}, r"heartbeat_interval \(1.0 s\)"),
+        ({"election_timeout_min": 0.5}, r"election_timeout_min \(0.5 s\)"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(tmp_path, changes, why):
+    with pytest.raises(ConfigurationError, match=why):
+        config(tmp_path, **changes)
+    assert not (tmp_path / "data").exists()

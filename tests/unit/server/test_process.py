@@ -1,0 +1,162 @@
+"""A node as a process, run in this one: from its configuration to its last log line."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+
+from raft_pkg.errors import ConfigurationError, DirectoryInUseError
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.process import _serve
+from raft_pkg.server.transport import GrpcTransport
+from tests.support.servers import free_ports, until
+
+
+def config(tmp_path, *, node_id="a", names=("a",)):
+    """A node that elects itself as soon as it can; with more names than one, never."""
+    http, *ports = free_ports(1 + len(names))
+    peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+    return ServerConfig(
+        node_id,
+        peers[node_id],
+        peers,
+        tmp_path / "data",
+        http=f"127.0.0.1:{http}",
+        election_timeout_min=0.02,
+        election_timeout_max=0.04,
+        heartbeat_interval=0.01,
+    )
+
+
+async def fetch(config, path):
+    """Status and text of a page of the node."""
+
+    def read():
+        try:
+            with urllib.request.urlopen(f"http://{config.http}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(read)
+
+
+class Output:
+    """What a node in this process logs."""
+
+    def __init__(self, capsys):
+        self._capsys = capsys
+        self._text = ""
+
+    @property
+    def events(self):
+        self._text += self._capsys.readouterr().out
+        return [json.loads(line) for line in self._text.splitlines()]
+
+    def has(self, event):
+        return any(one["event"] == event for one in self.events)
+
+
+@pytest.fixture
+def output(capsys):
+    return Output(capsys)
+
+
+async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, output):
+    told = config(tmp_path)
+    serving = asyncio.create_task(_serve(told))
+    await until(lambda: output.has("became_leader"))
+    async with grpc.aio.insecure_channel(told.listen) as channel:
+        await raft_pb2_grpc.KeyValueStub(channel).Put(pb.PutRequest(key="key", value=b"1"))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
+    events = output.events
+    assert [event["event"] for event in events[:3]] == ["node_started", "log_recovered", "serving"]
+    assert events[0]["peers"] == {"a": told.listen}
+    assert (events[0]["election_timeout_ms"], events[0]["heartbeat_interval_ms"]) == ([20, 40], 10)
+    assert events[2]["address"] == told.listen
+    assert (events[-1]["event"], events[-1]["reason"]) == ("node_stopped", "SIGTERM")
+    for address in (told.listen, told.http):
+        host, port = address.split(":")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)))
+
+
+async def test_probes_and_numbers_over_http(tmp_path, output):
+    told = config(tmp_path)
+    serving = asyncio.create_task(_serve(told))
+    await until(lambda: output.has("became_leader"))
+    assert await fetch(told, "/livez") == (200, "ok\n")
+    assert await fetch(told, "/readyz") == (200, "ok\n")
+    status, metrics = await fetch(told, "/metrics")
+    assert status == 200
+    assert 'raft_leader{node="a"} 1.0' in metrics
+    for name in ("raft_term", "raft_commit_index", "raft_applied_index", "raft_last_log_index"):
+        assert f'{name}{{node="a"}}' in metrics
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.wait_for(serving, 10)
+    assert output.events[-1]["reason"] == "SIGINT"
+
+
+async def test_a_node_without_a_leader_lives_and_is_not_ready(tmp_path, output):
+    told = config(tmp_path, names=("a", "b", "c"))
+    serving = asyncio.create_task(_serve(told))
+    await until(lambda: output.has("serving"))
+    assert await fetch(told, "/livez") == (200, "ok\n")
+    assert await fetch(told, "/readyz") == (503, "no\n")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
+
+
+async def test_a_connection_that_says_nothing_keeps_no_probe_waiting(tmp_path, output):
+    """Regression: one thread served all, so an idle connection made the kubelet kill the Pod."""
+    told = config(tmp_path)
+    serving = asyncio.create_task(_serve(told))
+    await until(lambda: output.has("serving"))
+    host, port = told.http.split(":")
+    with socket.create_connection((host, int(port))):
+        assert await asyncio.wait_for(fetch(told, "/livez"), 4) == (200, "ok\n")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
+
+
+@pytest.mark.parametrize("option", ["listen", "http"])
+async def test_an_address_in_use_is_named_with_its_option(tmp_path, option):
+    told = config(tmp_path)
+    host, port = getattr(told, option).split(":")
+    with socket.socket() as taken:
+        taken.bind((host, int(port)))
+        taken.listen()
+        with pytest.raises(ConfigurationError, match=f"--{option} {host}:{port}: Address already in use"):
+            await _serve(told)
+
+
+async def test_a_directory_in_use_is_refused_before_anything_is_served(tmp_path, output):
+    told = config(tmp_path)
+    serving = asyncio.create_task(_serve(told))
+    await until(lambda: output.has("serving"))
+    other = config(tmp_path)
+    with pytest.raises(DirectoryInUseError, match=str(os.getpid())):
+        await _serve(other)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
+
+
+async def test_a_node_whose_links_end_stops_with_what_ended_them(tmp_path, output, monkeypatch):
+    """Regression: it went on without a way to its peers, and looked alive."""
+
+    async def fail(_self):
+        raise RuntimeError("a bug in the links")
+
+    monkeypatch.setattr(GrpcTransport, "run", fail)
+    with pytest.raises(RuntimeError, match="a bug in the links"):
+        await asyncio.wait_for(_serve(config(tmp_path)), 10)
+    assert output.events[-1]["reason"] == "the links to the peers ended"
