@@ -55,7 +55,7 @@ def serve(
 
 def parse_peers(peers: str) -> dict[str, str]:
     """`ID=HOST:PORT,ID=HOST:PORT` as a dictionary; raises ConfigurationError that names the part that is wrong."""
-    from raft_pkg.client.addresses import parse_address  # noqa: PLC0415
+    from raft_pkg.addresses import parse_address  # noqa: PLC0415
 
     addresses: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in peers.split(","))):
@@ -66,10 +66,7 @@ def parse_peers(peers: str) -> dict[str, str]:
             raise ConfigurationError(f"--peers: {node_id!r} is named twice")
         if address in addresses.values():
             raise ConfigurationError(f"--peers: {address} is the address of two nodes")
-        try:
-            parse_address(address)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"--peers: {node_id}: {error}") from None
+        parse_address(address, f"--peers: {node_id}: address")
         addresses[node_id] = address
     if not addresses:
         raise ConfigurationError("--peers names nobody; it must name every voting member, this node included")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def status(endpoints: Endpoints, timeout: Timeout = 2.0, as_json: Json = False) -> None:
     """Show every node; exit status 3 unless a majority of the endpoints agree on one leader in the newest term."""
-    from raft_pkg.client.addresses import parse_endpoints  # noqa: PLC0415
+    from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
     from raft_pkg.client.status import cluster_status  # noqa: PLC0415
 
     found = asyncio.run(cluster_status(parse_endpoints(endpoints), timeout))

@@ -16,7 +16,7 @@ def transfer(
     as_json: Json = False,
 ) -> None:
     """Hand leadership to NODE; exit status 1 when it is refused, with the reason."""
-    from raft_pkg.client.addresses import parse_endpoints  # noqa: PLC0415
+    from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
     from raft_pkg.client.transfer import transfer_leadership  # noqa: PLC0415
 
     term = asyncio.run(transfer_leadership(parse_endpoints(endpoints), node, timeout))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from raft_pkg.addresses import parse_endpoints
 from raft_pkg.client import commands
-from raft_pkg.client.addresses import parse_endpoints
 from raft_pkg.client.commands import CompareAndSetResult, Value
 from raft_pkg.client.dispatcher import Dispatcher
 from raft_pkg.client.operation import Operation

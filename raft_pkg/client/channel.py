@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 
-from raft_pkg.client.addresses import resolve
+from raft_pkg.addresses import resolve
 from raft_pkg.errors import RaftError
 from raft_pkg.rpc import options
 from raft_pkg.rpc import raft_pb2 as pb

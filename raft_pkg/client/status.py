@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from raft_pkg.client.addresses import resolve
+from raft_pkg.addresses import resolve
 from raft_pkg.client.channel import CHANNEL_OPTIONS, ask_status, describe_status
 from raft_pkg.rpc import raft_pb2 as pb
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raft_pkg.addresses import parse_address
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.errors import ConfigurationError
 
@@ -38,21 +39,13 @@ class ServerConfig:
             raise ConfigurationError(
                 f"--id {self.node_id} is not among --peers ({', '.join(sorted(self.peers)) or 'none given'})"
             )
-        split_address(self.listen, "--listen")
+        parse_address(self.listen, "--listen", port_min=0)
         for peer, address in self.peers.items():
-            split_address(address, f"--peers, {peer}")
+            parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
-            split_address(self.http, "--http")
+            parse_address(self.http, "--http")
         try:
             raft = RaftConfig(self.election_timeout_min, self.election_timeout_max, self.heartbeat_interval)
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
         object.__setattr__(self, "raft", raft)
-
-
-def split_address(address: str, what: str) -> tuple[str, int]:
-    """Take HOST:PORT apart ([::1]:6000 for IPv6). Raises `ConfigurationError`, naming `what`."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigurationError(f"{what}: {address!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)

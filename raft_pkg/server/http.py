@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from raft_pkg.addresses import parse_address
 from raft_pkg.errors import ConfigurationError
-from raft_pkg.server.config import split_address
 from raft_pkg.server.node import Node
 
 POLL_SECONDS = 0.1
@@ -80,7 +80,7 @@ def serve_http(node: Node, address: str) -> WSGIServer:
         start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 
-    host, port = split_address(address, "--http")
+    host, port = parse_address(address, "--http")
     try:
         server = make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:

@@ -12,13 +12,14 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from raft_pkg import __version__
+from raft_pkg.addresses import parse_address
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import SERVER_OPTIONS
-from raft_pkg.server.config import ServerConfig, split_address
+from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.http import serve_http
 from raft_pkg.server.node import Node
 from raft_pkg.server.services import CommandStreamService, KeyValueService, NodeService, RaftPeerService
@@ -122,7 +123,7 @@ class _LeaderHealth(HealthServicer):
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
     """Bind and start; returns HOST:PORT with the port that was got. Raises `ConfigurationError` with the reason."""
-    host, port = split_address(address, "--listen")
+    host, port = parse_address(address, "--listen", port_min=0)
     try:
         # gRPC says only that it failed; a socket says why.
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

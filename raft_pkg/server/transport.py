@@ -16,7 +16,6 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.codec import encode_message
 from raft_pkg.rpc.dial import dial
 from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
-from raft_pkg.server.config import split_address
 
 CONNECT_TIMEOUT = 1.0
 """Seconds that one attempt to connect may take."""
@@ -35,7 +34,7 @@ class PeerLink:
 
     def __init__(self, peer: str, address: str, report: Report) -> None:
         self._peer = peer
-        self._host, self._port = split_address(address, f"--peers, {peer}")
+        self._address = address
         self._report = report
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
@@ -55,13 +54,13 @@ class PeerLink:
         """Connect, send, and begin again, until cancelled."""
         while True:
             try:
-                channel, target = await dial(self._host, self._port, CONNECT_TIMEOUT)
+                channel, target = await dial(self._address, CONNECT_TIMEOUT)
             except ConnectionError:
                 await asyncio.sleep(RECONNECT_DELAY)
                 continue
             async with channel:
                 self._connected = True
-                self._report(Event.PEER_CONNECTED, peer=self._peer, address=target.partition(":")[2])
+                self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
                 self._connected = False
                 self._queue.clear()

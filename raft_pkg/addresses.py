@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from raft_pkg.errors import ConfigurationError
 
 
-def parse_address(address: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (an IPv6 host in brackets); raises ConfigurationError that names what is wrong with it."""
+def parse_address(address: str, what: str = "address", *, port_min: int = 1) -> tuple[str, int]:
+    """Split `HOST:PORT` (an IPv6 host in brackets); raises ConfigurationError that names `what` is wrong, and how."""
     host, colon, port_text = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ConfigurationError(f"address {address!r}: write an IPv6 address in brackets, such as [::1]:6000")
+        raise ConfigurationError(f"{what} {address!r}: write an IPv6 address in brackets, such as [::1]:6000")
     if not colon or not host:
-        raise ConfigurationError(f"address {address!r} is not HOST:PORT")
-    if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
-        raise ConfigurationError(f"address {address!r}: {port_text!r} is not a port (1 to 65535)")
+        raise ConfigurationError(f"{what} {address!r} is not HOST:PORT")
+    if not (port_text.isascii() and port_text.isdigit() and port_min <= int(port_text) <= 65535):
+        raise ConfigurationError(f"{what} {address!r}: {port_text!r} is not a port ({port_min} to 65535)")
     return host, int(port_text)
 
 

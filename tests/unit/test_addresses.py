@@ -2,7 +2,7 @@
 
 import pytest
 
-from raft_pkg.client.addresses import parse_address, parse_endpoints, resolve
+from raft_pkg.addresses import parse_address, parse_endpoints, resolve
 from raft_pkg.errors import ConfigurationError
 
 
