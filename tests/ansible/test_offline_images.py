@@ -1,0 +1,40 @@
+"""Which offline images are built anew: those whose recipe is not the one of this tree, and nobody else's."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).resolve().parents[2] / "roles/offline_images/filter_plugins/image_states.py"
+LABEL = "raft-testbed.recipe"
+
+
+def states(images: list[dict]) -> list[str]:
+    specification = importlib.util.spec_from_file_location("image_states", PLUGIN)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    catalogue = [{"name": "registry:2"}]
+    return [entry["state"] for entry in module.image_states(catalogue, ["abc"], images, LABEL)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "state"),
+    [
+        ({LABEL: "abc"}, "current"),
+        ({LABEL: "older"}, "outdated"),
+        ({"maintainer": "somebody"}, "other"),
+        (None, "other"),
+    ],
+)
+def test_state_comes_from_the_label(labels: dict | None, state: str) -> None:
+    image = {"RepoTags": ["localhost:5001/registry:2", "registry:2"], "Config": {"Labels": labels}}
+    assert states([image]) == [state]
+
+
+def test_image_without_the_name_does_not_count() -> None:
+    assert states([]) == ["absent"]
+    assert states([{"RepoTags": ["registry:3"], "Config": {"Labels": {LABEL: "abc"}}}]) == ["absent"]
