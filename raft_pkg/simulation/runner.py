@@ -1,0 +1,119 @@
+"""Many seeds on all cores: a range is cut into pieces, some process runs each, and results come as they are done.
+
+A range is a unit of work of its own: what it comes to depends on nothing but the seeds, the options and the code.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shlex
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raft_pkg.simulation.conditions import Options
+from raft_pkg.simulation.mutation import load_mutant
+from raft_pkg.simulation.world import Result, run
+
+SEEDS_PER_PIECE = 20
+PIECES_AHEAD_PER_JOB = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run."""
+
+    first: int
+    stop: int
+    options: Options
+    mutant: Path | None = None
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    @property
+    def seeds(self) -> range:
+        """All seeds of the job."""
+        return range(self.first, self.stop)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What all runs so far add up to."""
+
+    seeds: int = 0
+    steps: int = 0
+    simulated_seconds: float = 0.0
+    operations: int = 0
+    leaders: int = 0
+    committed: int = 0
+    faults: int = 0
+    undecided: int = 0
+    failures: list[Result] = field(default_factory=list)
+    hashes: dict[int, str] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """Take one run in."""
+        self.seeds += 1
+        self.steps += result.steps
+        self.simulated_seconds += result.simulated_seconds
+        self.operations += result.succeeded
+        self.leaders += result.leaders
+        self.committed += result.committed
+        self.faults += result.faults
+        self.undecided += result.undecided
+        self.hashes[result.seed] = result.trace_hash
+        if result.failure is not None:
+            self.failures.append(result)
+
+    def trace_hash(self) -> str:
+        """One hash of all runs."""
+        text = " ".join(f"{seed}:{self.hashes[seed]}" for seed in sorted(self.hashes))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def simulate(job: Job) -> Generator[Result, None, None]:
+    """Run all seeds; results come in no particular order. Closing the iterator ends the processes."""
+    if job.processes == 1 and job.mutant is None:
+        for seed in job.seeds:
+            yield run(seed, job.options)
+        return
+    # A mutant changes code for good, so it never gets into this process.
+    pool = ProcessPoolExecutor(job.processes, multiprocessing.get_context("spawn"), _begin, (job.mutant,))
+    try:
+        yield from _run_pieces(pool, job)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def replay_command(seed: int, options: Options, mutant: Path | None) -> str:
+    """What a person types to see one run again."""
+    words = ["raftctl", "simulate", "--seeds", f"{seed}:{seed + 1}", "--nodes", str(options.nodes)]
+    if options.faults_kept is not None:
+        words += ["--faults", ",".join(map(str, options.faults_kept)) or "none"]
+    if mutant is not None:
+        words += ["--mutant", str(mutant)]
+    return shlex.join(words)
+
+
+def _run_pieces(pool: ProcessPoolExecutor, job: Job) -> Iterator[Result]:
+    pieces = (
+        range(first, min(first + SEEDS_PER_PIECE, job.stop)) for first in range(job.first, job.stop, SEEDS_PER_PIECE)
+    )
+    under_way: set[Future[list[Result]]] = set()
+    for piece in pieces:
+        under_way.add(pool.submit(_run_piece, piece, job.options))
+        if len(under_way) >= job.processes * PIECES_AHEAD_PER_JOB:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
+    for future in under_way:
+        yield from future.result()
+
+
+def _begin(mutant: Path | None) -> None:
+    if mutant is not None:
+        load_mutant(mutant)
+
+
+def _run_piece(seeds: Sequence[int], options: Options) -> list[Result]:
+    return [run(seed, options) for seed in seeds]
