@@ -42,6 +42,8 @@ COMMAND_OVERHEAD_BYTES = 64
 """What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
+CATCH_UP_SECONDS = 0.01
+"""How long messages may come in after a long time without a turn, before time-outs count."""
 
 
 class Caller(Protocol):
@@ -227,6 +229,9 @@ class Node:
             await self._wake.wait()
         finally:
             timer.cancel()
+        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
+            # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
+            await asyncio.sleep(CATCH_UP_SECONDS)
         self._wake.clear()
 
     def turn(self) -> None:

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from raft_pkg.core.messages import AppendEntries, Message
 from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
+from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import node as node_module
@@ -234,6 +236,41 @@ def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
     with pytest.raises(StorageError):
         node.turn()
     assert cluster.network == []
+    cluster.close()
+
+
+class SlowFilesystem(Filesystem):
+    """The real one, but once it is slow a sync takes longer than an election time-out, on the cluster's clock."""
+
+    cluster: NodeCluster | None = None
+
+    def sync_data(self, descriptor):
+        super().sync_data(descriptor)
+        if self.cluster is not None:
+            self.cluster.now += 0.4
+
+
+async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch):
+    """Regression: whose own sync took long began an election before it heard what the leader had said meanwhile."""
+    monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 0.2)  # a busy machine may need as long
+    filesystem = SlowFilesystem()
+    cluster = NodeCluster(tmp_path)
+    cluster.stop("a")
+    node = cluster.start("a", filesystem=filesystem)
+    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (), 0, 0))])
+    running = asyncio.create_task(node.run())
+    await asyncio.sleep(0)
+    filesystem.cluster = cluster
+    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (Entry(1, 1, EntryKind.NOOP, b""),), 0, 0))])
+    for _ in range(5):  # a message takes a few turns of the event loop to come in
+        await asyncio.sleep(0)
+    assert cluster.now == 0.4
+    node.deliver([Message("b", "a", 1, AppendEntries(1, 1, (), 0, 0))])
+    await asyncio.sleep(0.4)
+    node.stop("the test is over")
+    await running
+    assert "pre_vote_started" not in [event["event"] for event in cluster.events("a")]
+    assert node.raft.leader == "b"
     cluster.close()
 
 
