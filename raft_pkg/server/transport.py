@@ -21,6 +21,8 @@ CONNECT_TIMEOUT = 1.0
 """Seconds that one attempt to connect may take."""
 RECONNECT_DELAY = 0.1
 """Seconds between two attempts."""
+RECONNECT_DELAY_MAX = 2.0
+"""Seconds to which they grow with a peer that takes connections and ends each at once: it may be another node."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -52,6 +54,8 @@ class PeerLink:
 
     async def run(self) -> None:
         """Connect, send, and begin again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        delay = RECONNECT_DELAY
         while True:
             try:
                 channel, target = await dial(self._address, CONNECT_TIMEOUT)
@@ -59,6 +63,7 @@ class PeerLink:
                 await asyncio.sleep(RECONNECT_DELAY)
                 continue
             async with channel:
+                connected_at = loop.time()
                 self._connected = True
                 self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
@@ -66,7 +71,9 @@ class PeerLink:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
-            await asyncio.sleep(RECONNECT_DELAY)
+            lasted = loop.time() - connected_at > RECONNECT_DELAY_MAX
+            delay = RECONNECT_DELAY if lasted else min(2 * delay, RECONNECT_DELAY_MAX)
+            await asyncio.sleep(delay)
 
     async def _send_until_broken(self, stub: RaftPeerStub) -> str:
         """Write batches for as long as the stream holds; returns why it did not."""

@@ -116,6 +116,16 @@ async def test_why_a_peer_refused_is_reported():
         assert reasons[0] == "this is b, not c"
 
 
+async def test_a_peer_that_refuses_is_asked_ever_less_often():
+    """Regression: another node behind the address filled the log with twenty lines a second."""
+    async with linked() as (peer, _, reports):
+        peer.refuses = True
+        await asyncio.sleep(1.2)
+        assert 1 <= connected(reports) <= 5
+        peer.refuses = False
+        await until(lambda: reports[-1][0] is Event.PEER_CONNECTED)
+
+
 async def test_what_waits_for_a_peer_that_takes_nothing_is_bounded(monkeypatch):
     """A paused peer; the newest are lost, and what was queued arrives once it goes on."""
     monkeypatch.setattr(transport_module, "QUEUE_BYTES_MAX", 20_000)
