@@ -42,6 +42,8 @@ COMMAND_OVERHEAD_BYTES = 64
 """What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
+TURN_SECONDS_MAX = 1.0
+"""The loop turns at least so often, in seconds, whatever the time-outs: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
 """How long messages may come in after a long time without a turn, before time-outs count."""
 
@@ -224,7 +226,7 @@ class Node:
     async def _sleep(self) -> None:
         """Until there is work or the core's next time-out; always lets other tasks run."""
         delay = self.raft.next_timeout() - self._clock()
-        timer = asyncio.get_running_loop().call_later(max(delay, 0), self._wake.set)
+        timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
         try:
             await self._wake.wait()
         finally:
