@@ -16,6 +16,8 @@ from raft_pkg.simulation.setting import Setting
 
 BACK_OFF_SECONDS_MAX = 0.05
 """Greatest time before an operation that surely did not happen is tried again."""
+STRAY_CHANCE = 0.15
+"""Share of calls that go anywhere, whoever is said to lead: nodes that think they lead must be asked too."""
 _NOT_DONE = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
 _FUNCTIONS = ("read", "write", "append", "cas", "delete")
 _WEIGHTS = (6, 3, 4, 3, 1)
@@ -31,6 +33,8 @@ class Attempt(Connection):
         """What some client knew to be done when the operation began."""
         self.life = 0
         """Of the node that got it."""
+        self.round_before = 0
+        """The newest round of heartbeats of that node before it came."""
         self._client = client
 
     def settle(self, outcome: pb.Outcome) -> None:
@@ -126,7 +130,9 @@ class SimulatedClient:
         """Send the operation to whoever may be the leader."""
         if self.operation is None or self._attempt is not None:
             return
-        target = self._target or self._chance.choice(list(self._hosts))
+        target = self._target
+        if target is None or self._chance.random() < STRAY_CHANCE:
+            target = self._chance.choice(list(self._hosts))
         attempt = self._attempt = Attempt(self, self._hosts[target], self._request, self._acknowledged_before)
         self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
 
@@ -134,6 +140,8 @@ class SimulatedClient:
         """The request is at the node. It goes in even when the client waits no longer."""
         host = attempt.host
         attempt.life = host.life
+        if host.node is not None:
+            attempt.round_before = host.rules.read_arrived()
         if not host.submit(attempt, attempt.request):
             self._answer(attempt, partial(self._refused, ""))
 
@@ -154,6 +162,7 @@ class SimulatedClient:
             if attempt.request.HasField("command"):
                 host.acknowledge(attempt.request.command, outcome.index)
             else:
+                host.read_answered(attempt.round_before)
                 self._invariants.read_answered(host.id, outcome.index, attempt.acknowledged_before)
             self._answer(attempt, partial(self._succeeded, attempt, outcome))
         elif outcome.code in _NOT_DONE:

@@ -1,7 +1,7 @@
 """What goes wrong: each fault has a name, begins, and is over after a while. A plan of them is drawn from the seed.
 
 A fault is a function from the world and a source of chance to the function that ends it. Adding one is adding a
-function to `FAULTS`. Later, operations that are no faults (a transfer, a change of members) fit here as well.
+function to `FAULTS`. Operations that are no faults, such as a transfer of leadership, are planned in the same way.
 """
 
 import errno
@@ -86,9 +86,13 @@ def _end_one(ending: Ending) -> Fault:
 
 
 def _crash_in_a_call(world: Faultable, chance: Random) -> End:
-    """Power is lost in the middle of one of the next calls of the operating system: writes are torn."""
+    """The process or the power ends in the middle of one of the next calls of the system: writes are torn."""
     host = _victim(world, chance)
     host.filesystem.crash_after(chance.randint(0, 6))
+    if chance.random() < 0.5:  # and again soon after it has started, before it had much to sync
+        for number in range(1, 20):
+            world.schedule(0.03 * number, host.start)
+        world.schedule(chance.uniform(0.1, 0.6), lambda: host.end(Ending.POWER_LOST))
 
     def end() -> None:
         host.filesystem.crash_after(None)
@@ -232,11 +236,27 @@ def _change_network(change: Callable[[Network], Network]) -> Fault:
     return inject
 
 
+# --- operations ---------------------------------------------------------------------------------------------------
+
+
+def _transfer(world: Faultable, chance: Random) -> End:
+    """Whoever leads is asked to hand over, now and once more."""
+    target = chance.choice(world.hosts).id
+    for host in world.hosts:
+        host.transfer(target)
+
+    def end() -> None:
+        for host in world.hosts:
+            host.transfer(target)
+
+    return end
+
+
 FAULTS: dict[str, Fault] = {
     "kill": _end_one(Ending.KILLED),
     "lose power": _end_one(Ending.POWER_LOST),
     "stop": _end_one(Ending.STOPPED),
-    "lose power in a call": _crash_in_a_call,
+    "end in a call": _crash_in_a_call,
     "lose power everywhere": _crash_all,
     "restart again and again": _restart_again_and_again,
     "pause": _pause,
@@ -253,5 +273,6 @@ FAULTS: dict[str, Fault] = {
     "lose messages": _change_network(lambda usual: replace(usual, loss=0.5)),
     "repeat messages": _change_network(lambda usual: replace(usual, duplication=0.5)),
     "delay messages": _change_network(lambda usual: replace(usual, delay_mean=0.05, straggling=0.2)),
+    "transfer": _transfer,
 }
 """Every fault by its name."""

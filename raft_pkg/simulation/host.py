@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from raft_pkg.core.messages import Message
-from raft_pkg.core.raft import InvariantError
+from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
@@ -27,6 +27,7 @@ from raft_pkg.simulation.invariants import (
     Observation,
     Violation,
 )
+from raft_pkg.simulation.rules import NodeRules
 from raft_pkg.simulation.setting import Setting
 from raft_pkg.simulation.trace import Trace, describe
 from raft_pkg.storage import FileStorage, Recovered
@@ -169,6 +170,7 @@ class Host:
         self._connections: dict[Connection, None] = {}
         self._acknowledgements: list[tuple[bytes, int]] = []
         self._storage: FileStorage | None = None
+        self._rules: NodeRules | None = None
 
     # --- clock --------------------------------------------------------------------------------------------------
 
@@ -233,6 +235,7 @@ class Host:
         )
         raft = node.raft
         raft.config = self._conditions.raft
+        self._rules = NodeRules(raft, raft.config)
         entries = raft.log.slice(raft.log.first_index, raft.log.last_index + 1)
         self._invariants.node_started(self.id, HardState(raft.current_term, raft.voted_for), entries)
         return node
@@ -283,6 +286,7 @@ class Host:
         if self.node is None:
             return
         self._trace.record(self.id, "received", describe(message))
+        self.rules.received(message)
         self.node.deliver([message])
         self._turn_soon()
 
@@ -307,13 +311,34 @@ class Host:
         """The node's transport."""
         life = self._life
         departure = self.now
+        assert self.node is not None
         for message in messages:
             self._invariants.message_sent(message)
+            self.rules.message_sent(message, self.node.last_turn_at)
             self._network.send(message, departure, lambda: self.was_alive(life, departure))
 
     def was_alive(self, life: int, time: float) -> bool:
         """Whether a life of this machine's node lasted to that time: what should have left later never did."""
         return self._ends.get(life, time) >= time
+
+    @property
+    def rules(self) -> NodeRules:
+        """The rules for the node's present life."""
+        assert self._rules is not None
+        return self._rules
+
+    def read_answered(self, round_before: int) -> None:
+        """The node answers a read that came when `round_before` was its newest round of heartbeats."""
+        assert self.node is not None
+        self.rules.read_answered(round_before, self.node.raft)
+
+    def transfer(self, target: str) -> None:
+        """Ask the leader that runs here, if one does, to hand over."""
+        if self.node is not None and not self.paused:
+            with suppress(NotLeaderError, TransferRefusedError):
+                self.node.raft.transfer_leadership(target, self.clock())
+                self._trace.record(self.id, "transfer asked for", target)
+            self._turn_soon()
 
     def heal(self, sync_seconds_max: float) -> None:
         """Everything works here from now on."""
@@ -368,10 +393,11 @@ class Host:
 
     def _take_turn(self, node: Node) -> None:
         self._busy_for = 0.0
+        self.rules.turn_began()
         try:
             node.turn()
         except SimulatedCrash:
-            self.end(Ending.POWER_LOST)
+            self.end(self._chance.choice((Ending.KILLED, Ending.POWER_LOST)))
         except StorageError as error:
             self._fail(error)
         except InvariantError as error:
@@ -383,6 +409,7 @@ class Host:
             self._observe()
             raise Violation(SOUND_NODE, f"{self.id} raised {error!r}", self.id) from error
         else:
+            self.rules.turn_ended(node.raft, node.last_turn_at)
             self._observe()
             self._busy_until = self.now
             self._busy_for = 0.0

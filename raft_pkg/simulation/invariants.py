@@ -29,6 +29,8 @@ READS = "Reads See What Was Acknowledged"
 LINEARIZABILITY = "Linearizability"
 PROGRESS = "Progress"
 STABILITY = "A Healthy Leader Keeps Its Office"
+OWN_TERM_ENTRY = "A Leader Begins With an Entry of Its Term"
+MATCH_INDEX = "Match Index Is True"
 SOUND_NODE = "A Node Fails Only for Its Disk"
 
 
@@ -60,6 +62,8 @@ class Observation:
     entries: list[Entry]
     voters: Sequence[str]
     quorum: int
+    match_index: dict[str, int]
+    """Of a leader: what it believes of its followers."""
 
     @classmethod
     def of(cls, raft: Raft, applied_index: int, applied_digest: int) -> "Observation":
@@ -78,6 +82,7 @@ class Observation:
             log.slice(log.first_index, log.last_index + 1),
             raft.voters,
             raft.quorum,
+            {peer: progress.match_index for peer, progress in raft.progress.items()},
         )
 
     @property
@@ -197,8 +202,10 @@ class Invariants:
             if changed_from is not None:
                 self._check_leader_append_only(before, now, changed_from)
                 self._check_log(now, changed_from)
-        if now.is_leader and not (before and before.is_leader and before.term == now.term):
-            self._check_election(now)
+        if now.is_leader:
+            if not (before and before.is_leader and before.term == now.term):
+                self._check_election(now)
+            self._check_match_index(now)
         if before is None or now.commit_index != before.commit_index:
             self._check_commit(before, now)
         if before is None or now.applied_index != before.applied_index or now.applied_digest != before.applied_digest:
@@ -212,9 +219,29 @@ class Invariants:
         if leader != now.node:
             raise Violation(ELECTION_SAFETY, f"{leader} and {now.node} both lead term {now.term}", leader, now.node)
         self._logs_of_leaders[now.term] = now
+        if not now.entries or now.entries[-1].term != now.term:
+            raise Violation(
+                OWN_TERM_ENTRY, f"{now.node} leads term {now.term} with no entry of that term to commit (§8)", now.node
+            )
         for committed in self._committed:
             if committed.term < now.term:
                 self._check_complete(now, committed)
+
+    def _check_match_index(self, leader: Observation) -> None:
+        """What a leader believes that its followers hold is on their disks (Figure 2, matchIndex)."""
+        for follower, index in leader.match_index.items():
+            disk = self.disk(follower)
+            if not index or disk.hard_state.current_term != leader.term:
+                continue  # a follower in a newer term may have replaced it since
+            own = leader.entry_at(index)
+            is_held = len(disk.entries) >= index and (own is None or disk.entries[index - 1].term == own.term)
+            if index > leader.last_index or not is_held:
+                raise Violation(
+                    MATCH_INDEX,
+                    f"{leader.node} leads term {leader.term} and believes that {follower} holds its entry {index}",
+                    leader.node,
+                    follower,
+                )
 
     def _check_complete(self, leader: Observation, committed: _Committed) -> None:
         """Leader Completeness: an entry committed in a term is in the logs of the leaders of all later terms (§5.4)."""
@@ -391,6 +418,17 @@ class Invariants:
                 STABLE_BEFORE_PROMISED,
                 f"{node} says in term {term} that it holds entry {index}; its disk ends at {len(disk.entries)}",
                 node,
+            )
+        leader = self._nodes.get(self._leaders.get(term, ""))
+        if not (index and leader and leader.is_leader and leader.term == term == disk.hard_state.current_term):
+            return
+        own, held = leader.entry_at(index), disk.entries[index - 1]
+        if index > leader.last_index or (own is not None and own.term != held.term):
+            raise Violation(
+                LOG_MATCHING,
+                f"{node} says that its log matches up to {_brief(held)}; {leader.node}, which leads, has another there",
+                node,
+                leader.node,
             )
 
     def _check_vote(self, voter: str, term: int, candidate: str) -> None:

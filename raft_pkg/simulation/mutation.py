@@ -13,6 +13,9 @@ from typing import Any
 
 from raft_pkg.errors import ConfigurationError
 
+_rewritten: dict[Callable[..., Any], str] = {}
+"""The source of functions that were rewritten: they can be rewritten once more."""
+
 
 class MutantError(ConfigurationError):
     """A mutant can't be planted: correct the file that the message names."""
@@ -34,15 +37,19 @@ def rewrite(function: Callable[..., Any], old: str, new: str) -> None:
     Give a property by its getter (`Class.name.fget`). Other modules must reach the function through its class or
     module, not by a name of their own.
     """
-    source = inspect.getsource(function)
+    source = _rewritten.get(function) or inspect.getsource(function)
     name = f"{function.__module__}.{function.__qualname__}"
     if source.count(old) != 1:
         raise MutantError(f"the text {old!r} is {source.count(old)} times in {name}, not once")
     module = sys.modules[function.__module__]
     namespace: dict[str, Any] = {}
-    code = compile(textwrap.dedent(source.replace(old, new)), f"<mutant of {name}>", "exec")
+    source = source.replace(old, new)
+    code = compile(textwrap.dedent(source), f"<mutant of {name}>", "exec")
     exec(code, module.__dict__, namespace)  # noqa: S102 - what a mutant is for
     owner: Any = module
     for part in function.__qualname__.split(".")[:-1]:
         owner = getattr(owner, part)
-    setattr(owner, function.__name__, namespace[function.__name__])
+    mutant = namespace[function.__name__]
+    mutant.__qualname__ = function.__qualname__
+    _rewritten[mutant] = source
+    setattr(owner, function.__name__, mutant)

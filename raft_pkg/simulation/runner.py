@@ -78,7 +78,7 @@ def simulate(job: Job) -> Generator[Result, None, None]:
             yield run(seed, job.options)
         return
     # A mutant changes code for good, so it never gets into this process.
-    pool = ProcessPoolExecutor(job.processes, multiprocessing.get_context("spawn"), _begin, (job.mutant,))
+    pool = ProcessPoolExecutor(job.processes, multiprocessing.get_context("spawn"))
     try:
         yield from _run_pieces(pool, job)
     finally:
@@ -101,7 +101,7 @@ def _run_pieces(pool: ProcessPoolExecutor, job: Job) -> Iterator[Result]:
     )
     under_way: set[Future[list[Result]]] = set()
     for piece in pieces:
-        under_way.add(pool.submit(_run_piece, piece, job.options))
+        under_way.add(pool.submit(_run_piece, piece, job.options, job.mutant))
         if len(under_way) >= job.processes * PIECES_AHEAD_PER_JOB:
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
@@ -110,10 +110,12 @@ def _run_pieces(pool: ProcessPoolExecutor, job: Job) -> Iterator[Result]:
         yield from future.result()
 
 
-def _begin(mutant: Path | None) -> None:
-    if mutant is not None:
+_planted: set[Path] = set()
+"""Mutants that this process has loaded."""
+
+
+def _run_piece(seeds: Sequence[int], options: Options, mutant: Path | None) -> list[Result]:
+    if mutant is not None and mutant not in _planted:
         load_mutant(mutant)
-
-
-def _run_piece(seeds: Sequence[int], options: Options) -> list[Result]:
+        _planted.add(mutant)
     return [run(seed, options) for seed in seeds]

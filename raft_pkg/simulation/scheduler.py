@@ -6,6 +6,14 @@ from collections.abc import Callable
 Action = Callable[[], None]
 
 
+STEPS_MAX = 200_000
+"""More than ten times what the busiest run needs."""
+
+
+class TooManyStepsError(Exception):
+    """The world does not come to rest: somebody answers himself for ever."""
+
+
 class Scheduler:
     """Runs actions at their times; those of the same time in the order in which they were scheduled."""
 
@@ -32,6 +40,8 @@ class Scheduler:
         while queue and queue[0][0] <= time:
             self.now, _, action = heapq.heappop(queue)
             self.steps += 1
+            if self.steps > STEPS_MAX:
+                raise TooManyStepsError(f"{self.steps} steps in {self.now:.3f} s")
             action()
             if is_done is not None and is_done():
                 return True

@@ -6,7 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
 from raft_pkg.simulation.scheduler import Scheduler
 
 LAST_EVENTS = 30
@@ -81,6 +89,8 @@ def _append_entries_reply(body: AppendEntriesReply) -> str:
 
 
 _DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
+    PreVote: lambda body: f"PreVote for t{body.next_term} last {body.last_log_index}/t{body.last_log_term}",
+    PreVoteReply: lambda body: f"PreVoteReply for t{body.next_term} {'granted' if body.vote_granted else 'refused'}",
     RequestVote: lambda body: f"RequestVote last {body.last_log_index}/t{body.last_log_term}",
     RequestVoteReply: lambda body: f"RequestVoteReply {'granted' if body.vote_granted else 'refused'}",
     AppendEntries: _append_entries,

@@ -19,7 +19,7 @@ from raft_pkg.simulation.faults import FAULTS, PlannedFault, plan
 from raft_pkg.simulation.host import Host, commands_of
 from raft_pkg.simulation.invariants import LINEARIZABILITY, PROGRESS, STABILITY, Invariants, Violation
 from raft_pkg.simulation.network import SimulatedNetwork
-from raft_pkg.simulation.scheduler import Scheduler
+from raft_pkg.simulation.scheduler import Scheduler, TooManyStepsError
 from raft_pkg.simulation.setting import Setting
 from raft_pkg.simulation.trace import Trace
 
@@ -108,6 +108,12 @@ class World:
 
     def run(self) -> None:
         """From the first start to the verdict. Raises `Violation`."""
+        try:
+            self._run()
+        except TooManyStepsError as error:
+            raise Violation(PROGRESS, str(error), *(host.id for host in self.hosts)) from error
+
+    def _run(self) -> None:
         for host in self.hosts:
             self.scheduler.after(0.0, host.start)
         for client in self._clients:

@@ -1,0 +1,170 @@
+"""What one node must do in its time (Figure 2, Rules for Servers; dissertation §6.2, §6.4, §9.6), seen from outside.
+
+Breaking these rules need not show in any state at once, only in elections that come too often or too seldom, or in a
+stale read once in many thousand runs. So they are checked as such: from the messages that come and go, the node's
+clock, and the public state of its core. Nothing here knows of other nodes.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Message,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.types import Role
+from raft_pkg.simulation.invariants import Violation
+
+ELECTION_TIMER = "Election Timer"
+RANDOMIZED_TIMEOUTS = "Randomized Election Time-outs"
+PROTECTED_LEADER = "A Working Leader Is Protected"
+CHECK_QUORUM = "A Leader Alone Steps Down"
+READ_INDEX = "Reads Are Confirmed by a Quorum"
+
+SAME_TIMEOUTS = 8
+"""So many equal time-outs in a row are no chance."""
+
+
+class NodeRules:
+    """The rules for one node in one life. The host tells it what comes, what goes, and when a turn is over."""
+
+    def __init__(self, raft: Raft, config: RaftConfig) -> None:
+        self._node = raft.node_id
+        self._config = config
+        self._remember(raft)
+        self._inbox: list[Message] = []
+        self._timeouts: deque[float] = deque(maxlen=SAME_TIMEOUTS)
+        self._leader_heard_at: float | None = None
+        self._heard_at: dict[str, float] = {}
+        self._leader_since = 0.0
+        self._round_sent = 0
+        self._rounds_answered: dict[str, int] = {}
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def received(self, message: Message) -> None:
+        """A message lies in the node's inbox; its next turn takes it in."""
+        self._inbox.append(message)
+
+    def turn_began(self) -> None:
+        """The node takes in what has come."""
+        for message in self._inbox:
+            body = message.body
+            if isinstance(body, AppendEntriesReply) and message.term == self._term:
+                self._rounds_answered[message.sender] = max(
+                    self._rounds_answered.get(message.sender, 0), body.read_round
+                )
+
+    def turn_ended(self, raft: Raft, now: float) -> None:
+        """The node has done all that `now`, the time at which the turn began, asked for."""
+        inbox, self._inbox = self._inbox, []
+        if Role.LEADER not in (self._role, raft.role):
+            self._check_timer(raft, inbox, now)
+        for message in inbox:
+            self._heard_at[message.sender] = now
+            if isinstance(message.body, AppendEntries) and message.term == raft.current_term:
+                self._leader_heard_at = now
+        if raft.role is Role.LEADER:
+            self._check_quorum(raft, now)
+        self._remember(raft)
+
+    def message_sent(self, message: Message, now: float) -> None:
+        """A message leaves in a turn that began at `now`."""
+        match message.body:
+            case AppendEntries(read_round=read_round):
+                self._round_sent = max(self._round_sent, read_round)
+            case PreVoteReply(vote_granted=True):
+                self._check_protection(message.recipient, now)
+            case RequestVoteReply(vote_granted=True) if not self._ordered_by_leader(message.recipient):
+                self._check_protection(message.recipient, now)
+
+    def read_arrived(self) -> int:
+        """A read has come; returns the newest round of heartbeats before it."""
+        return self._round_sent
+
+    def read_answered(self, round_before: int, raft: Raft) -> None:
+        """ReadIndex (dissertation §6.4): a quorum has answered heartbeats that left after the read came."""
+        confirming = [peer for peer in raft.peers if self._rounds_answered.get(peer, 0) > round_before]
+        if len(confirming) + 1 < raft.quorum:
+            raise Violation(
+                READ_INDEX,
+                f"{self._node} answers a read; of the heartbeats since it came, only {confirming} have answered",
+                self._node,
+            )
+
+    # --- the rules ----------------------------------------------------------------------------------------------
+
+    def _check_timer(self, raft: Raft, inbox: Sequence[Message], now: float) -> None:
+        """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2)."""
+        deadline = raft.next_timeout()
+        from_leader = [m for m in inbox if isinstance(m.body, AppendEntries) and m.term >= self._term]
+        if deadline == self._deadline:
+            if any(message.term == raft.current_term for message in from_leader):
+                raise Violation(
+                    ELECTION_TIMER, f"{self._node} hears from its leader and does not wait longer", self._node
+                )
+            return
+        requests = [message for message in inbox if isinstance(message.body, RequestVote)]
+        granted = len(requests) > 1 or any(request.sender == raft.voted_for for request in requests)
+        stands = raft.role is Role.CANDIDATE and (self._role, self._term) != (raft.role, raft.current_term)
+        if not (from_leader or granted or stands or now >= self._deadline):
+            raise Violation(
+                ELECTION_TIMER,
+                f"{self._node} puts its election off; it has voted for nobody and hears no leader",
+                self._node,
+            )
+        self._check_randomness(deadline - now)
+
+    def _check_randomness(self, timeout: float) -> None:
+        self._timeouts.append(round(timeout, 9))
+        is_fixed = self._config.election_timeout_min == self._config.election_timeout_max
+        if len(self._timeouts) == SAME_TIMEOUTS and len(set(self._timeouts)) == 1 and not is_fixed:
+            raise Violation(
+                RANDOMIZED_TIMEOUTS,
+                f"{self._node} waits {timeout:.6f} s, {SAME_TIMEOUTS} times in a row (§5.2)",
+                self._node,
+            )
+
+    def _check_protection(self, candidate: str, now: float) -> None:
+        """Who heard from a leader within the least election time-out helps nobody to replace it (§4.2.3, §9.6)."""
+        heard = self._leader_heard_at
+        if self._config.check_quorum and heard is not None and now - heard < self._config.election_timeout_min:
+            raise Violation(
+                PROTECTED_LEADER,
+                f"{self._node} helps {candidate} to stand, {now - heard:.3f} s after it heard from a leader",
+                self._node,
+                candidate,
+            )
+
+    def _ordered_by_leader(self, candidate: str) -> bool:
+        return any(
+            message.sender == candidate and isinstance(message.body, RequestVote) and message.body.leadership_transfer
+            for message in self._inbox
+        )
+
+    def _check_quorum(self, raft: Raft, now: float) -> None:
+        """A leader that no quorum answers for so long can't know whether it still leads (dissertation §6.2)."""
+        if (self._role, self._term) != (raft.role, raft.current_term):
+            self._leader_since = now
+            self._rounds_answered.clear()
+            return
+        heard = [max(self._heard_at.get(peer, 0.0), self._leader_since) for peer in raft.peers]
+        quorum_heard_at = sorted([now, *heard], reverse=True)[raft.quorum - 1]
+        bound = 2 * self._config.election_timeout_max + self._config.heartbeat_interval
+        if self._config.check_quorum and now - quorum_heard_at > bound:
+            raise Violation(
+                CHECK_QUORUM,
+                f"{self._node} leads, and for {now - quorum_heard_at:.3f} s no quorum was heard",
+                self._node,
+            )
+
+    def _remember(self, raft: Raft) -> None:
+        self._role = raft.role
+        self._term = raft.current_term
+        self._deadline = raft.next_timeout()

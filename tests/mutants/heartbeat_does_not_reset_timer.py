@@ -1,0 +1,6 @@
+"""A follower stands for election although it hears from its leader (§5.2)."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(Raft._handle_append_entries, "        self._reset_election_timer(now)\n", "")

@@ -1,0 +1,10 @@
+"""A leader goes on when it hears of a newer term (§5.1)."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Raft.receive,
+    "if message.term > self.current_term:",
+    "if message.term > self.current_term and self.leader != self.node_id:",
+)

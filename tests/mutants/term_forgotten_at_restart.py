@@ -1,0 +1,10 @@
+"""After a restart a node begins in the term of its last entry (Figure 2, currentTerm is persistent)."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Raft.__init__,
+    "self.current_term = hard_state.current_term",
+    "self.current_term = entries[-1].term if entries else 0",
+)
