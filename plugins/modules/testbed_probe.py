@@ -139,6 +139,15 @@ def probe_engine(images: list[str], kind_cluster: str, registry_container: str) 
         info = client.api.info()
         tags = {tag for image in client.api.images() for tag in image["RepoTags"] or []}
         containers = client.api.containers(all=True)
+        # the listing shows an id once the name stands for a newer image
+        registry_image = next(
+            (
+                client.api.inspect_container(container["Id"])["Config"]["Image"]
+                for container in containers
+                if f"/{registry_container}" in container["Names"]
+            ),
+            None,
+        )
     except Exception as error:
         return engine | {"error": f"{type(error).__name__}: {error}"}
     engine["answers"] = True
@@ -151,7 +160,7 @@ def probe_engine(images: list[str], kind_cluster: str, registry_container: str) 
         if container["labels"].get(KIND_CLUSTER_LABEL) == kind_cluster:
             engine["nodes"].append(container | {"role": container["labels"].get(KIND_ROLE_LABEL, "unknown")})
         if container["name"] == registry_container:
-            engine["registry"] = container
+            engine["registry"] = container | {"image": registry_image}
     engine["nodes"].sort(key=lambda node: node["name"])
     return engine
 
