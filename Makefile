@@ -97,7 +97,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
-	$(BIN)/ansible-lint --offline
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 	$(call go_on,ruff check --fix . | ruff format .)
 
 .PHONY: proto
