@@ -1,6 +1,6 @@
 """The network between nodes, and between clients and nodes: delay, loss, duplication, order, and cut links."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -13,6 +13,10 @@ from raft_pkg.simulation.trace import Trace, describe
 
 CODEC_CHANCE = 0.05
 """Share of messages that go through their wire form: enough to meet every kind often, at little cost."""
+
+
+STRAGGLERS_SECONDS = 0.05
+"""For so long after all was healed, messages may still come that left before."""
 
 
 class Receiver(Protocol):
@@ -34,10 +38,17 @@ class SimulatedNetwork:
         self._trace = trace
         self._chance = chance
         self._receivers: dict[str, Receiver] = {}
+        self._healed_at: float | None = None
 
     def attach(self, name: str, receiver: Receiver) -> None:
         """Let a machine receive what is sent to its name."""
         self._receivers[name] = receiver
+
+    def heal(self, conditions: Network) -> None:
+        """Nothing is cut, and what is under way arrives soon or never."""
+        self.conditions = conditions
+        self.cut.clear()
+        self._healed_at = self._scheduler.now
 
     def send(self, message: Message, departure: float, still_sent: Callable[[], bool]) -> None:
         """Carry a message that leaves at `departure`, unless by then `still_sent` has become false."""
@@ -46,7 +57,7 @@ class SimulatedNetwork:
             if self._chance.random() < self.conditions.loss:
                 self._trace.record(message.sender, "lost", describe(message))
                 continue
-            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, still_sent))
+            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, departure, still_sent))
 
     def carry(self, source: str, target: str, departure: float, action: Callable[[], None]) -> None:
         """Carry what is not repeated (a client's stream): `action` happens at the target, or never."""
@@ -64,15 +75,14 @@ class SimulatedNetwork:
         if (source, target) not in self.cut:
             action()
 
-    def _arrive(self, message: Message, still_sent: Callable[[], bool]) -> None:
-        if (message.sender, message.recipient) in self.cut or not still_sent():
+    def _arrive(self, message: Message, departure: float, still_sent: Callable[[], bool]) -> None:
+        if (message.sender, message.recipient) in self.cut or not still_sent() or self._is_straggler(departure):
             return
         if self._chance.random() < CODEC_CHANCE:
             message = decode_message(encode_message(message))
         self._receivers[message.recipient].deliver(message)
 
-    def cut_between(self, some: Sequence[str], others: Sequence[str], *, both_ways: bool = True) -> None:
-        """Nothing passes from any of `some` to any of `others`, nor back."""
-        self.cut.update((a, b) for a in some for b in others if a != b)
-        if both_ways:
-            self.cut.update((b, a) for a in some for b in others if a != b)
+    def _is_straggler(self, departure: float) -> bool:
+        """Whether it left before all was healed, and has been under way for long since."""
+        healed_at = self._healed_at
+        return healed_at is not None and departure < healed_at < self._scheduler.now - STRAGGLERS_SECONDS

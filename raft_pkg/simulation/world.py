@@ -154,8 +154,7 @@ class World:
         for fault in list(self._active):
             self._end_fault(fault)
         self.trace.record("world", "healed")
-        self.network.cut.clear()
-        self.network.conditions = CALM
+        self.network.heal(CALM)
         for host in self.hosts:
             host.heal(SYNC_SECONDS_CALM)
 
