@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 
@@ -127,12 +126,9 @@ def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
     ],
 )
 def test_interrupted_without_a_traceback(arguments, number):
-    command = [sys.executable, "-m", "raft_pkg.cli", *arguments]
-    # whoever runs the tests in the background may have had SIGINT ignored, and that is inherited
-    heed = partial(signal.signal, number, signal.SIG_DFL)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
-    ) as process:
+    # who runs the tests in the background may have SIGINT ignored, and that is inherited
+    command = ["env", "--default-signal=INT,TERM", sys.executable, "-m", "raft_pkg.cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1.5)
         process.send_signal(number)
