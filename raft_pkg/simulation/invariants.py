@@ -481,7 +481,7 @@ def _first_change(before: Observation, now: Observation) -> int | None:
     stop = min(before.last_index, now.last_index)
     old, new = before.entries[start - before.first_index :], now.entries[start - now.first_index :]
     for index in range(stop, start - 1, -1):
-        if old[index - start] is new[index - start]:
+        if old[index - start] is new[index - start] or old[index - start] == new[index - start]:
             return index + 1 if index < max(before.last_index, now.last_index) else None
     return start
 

@@ -1,0 +1,147 @@
+"""Each rule of time fires when a node breaks it, on a real core whose surroundings are made up."""
+
+from random import Random
+
+import pytest
+
+from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Body,
+    Message,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.types import Role
+from raft_pkg.simulation.invariants import Violation
+from raft_pkg.simulation.rules import (
+    CHECK_QUORUM,
+    ELECTION_TIMER,
+    PROTECTED_LEADER,
+    RANDOMIZED_TIMEOUTS,
+    READ_INDEX,
+    SAME_TIMEOUTS,
+    NodeRules,
+)
+
+CONFIG = RaftConfig()
+
+
+class Watched:
+    """The core of node `a` of three, and its rules."""
+
+    def __init__(self) -> None:
+        self.raft = Raft("a", ("a", "b", "c"), config=CONFIG, random=Random(1), now=0.0)
+        self.rules = NodeRules(self.raft, CONFIG)
+
+    def turn(self, now: float, *bodies: Body, sender: str = "b", term: int = 1) -> None:
+        for body in bodies:
+            message = Message(sender, "a", term, body)
+            self.rules.received(message)
+            self.raft.receive(message, now)
+        self.rules.turn_began()
+        self.rules.turn_ended(self.raft, now)
+
+    def lead(self) -> None:
+        self.raft.current_term, self.raft.role, self.raft.progress = 1, Role.LEADER, {}
+        self.turn(1.0)
+
+
+HEARTBEAT = AppendEntries(0, 0, (), 0, 0)
+
+
+def breaks(rule: str):  # type: ignore[no-untyped-def]
+    return pytest.raises(Violation, match=rule)
+
+
+def test_a_working_core_breaks_none() -> None:
+    watched = Watched()
+    for number in range(20):
+        watched.turn(0.05 * number, HEARTBEAT)
+    watched.turn(1.3, RequestVote(0, 0), sender="c", term=2)
+
+
+def test_putting_an_election_off_for_nothing() -> None:
+    watched = Watched()
+    watched.raft._reset_election_timer(0.1)
+    with breaks(ELECTION_TIMER):
+        watched.turn(0.1)
+
+
+def test_putting_an_election_off_for_a_refused_vote() -> None:
+    watched = Watched()
+    watched.raft.current_term, watched.raft.voted_for = 1, "c"
+    watched.turn(0.01)
+    watched.raft._reset_election_timer(0.1)
+    with breaks(ELECTION_TIMER):
+        watched.turn(0.1, RequestVote(0, 0))
+
+
+def test_not_waiting_longer_for_a_leader() -> None:
+    watched = Watched()
+    watched.raft._reset_election_timer = lambda _now: None  # type: ignore[method-assign]
+    with breaks(ELECTION_TIMER):
+        watched.turn(0.1, HEARTBEAT)
+
+
+def test_waiting_equally_long_each_time() -> None:
+    watched = Watched()
+
+    def reset(now: float) -> None:
+        watched.raft._election_deadline = now + 0.2
+
+    watched.raft._reset_election_timer = reset  # type: ignore[method-assign]
+    with breaks(RANDOMIZED_TIMEOUTS):
+        for number in range(SAME_TIMEOUTS + 1):
+            watched.turn(0.05 * number, HEARTBEAT)
+
+
+@pytest.mark.parametrize("reply", [PreVoteReply(2, vote_granted=True), RequestVoteReply(vote_granted=True)])
+def test_helping_to_replace_a_leader_just_heard(reply: Body) -> None:
+    watched = Watched()
+    watched.turn(0.1, HEARTBEAT)
+    with breaks(PROTECTED_LEADER):
+        watched.rules.message_sent(Message("a", "c", 2, reply), 0.2)
+
+
+def test_helping_when_the_leader_ordered_it_or_is_silent() -> None:
+    watched = Watched()
+    watched.turn(0.1, HEARTBEAT)
+    watched.rules.received(Message("c", "a", 2, RequestVote(0, 0, leadership_transfer=True)))
+    watched.rules.message_sent(Message("a", "c", 2, RequestVoteReply(vote_granted=True)), 0.2)
+    watched.rules.message_sent(
+        Message("a", "b", 2, PreVoteReply(2, vote_granted=True)), 0.1 + CONFIG.election_timeout_min
+    )
+
+
+def test_leading_alone() -> None:
+    watched = Watched()
+    watched.lead()
+    watched.turn(1.5)
+    with breaks(CHECK_QUORUM):
+        watched.turn(1.0 + 2 * CONFIG.election_timeout_max + CONFIG.heartbeat_interval + 0.01)
+
+
+def test_answering_a_read_without_a_quorum() -> None:
+    watched = Watched()
+    watched.lead()
+    round_before = watched.rules.read_arrived()
+    with breaks(READ_INDEX):
+        watched.rules.read_answered(round_before, watched.raft)
+
+
+def test_answering_a_read_by_heartbeats_from_before_it() -> None:
+    watched = Watched()
+    watched.lead()
+    watched.rules.message_sent(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 1)), 1.0)
+    round_before = watched.rules.read_arrived()
+    watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=1)))
+    watched.rules.turn_began()
+    with breaks(READ_INDEX):
+        watched.rules.read_answered(round_before, watched.raft)
+    watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=2)))
+    watched.rules.turn_began()
+    watched.rules.read_answered(round_before, watched.raft)

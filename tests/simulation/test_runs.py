@@ -1,0 +1,170 @@
+"""Whole runs: the unchanged code passes, runs are repeatable to the byte, and planted bugs are found."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.conditions import Options, draw
+from raft_pkg.simulation.faults import FAULTS, plan
+from raft_pkg.simulation.runner import Job
+from raft_pkg.simulation.runner import simulate as simulate_in_processes
+from raft_pkg.simulation.world import run
+
+MUTANTS = Path(__file__).parents[1] / "mutants"
+
+
+def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "raft_pkg.cli", "simulate", *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
+
+
+@pytest.mark.parametrize(("seed", "nodes"), [(0, 5), (1, 5), (2, 3), (3, 3), (4, 1), (5, 2)])
+def test_the_unchanged_code_passes(seed: int, nodes: int) -> None:
+    result = run(seed, Options(nodes))
+    assert result.failure is None, result.failure
+    assert result.succeeded > 0
+    assert not result.undecided
+
+
+def test_a_run_without_faults_commits_and_elects() -> None:
+    result = run(9, Options(5, faults_kept=()))
+    assert (result.failure, result.faults) == (None, 0)
+    assert result.leaders >= 1
+    assert result.committed > 50
+
+
+def test_every_fault_is_planned_by_some_seed() -> None:
+    planned = {fault.name for seed in range(300) for fault in plan(seed, draw(seed))}
+    assert planned == set(FAULTS)
+
+
+def test_same_seed_same_run_whatever_the_hash_seed() -> None:
+    first, second = (simulate("--seeds", "0:4", "--jobs", "1", "--json", hash_seed=seed) for seed in ("1", "2"))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    reports = [json.loads(done.stdout) for done in (first, second)]
+    assert reports[0]["trace_hash"] == reports[1]["trace_hash"]
+    assert reports[0]["steps"] == reports[1]["steps"] > 1000
+
+
+def test_another_seed_is_another_run() -> None:
+    assert run(2, Options(3)).trace_hash != run(3, Options(3)).trace_hash
+
+
+def test_a_trace_is_written_as_json_lines(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    done = simulate("--seeds", "7:8", "--nodes", "3", "--trace", str(trace), "--json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert {"step", "time", "node", "event", "detail"} == set(events[0])
+    assert {"became_leader", "received", "turned", "healed", "invoked", "completed"} <= {e["event"] for e in events}
+    assert json.loads(done.stdout)["trace_hash"] == simulate_hash(7, 3)
+
+
+def simulate_hash(seed: int, nodes: int) -> str:
+    report = json.loads(
+        simulate("--seeds", f"{seed}:{seed + 1}", "--nodes", str(nodes), "--jobs", "1", "--json").stdout
+    )
+    return str(report["trace_hash"])
+
+
+@pytest.mark.parametrize(
+    ("mutant", "invariant"),
+    [
+        ("vote_twice", "One Vote a Term"),
+        ("commit_old_term_by_counting", "Commit Rule"),
+        ("storage_never_syncs", "Recovery Forgets Nothing"),
+    ],
+)
+def test_a_planted_bug_is_found_and_can_be_replayed(mutant: str, invariant: str) -> None:
+    path = str(MUTANTS / f"{mutant}.py")
+    done = simulate("--seeds", "0:100", "--jobs", "1", "--mutant", path, "--json")
+    assert done.returncode == 1, done.stderr
+    failure = json.loads(done.stdout)["failures"][0]
+    assert failure["invariant"] == invariant
+    assert failure["last_events"]
+    replayed = simulate(*failure["replay"].split()[2:], "--jobs", "1", "--json")
+    again = json.loads(replayed.stdout)["failures"][0]
+    assert (replayed.returncode, again["step"], again["what"]) == (1, failure["step"], failure["what"])
+    assert again["trace_hash"] == failure["trace_hash"]
+
+
+def test_a_planted_bug_never_gets_into_the_process_that_asked() -> None:
+    before = Raft._handle_request_vote
+    job = Job(0, 1, Options(3), MUTANTS / "acknowledged_before_sync.py", processes=1)
+    assert [result.failure.invariant for result in simulate_in_processes(job) if result.failure] == [
+        "Stable Before Promised"
+    ]
+    assert Raft._handle_request_vote is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--seeds", "5"], "A:B"),
+        (["--seeds", "5:5"], "A:B"),
+        (["--seeds", "0:1", "--faults", "x"], "--faults"),
+        (["--seeds", "0:2", "--trace", "t"], "--trace"),
+        (["--seeds", "0:1", "--mutant", "nowhere.py", "--jobs", "1"], "nowhere.py"),
+    ],
+)
+def test_wrong_usage_is_named(arguments: list[str], what: str) -> None:
+    done = simulate(*arguments)
+    assert done.returncode == 2
+    assert what in done.stderr
+
+
+LOAD_EACH = """
+import os, sys
+from pathlib import Path
+import raft_pkg.simulation.world
+from raft_pkg.simulation.mutation import MutantError, load_mutant
+stale = []
+for path in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        try:
+            load_mutant(Path(path))
+        except MutantError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        stale.append(path)
+sys.exit(1 if stale else 0)
+"""
+
+
+def test_every_mutant_fits_the_code() -> None:
+    paths = sorted(str(path) for path in MUTANTS.glob("[a-z]*.py"))
+    assert len(paths) >= 40
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_EACH, *paths], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_mutant_is_caught() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mutants"], capture_output=True, text=True, check=False, cwd=MUTANTS.parents[1]
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_thousand_seeds_pass() -> None:
+    done = simulate_long("--seeds", "0:1000", "--nodes", "5")
+    assert done.returncode == 0, done.stdout
+
+
+def simulate_long(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "raft_pkg.cli", "simulate", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
