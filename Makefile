@@ -72,6 +72,16 @@ test-slow: $(VENV)/.dev ## the tests that take longer than make test may
 	@$(BIN)/pytest -m slow --junit-xml artifacts/junit-slow.xml
 	$(call go_on,pytest -m slow -k NAME)
 
+.PHONY: simulate
+simulate: $(VENV)/.run ## the simulator over SEEDS (0:1000)
+	@$(BIN)/raftctl simulate --seeds $(or $(SEEDS),0:1000) --nodes 5
+	$(call go_on,raftctl simulate --seeds A:B --nodes N)
+
+.PHONY: mutants
+mutants: $(VENV)/.run ## every planted bug against the simulator: which invariant catches it, and when
+	@$(BIN)/python -m tests.mutants
+	$(call go_on,raftctl simulate --seeds A:B --mutant tests/mutants/NAME.py)
+
 .PHONY: e2e
 e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), look from outside, fail when it should
 	@mkdir -p artifacts
