@@ -178,7 +178,10 @@ class Invariants:
 
     def disk(self, node: str) -> Disk:
         """The record of what a node's storage was asked to keep."""
-        return self._disks.setdefault(node, Disk())
+        disk = self._disks.get(node)
+        if disk is None:
+            disk = self._disks[node] = Disk()
+        return disk
 
     # --- a node's life --------------------------------------------------------------------------------------------
 
