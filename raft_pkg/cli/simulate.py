@@ -45,9 +45,9 @@ def simulate(
     first, stop = _range(seeds)
     options = Options(nodes, _numbers(faults))
     processes = {} if jobs is None else {"processes": jobs}
-    job = Job(first, stop, options, mutant, **processes)
+    job = Job(first, stop, options, mutant, keep_going, **processes)
     began = time.perf_counter()
-    totals = _trace_one(job, trace) if trace is not None else _run_all(job, keep_going=keep_going)
+    totals = _trace_one(job, trace) if trace is not None else _run_all(job)
     seconds = time.perf_counter() - began
     failures = [_describe(result, options, job) for result in totals.failures]
     if shrink and failures:
@@ -98,7 +98,7 @@ def _trace_one(job: "Job", path: Path) -> "Totals":
     return totals
 
 
-def _run_all(job: "Job", *, keep_going: bool) -> "Totals":
+def _run_all(job: "Job") -> "Totals":
     from contextlib import closing  # noqa: PLC0415
 
     from rich.console import Console  # noqa: PLC0415
@@ -117,7 +117,7 @@ def _run_all(job: "Job", *, keep_going: bool) -> "Totals":
                 totals.add(result)
                 rate = totals.seeds / (time.perf_counter() - began) * 60
                 progress.update(task, advance=1, rate=f"{rate:,.0f} a minute")
-                if totals.failures and not keep_going:
+                if totals.failures and not job.keep_going:
                     break
     return totals
 

@@ -16,7 +16,7 @@ from raft_pkg.simulation.conditions import Options
 from raft_pkg.simulation.mutation import load_mutant
 from raft_pkg.simulation.world import Result, run
 
-SEEDS_PER_PIECE = 20
+SEEDS_PER_PIECE = 10
 PIECES_AHEAD_PER_JOB = 2
 
 
@@ -28,6 +28,8 @@ class Job:
     stop: int
     options: Options
     mutant: Path | None = None
+    keep_going: bool = True
+    """Whether seeds are run after one that failed; those under way are, in any case."""
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     @property
@@ -101,7 +103,7 @@ def _run_pieces(pool: ProcessPoolExecutor, job: Job) -> Iterator[Result]:
     )
     under_way: set[Future[list[Result]]] = set()
     for piece in pieces:
-        under_way.add(pool.submit(_run_piece, piece, job.options, job.mutant))
+        under_way.add(pool.submit(_run_piece, piece, job))
         if len(under_way) >= job.processes * PIECES_AHEAD_PER_JOB:
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
@@ -114,8 +116,13 @@ _planted: set[Path] = set()
 """Mutants that this process has loaded."""
 
 
-def _run_piece(seeds: Sequence[int], options: Options, mutant: Path | None) -> list[Result]:
-    if mutant is not None and mutant not in _planted:
-        load_mutant(mutant)
-        _planted.add(mutant)
-    return [run(seed, options) for seed in seeds]
+def _run_piece(seeds: Sequence[int], job: Job) -> list[Result]:
+    if job.mutant is not None and job.mutant not in _planted:
+        load_mutant(job.mutant)
+        _planted.add(job.mutant)
+    results: list[Result] = []
+    for seed in seeds:
+        results.append(run(seed, job.options))
+        if results[-1].failure is not None and not job.keep_going:
+            break
+    return results

@@ -6,8 +6,8 @@ from collections.abc import Callable
 Action = Callable[[], None]
 
 
-STEPS_MAX = 200_000
-"""More than ten times what the busiest run needs."""
+STEPS_MAX = 100_000
+"""Many times what the busiest run needs."""
 
 
 class TooManyStepsError(Exception):

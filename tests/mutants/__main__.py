@@ -61,8 +61,15 @@ def hunt(path: Path, seeds: str, nodes: int, jobs: int | None) -> Outcome:
         run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     except subprocess.TimeoutExpired:
         return Outcome(path.stem, breaks, None, None, SECONDS_MAX, f"no verdict within {SECONDS_MAX} s")
-    if run.returncode not in (0, 1) or not run.stdout.strip():
-        return Outcome(path.stem, breaks, None, None, 0.0, run.stderr.strip().splitlines()[-1])
+    if run.returncode not in (0, 1) or not run.stdout.strip():  # the mutant does not fit, or the machine gave up
+        return Outcome(
+            path.stem,
+            breaks,
+            None,
+            None,
+            0.0,
+            (run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1],
+        )
     report = json.loads(run.stdout.splitlines()[-1])
     if not report["failures"]:
         what = f"survived {report['seeds_done']} seeds"
