@@ -221,6 +221,11 @@ class Invariants:
         leader = self._leaders.setdefault(now.term, now.node)
         if leader != now.node:
             raise Violation(ELECTION_SAFETY, f"{leader} and {now.node} both lead term {now.term}", leader, now.node)
+        votes = {voter for voter in now.voters if self._votes.get((voter, now.term)) == now.node} | {now.node}
+        if len(votes) < now.quorum:
+            raise Violation(
+                ELECTION_SAFETY, f"{now.node} leads term {now.term} with the votes of {sorted(votes)} alone", now.node
+            )
         self._logs_of_leaders[now.term] = now
         if not now.entries or now.entries[-1].term != now.term:
             raise Violation(

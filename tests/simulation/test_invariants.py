@@ -64,6 +64,9 @@ class Cluster:
         disk.sync()
 
     def step(self, observation: Observation) -> None:
+        if observation.is_leader:
+            for voter in VOTERS:
+                self.invariants._votes.setdefault((voter, observation.term), observation.node)
         self.invariants.step_ended(observation)
 
     def commit(self) -> None:
@@ -73,6 +76,10 @@ class Cluster:
 
 def two_leaders(cluster: Cluster) -> None:
     cluster.step(seen("b", 1, log(1, 1), leads=True))
+
+
+def leader_without_votes(cluster: Cluster) -> None:
+    cluster.invariants.step_ended(seen("b", 2, log(1, 1, 2), leads=True))
 
 
 def leader_without_own_entry(cluster: Cluster) -> None:
@@ -228,6 +235,7 @@ def reads_the_past(cluster: Cluster) -> None:
 
 BREACHES: list[tuple[Callable[[Cluster], None], str]] = [
     (two_leaders, ELECTION_SAFETY),
+    (leader_without_votes, ELECTION_SAFETY),
     (leader_without_own_entry, OWN_TERM_ENTRY),
     (leader_overwrites, LEADER_APPEND_ONLY),
     (leader_deletes, LEADER_APPEND_ONLY),
