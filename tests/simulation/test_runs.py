@@ -166,24 +166,3 @@ def test_every_mutant_fits_the_code() -> None:
         [sys.executable, "-c", LOAD_EACH, *paths], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_every_mutant_is_caught() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.mutants"], capture_output=True, text=True, check=False, cwd=MUTANTS.parents[1]
-    )
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_a_thousand_seeds_pass() -> None:
-    done = simulate_long("--seeds", "0:1000", "--nodes", "5")
-    assert done.returncode == 0, done.stdout
-
-
-def simulate_long(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "raft_pkg.cli", "simulate", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
