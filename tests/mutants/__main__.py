@@ -19,8 +19,8 @@ DIRECTORY = Path(__file__).parent
 SECONDS_MAX = 600
 EXPLAINED = {
     "torn_write_left_in_place": (
-        "the next batch is written over the torn bytes, so it takes a shorter batch and an end of the process between two "
-        "of its sectors to show; tests/unit/storage/test_torn_writes.py catches it"
+        "the next batch is written over the torn bytes, so it takes a shorter batch and an end of the process between "
+        "two of its sectors to show; tests/unit/storage/test_torn_writes.py catches it"
     ),
 }
 """Bugs that the simulator is known not to find in its budget, and why; a hole, told each time."""
