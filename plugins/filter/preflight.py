@@ -90,7 +90,8 @@ def setting_problems(settings: dict[str, Any]) -> list[Problem]:
     if str(settings["replicas"]) not in map(str, REPLICAS_ALLOWED):
         found.append(
             problem(
-                f"{settings['replicas']} replicas: an even number tolerates no more failures than one less",
+                f"{settings['replicas']} replicas: not an odd number up to 7 (an even one tolerates no more failures "
+                "than one less)",
                 "raft_replicas",
                 f"use one of {', '.join(map(str, REPLICAS_ALLOWED))}",
             )

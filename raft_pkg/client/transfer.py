@@ -17,7 +17,7 @@ class TransferRefusedError(RaftError):
 
 
 async def transfer_leadership(endpoints: Sequence[str], target: str, timeout: float) -> int:
-    """Let `target` lead; returns the term that it leads.
+    """Let `target` lead, unless it does already; returns the term that it leads.
 
     Raises `TransferRefusedError` with the reason, `OperationFailedError` when there is no leader to ask, and
     `OutcomeUnknownError` when the leader did not answer within `timeout` seconds.
@@ -25,6 +25,8 @@ async def transfer_leadership(endpoints: Sequence[str], target: str, timeout: fl
     status = await cluster_status(endpoints, timeout)
     if status.leader_address is None:
         raise OperationFailedError(f"transfer to {target}: no leader that a majority of the endpoints agree on")
+    if status.leader_id == target and status.term is not None:
+        return status.term
     known = {node.answer.id: node.endpoint for node in status.nodes if node.reachable}
     address = known.get(status.leader_id or "", status.leader_address)
     try:

@@ -41,6 +41,7 @@ def run(config: ServerConfig) -> int:
 
 
 async def _serve(config: ServerConfig) -> None:
+    _require_free(config.listen)  # before the data directory is made: a port in use must change nothing
     log = EventLog(config.node_id)
     log.emit(
         Event.NODE_STARTED,
@@ -123,15 +124,22 @@ class _LeaderHealth(HealthServicer):
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
     """Bind and start; returns HOST:PORT with the port that was got. Raises `ConfigurationError` with the reason."""
+    host, _ = parse_address(address, "--listen", port_min=0)
+    try:
+        got = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ConfigurationError(f"--listen {address}: {error}") from None
+    await server.start()
+    return f"{host}:{got}"
+
+
+def _require_free(address: str) -> None:
+    """gRPC says only that it could not bind; a socket says why. Raises `ConfigurationError`."""
     host, port = parse_address(address, "--listen", port_min=0)
     try:
-        # gRPC says only that it failed; a socket says why.
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
-        got = server.add_insecure_port(address)
-    except (OSError, RuntimeError) as error:
-        raise ConfigurationError(f"--listen {address}: {getattr(error, 'strerror', None) or error}") from None
-    await server.start()
-    return f"{host}:{got}"
+    except OSError as error:
+        raise ConfigurationError(f"--listen {address}: {error.strerror or error}") from None

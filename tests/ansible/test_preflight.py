@@ -151,7 +151,7 @@ def test_each_obstacle_is_named_with_place_and_remedy(change: Any, what: str, wh
     ("changes", "what"),
     [
         ({"platform": "cloud"}, "unknown platform 'cloud'"),
-        ({"replicas": 4}, "4 replicas: an even number"),
+        ({"replicas": 4}, "4 replicas: not an odd number"),
         ({"replicas": "many"}, "many replicas"),
         ({"replicas": 9}, "9 replicas"),
         ({"workers": -1}, "-1"),
