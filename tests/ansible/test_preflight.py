@@ -112,7 +112,7 @@ def change_disk(probe: dict[str, Any]) -> None:
 
 
 def change_kubeconfig(probe: dict[str, Any]) -> None:
-    probe["kubeconfig"]["error"] = "/root/.kube/config: not YAML"
+    probe["kubeconfig"]["error"] = "/home/someone/.kube/config: not YAML"
 
 
 def stop_cluster(probe: dict[str, Any]) -> None:
