@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from raft_pkg.core.configuration import Configuration
+
 
 class Role(Enum):
     """What a node is in its current term (paper, Figure 4; dissertation §9.6 for the pre-candidate)."""
@@ -18,6 +20,8 @@ class EntryKind(IntEnum):
 
     NOOP = 1
     COMMANDS = 2
+    CONFIGURATION = 3
+    OPEN_SESSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,19 @@ class HardState:
 
     current_term: int = 0
     voted_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMetadata:
+    """What a snapshot of the state machine stands for (paper §7, Figure 13). Equal metadata, equal bytes."""
+
+    index: int
+    """Last index that the snapshot replaces (lastIncludedIndex)."""
+    term: int
+    """Term of the entry there (lastIncludedTerm)."""
+    configuration: Configuration
+    """The newest configuration up to that index."""
+    size: int
+    """Bytes of the state machine's data."""
+    checksum: int
+    """CRC-32 (zlib's) of these bytes."""

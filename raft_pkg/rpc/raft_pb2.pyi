@@ -34,6 +34,10 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """what a new leader appends in order to commit in its own term (§5.4.2, §8)"""
     ENTRY_KIND_COMMANDS: _EntryKind.ValueType  # 2
     """commands for the state machine, in the order in which they are applied"""
+    ENTRY_KIND_CONFIGURATION: _EntryKind.ValueType  # 3
+    """who belongs to the cluster from here on (§6)"""
+    ENTRY_KIND_OPEN_SESSION: _EntryKind.ValueType  # 4
+    """a client's session begins (§6.3 of the dissertation)"""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper): ...
 
@@ -42,6 +46,10 @@ ENTRY_KIND_NOOP: EntryKind.ValueType  # 1
 """what a new leader appends in order to commit in its own term (§5.4.2, §8)"""
 ENTRY_KIND_COMMANDS: EntryKind.ValueType  # 2
 """commands for the state machine, in the order in which they are applied"""
+ENTRY_KIND_CONFIGURATION: EntryKind.ValueType  # 3
+"""who belongs to the cluster from here on (§6)"""
+ENTRY_KIND_OPEN_SESSION: EntryKind.ValueType  # 4
+"""a client's session begins (§6.3 of the dissertation)"""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _OutcomeCode:
@@ -62,6 +70,8 @@ class _OutcomeCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutcomeCo
     """surely not done: no leader, or the node is stopping"""
     OUTCOME_CODE_UNKNOWN: _OutcomeCode.ValueType  # 6
     """nobody can say whether it was or will be done"""
+    OUTCOME_CODE_SESSION_EXPIRED: _OutcomeCode.ValueType  # 7
+    """Not applied now, and never will be: the session has expired. If it was sent before, that may have been applied."""
 
 class OutcomeCode(_OutcomeCode, metaclass=_OutcomeCodeEnumTypeWrapper): ...
 
@@ -77,6 +87,8 @@ OUTCOME_CODE_UNAVAILABLE: OutcomeCode.ValueType  # 5
 """surely not done: no leader, or the node is stopping"""
 OUTCOME_CODE_UNKNOWN: OutcomeCode.ValueType  # 6
 """nobody can say whether it was or will be done"""
+OUTCOME_CODE_SESSION_EXPIRED: OutcomeCode.ValueType  # 7
+"""Not applied now, and never will be: the session has expired. If it was sent before, that may have been applied."""
 Global___OutcomeCode: _TypeAlias = OutcomeCode  # noqa: Y015
 
 @_typing.final
@@ -84,6 +96,9 @@ class PeerBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: _builtins.int
+    FROM_ADDRESS_FIELD_NUMBER: _builtins.int
+    from_address: _builtins.str
+    """HOST:PORT at which the sender takes connections: where answers go"""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerMessage]:
         """in the order in which the sender made them"""
@@ -92,10 +107,11 @@ class PeerBatch(_message.Message):
         self,
         *,
         messages: _abc.Iterable[Global___PeerMessage] | None = ...,
+        from_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_address", b"from_address", "messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,10 +131,21 @@ class PeerMessage(_message.Message):
     PRE_VOTE_FIELD_NUMBER: _builtins.int
     PRE_VOTE_REPLY_FIELD_NUMBER: _builtins.int
     TIMEOUT_NOW_FIELD_NUMBER: _builtins.int
+    INSTALL_SNAPSHOT_FIELD_NUMBER: _builtins.int
+    INSTALL_SNAPSHOT_REPLY_FIELD_NUMBER: _builtins.int
+    READ_INDEX_FIELD_NUMBER: _builtins.int
+    READ_INDEX_REPLY_FIELD_NUMBER: _builtins.int
+    HELLO_FIELD_NUMBER: _builtins.int
+    FROM_INCARNATION_FIELD_NUMBER: _builtins.int
+    TO_INCARNATION_FIELD_NUMBER: _builtins.int
     to: _builtins.str
     """identity of the intended receiver; addresses are reused, so the receiver checks it"""
     term: _builtins.int
     """the sender's current term (§5.1)"""
+    from_incarnation: _builtins.int
+    """of the sender: drawn when its disk was first used"""
+    to_incarnation: _builtins.int
+    """of the intended receiver; one that lost its disk since then is another node"""
     @_builtins.property
     def request_vote(self) -> Global___RequestVote: ...
     @_builtins.property
@@ -133,6 +160,16 @@ class PeerMessage(_message.Message):
     def pre_vote_reply(self) -> Global___PreVoteReply: ...
     @_builtins.property
     def timeout_now(self) -> Global___TimeoutNow: ...
+    @_builtins.property
+    def install_snapshot(self) -> Global___InstallSnapshot: ...
+    @_builtins.property
+    def install_snapshot_reply(self) -> Global___InstallSnapshotReply: ...
+    @_builtins.property
+    def read_index(self) -> Global___ReadIndex: ...
+    @_builtins.property
+    def read_index_reply(self) -> Global___ReadIndexReply: ...
+    @_builtins.property
+    def hello(self) -> Global___Hello: ...
     def __init__(
         self,
         *,
@@ -145,12 +182,19 @@ class PeerMessage(_message.Message):
         pre_vote: Global___PreVote | None = ...,
         pre_vote_reply: Global___PreVoteReply | None = ...,
         timeout_now: Global___TimeoutNow | None = ...,
+        install_snapshot: Global___InstallSnapshot | None = ...,
+        install_snapshot_reply: Global___InstallSnapshotReply | None = ...,
+        read_index: Global___ReadIndex | None = ...,
+        read_index_reply: Global___ReadIndexReply | None = ...,
+        hello: Global___Hello | None = ...,
+        from_incarnation: _builtins.int = ...,
+        to_incarnation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "timeout_now", b"timeout_now"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "hello", b"hello", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "timeout_now", b"timeout_now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "from", b"from", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "from", b"from", "from_incarnation", b"from_incarnation", "hello", b"hello", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to", "to_incarnation", b"to_incarnation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply", "pre_vote", "pre_vote_reply", "timeout_now"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply", "pre_vote", "pre_vote_reply", "timeout_now", "install_snapshot", "install_snapshot_reply", "read_index", "read_index_reply", "hello"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -274,6 +318,170 @@ class PreVoteReply(_message.Message):
 Global___PreVoteReply: _TypeAlias = PreVoteReply  # noqa: Y015
 
 @_typing.final
+class InstallSnapshot(_message.Message):
+    """One piece of the leader's snapshot, for a follower that lacks what the leader's log no longer has (§7, Figure 13).
+    The pieces come in order, the next one when the one before is on disk; whoever was interrupted goes on where it was.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_TERM_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHECKSUM_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DATA_CHECKSUM_FIELD_NUMBER: _builtins.int
+    READ_ROUND_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """last index that the snapshot replaces"""
+    snapshot_term: _builtins.int
+    """term of the entry there"""
+    configuration: _builtins.bytes
+    """the newest configuration up to there: the data of a CONFIGURATION entry"""
+    size: _builtins.int
+    """bytes of the whole snapshot"""
+    checksum: _builtins.int
+    """CRC-32 (zlib's) of the whole snapshot"""
+    offset: _builtins.int
+    """where `data` belongs"""
+    data: _builtins.bytes
+    """at most 1 MiB"""
+    data_checksum: _builtins.int
+    """CRC-32 of `data`"""
+    read_round: _builtins.int
+    """as in AppendEntries"""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        snapshot_term: _builtins.int = ...,
+        configuration: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        checksum: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        data_checksum: _builtins.int = ...,
+        read_round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "configuration", b"configuration", "data", b"data", "data_checksum", b"data_checksum", "index", b"index", "offset", b"offset", "read_round", b"read_round", "size", b"size", "snapshot_term", b"snapshot_term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstallSnapshot: _TypeAlias = InstallSnapshot  # noqa: Y015
+
+@_typing.final
+class InstallSnapshotReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    NEXT_OFFSET_FIELD_NUMBER: _builtins.int
+    READ_ROUND_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """of the snapshot that is answered"""
+    next_offset: _builtins.int
+    """up to here it is on disk; its size: it is installed, and the log matches up to `index`"""
+    read_round: _builtins.int
+    """of the request that is answered"""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        next_offset: _builtins.int = ...,
+        read_round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "next_offset", b"next_offset", "read_round", b"read_round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstallSnapshotReply: _TypeAlias = InstallSnapshotReply  # noqa: Y015
+
+@_typing.final
+class ReadIndex(_message.Message):
+    """A follower asks the leader up to where its clients' reads must see the log (§6.4 of the dissertation)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """chosen by the follower"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadIndex: _TypeAlias = ReadIndex  # noqa: Y015
+
+@_typing.final
+class ReadIndexReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """of the request"""
+    index: _builtins.int
+    """to be applied before the reads are answered; 0: the receiver of the request does not lead"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadIndexReply: _TypeAlias = ReadIndexReply  # noqa: Y015
+
+@_typing.final
+class Hello(_message.Message):
+    """Who are you, and do you belong to a cluster? A node with an empty disk asks, and is asked, before it belongs to one;
+    `to_incarnation` is 0 when it is not known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLANK_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    blank: _builtins.bool
+    """the sender has no log, no term and no vote"""
+    answer: _builtins.bool
+    """this answers another Hello, and wants no answer"""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """identities that the sender was told to begin a cluster with, in order"""
+
+    def __init__(
+        self,
+        *,
+        blank: _builtins.bool = ...,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        answer: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "blank", b"blank", "peers", b"peers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
 class TimeoutNow(_message.Message):
     """The leader hands over to the receiver, which begins an election at once (§3.10 of the dissertation)."""
 
@@ -307,7 +515,7 @@ class Entry(_message.Message):
     kind: Global___EntryKind.ValueType
     """what `data` holds"""
     data: _builtins.bytes
-    """COMMANDS: a serialized CommandBatch; NOOP: empty"""
+    """COMMANDS: a serialized CommandBatch; OPEN_SESSION: an OpenSession; CONFIGURATION: JSON"""
     def __init__(
         self,
         *,
@@ -331,22 +539,72 @@ class CommandBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMANDS_FIELD_NUMBER: _builtins.int
+    SESSION_IDS_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    time_ms: _builtins.int
+    """the leader's wall clock, in ms since 1970, when it took them: log time"""
     @_builtins.property
     def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """each opaque to Raft; applied in order"""
+
+    @_builtins.property
+    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the command at the same place, or all empty when none of them belongs to a session:
+        the session; 0: none, the command is applied whenever it comes
+        """
+
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """its number in the session, from 1 on: applied once"""
+
+    @_builtins.property
+    def acknowledged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """the client has the outcomes of all numbers below this one: they may be forgotten"""
 
     def __init__(
         self,
         *,
         commands: _abc.Iterable[_builtins.bytes] | None = ...,
+        session_ids: _abc.Iterable[_builtins.int] | None = ...,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+        acknowledged: _abc.Iterable[_builtins.int] | None = ...,
+        time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "commands", b"commands", "sequences", b"sequences", "session_ids", b"session_ids", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
+
+@_typing.final
+class OpenSession(_message.Message):
+    """The data of an entry of kind OPEN_SESSION. The session's id is what the state machine answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTL_MS_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    ttl_ms: _builtins.int
+    """the session expires when log time has passed it by so much since its last command"""
+    time_ms: _builtins.int
+    """as in CommandBatch"""
+    def __init__(
+        self,
+        *,
+        ttl_ms: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time_ms", b"time_ms", "ttl_ms", b"ttl_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSession: _TypeAlias = OpenSession  # noqa: Y015
 
 @_typing.final
 class AppendEntries(_message.Message):
@@ -671,6 +929,12 @@ class RequestBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_BELOW_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.int
+    """0: none. Else each command is applied once, however often it is sent"""
+    acknowledged_below: _builtins.int
+    """the client waits for no command of the session below this number any more"""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Request]:
         """independent of each other"""
@@ -679,10 +943,12 @@ class RequestBatch(_message.Message):
         self,
         *,
         requests: _abc.Iterable[Global___Request] | None = ...,
+        session_id: _builtins.int = ...,
+        acknowledged_below: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_below", b"acknowledged_below", "requests", b"requests", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -695,24 +961,36 @@ class Request(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    OPEN_SESSION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ANY_NODE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """chosen by the client, unique among its requests under way on this stream"""
     command: _builtins.bytes
     """goes through the log and is applied once (for the key-value store: a KvCommand)"""
     query: _builtins.bytes
     """a linearizable read of the state machine (for the key-value store: a KvQuery)"""
+    open_session: _builtins.bool
+    """begin a session; the outcome's session_id names it"""
+    sequence: _builtins.int
+    """command of a session: its number, from 1 on, the same however often it is sent"""
+    any_node: _builtins.bool
+    """query: a follower may answer, once the leader has told it how far it must see"""
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         command: _builtins.bytes = ...,
         query: _builtins.bytes = ...,
+        open_session: _builtins.bool = ...,
+        sequence: _builtins.int = ...,
+        any_node: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "command", b"command", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "command", b"command", "open_session", b"open_session", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "command", b"command", "id", b"id", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_node", b"any_node", "body", b"body", "command", b"command", "id", b"id", "open_session", b"open_session", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["command", "query"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["command", "query", "open_session"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -751,6 +1029,7 @@ class Outcome(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """of the request"""
     code: Global___OutcomeCode.ValueType
@@ -765,6 +1044,8 @@ class Outcome(_message.Message):
     """NOT_LEADER: the leader's identity, empty when it is not known"""
     leader_address: _builtins.str
     """NOT_LEADER: its address HOST:PORT as the nodes know it, empty when not known"""
+    session_id: _builtins.int
+    """OK, open_session: the new session"""
     def __init__(
         self,
         *,
@@ -775,10 +1056,11 @@ class Outcome(_message.Message):
         message: _builtins.str = ...,
         leader_id: _builtins.str = ...,
         leader_address: _builtins.str = ...,
+        session_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "result", b"result", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -879,6 +1161,195 @@ class KvResult(_message.Message):
 Global___KvResult: _TypeAlias = KvResult  # noqa: Y015
 
 @_typing.final
+class MembersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MembersRequest: _TypeAlias = MembersRequest  # noqa: Y015
+
+@_typing.final
+class MembersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    LEADER_ID_FIELD_NUMBER: _builtins.int
+    JOINT_FIELD_NUMBER: _builtins.int
+    COMMITTED_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_INDEX_FIELD_NUMBER: _builtins.int
+    LAST_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    leader_id: _builtins.str
+    """who leads, empty when not known"""
+    joint: _builtins.bool
+    """a change is under way: majorities of old and new voters decide together (§6)"""
+    committed: _builtins.bool
+    """the newest configuration is known to be committed"""
+    configuration_index: _builtins.int
+    """its index in the log"""
+    last_log_index: _builtins.int
+    """highest index in the log of the node that answers"""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberStatus]:
+        """in the order of their identities"""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___MemberStatus] | None = ...,
+        leader_id: _builtins.str = ...,
+        joint: _builtins.bool = ...,
+        committed: _builtins.bool = ...,
+        configuration_index: _builtins.int = ...,
+        last_log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed", b"committed", "configuration_index", b"configuration_index", "joint", b"joint", "last_log_index", b"last_log_index", "leader_id", b"leader_id", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MembersResponse: _TypeAlias = MembersResponse  # noqa: Y015
+
+@_typing.final
+class MemberStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    PROMOTING_FIELD_NUMBER: _builtins.int
+    MATCH_INDEX_FIELD_NUMBER: _builtins.int
+    HEARD_SECONDS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_BYTES_SENT_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_BYTES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """identity"""
+    address: _builtins.str
+    """HOST:PORT"""
+    incarnation: _builtins.int
+    """drawn when its disk was first used"""
+    role: _builtins.str
+    """"voter", "learner", or "outgoing": a voter of the old configuration alone"""
+    promoting: _builtins.bool
+    """a learner that becomes a voter by itself when it has caught up"""
+    match_index: _builtins.int
+    """from the leader: last index known to be on its disk"""
+    heard_seconds: _builtins.float
+    """from the leader: how long ago it last answered; 0 of the leader itself"""
+    snapshot_bytes_sent: _builtins.int
+    """from the leader, while it is sent a snapshot: how much of it is on its disk"""
+    snapshot_bytes: _builtins.int
+    """and how much it is in all"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        address: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        role: _builtins.str = ...,
+        promoting: _builtins.bool = ...,
+        match_index: _builtins.int = ...,
+        heard_seconds: _builtins.float = ...,
+        snapshot_bytes_sent: _builtins.int = ...,
+        snapshot_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "heard_seconds", b"heard_seconds", "id", b"id", "incarnation", b"incarnation", "match_index", b"match_index", "promoting", b"promoting", "role", b"role", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_sent", b"snapshot_bytes_sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberStatus: _TypeAlias = MemberStatus  # noqa: Y015
+
+@_typing.final
+class ChangeMembersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADD_LEARNER_FIELD_NUMBER: _builtins.int
+    PROMOTE_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    promote: _builtins.str
+    """make a learner that has caught up a voter"""
+    remove: _builtins.str
+    """take a voter or learner out"""
+    @_builtins.property
+    def add_learner(self) -> Global___AddLearner:
+        """give a node the log"""
+
+    def __init__(
+        self,
+        *,
+        add_learner: Global___AddLearner | None = ...,
+        promote: _builtins.str = ...,
+        remove: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_learner", b"add_learner", "change", b"change", "promote", b"promote", "remove", b"remove"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_learner", b"add_learner", "change", b"change", "promote", b"promote", "remove", b"remove"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["add_learner", "promote", "remove"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___ChangeMembersRequest: _TypeAlias = ChangeMembersRequest  # noqa: Y015
+
+@_typing.final
+class AddLearner(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PROMOTE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """identity of the new node"""
+    address: _builtins.str
+    """HOST:PORT at which it takes connections; it must run"""
+    promote: _builtins.bool
+    """make it a voter as soon as it has caught up"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        address: _builtins.str = ...,
+        promote: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "id", b"id", "promote", b"promote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddLearner: _TypeAlias = AddLearner  # noqa: Y015
+
+@_typing.final
+class ChangeMembersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIGURATION_INDEX_FIELD_NUMBER: _builtins.int
+    configuration_index: _builtins.int
+    """index of the configuration that holds now"""
+    def __init__(
+        self,
+        *,
+        configuration_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_index", b"configuration_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeMembersResponse: _TypeAlias = ChangeMembersResponse  # noqa: Y015
+
+@_typing.final
 class TransferLeadershipRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -948,6 +1419,9 @@ class StatusResponse(_message.Message):
     VOTERS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
+    LEARNERS_FIELD_NUMBER: _builtins.int
+    FIRST_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_INDEX_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """identity of the node"""
     role: _builtins.str
@@ -968,9 +1442,17 @@ class StatusResponse(_message.Message):
     """of raft_pkg"""
     uptime_seconds: _builtins.float
     """since the process began to serve"""
+    first_log_index: _builtins.int
+    """oldest index that the log in memory still has"""
+    snapshot_index: _builtins.int
+    """last index that the newest snapshot replaces; 0: there is none"""
     @_builtins.property
     def voters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """identities of the voting members"""
+
+    @_builtins.property
+    def learners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """identities of members that get the log and do not vote"""
 
     def __init__(
         self,
@@ -986,10 +1468,13 @@ class StatusResponse(_message.Message):
         voters: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.str = ...,
         uptime_seconds: _builtins.float = ...,
+        learners: _abc.Iterable[_builtins.str] | None = ...,
+        first_log_index: _builtins.int = ...,
+        snapshot_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_index", b"applied_index", "commit_index", b"commit_index", "id", b"id", "last_log_index", b"last_log_index", "leader_address", b"leader_address", "leader_id", b"leader_id", "role", b"role", "term", b"term", "uptime_seconds", b"uptime_seconds", "version", b"version", "voters", b"voters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_index", b"applied_index", "commit_index", b"commit_index", "first_log_index", b"first_log_index", "id", b"id", "last_log_index", b"last_log_index", "leader_address", b"leader_address", "leader_id", b"leader_id", "learners", b"learners", "role", b"role", "snapshot_index", b"snapshot_index", "term", b"term", "uptime_seconds", b"uptime_seconds", "version", b"version", "voters", b"voters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

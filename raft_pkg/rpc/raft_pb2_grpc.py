@@ -486,6 +486,16 @@ class NodeStub(object):
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
                 _registered_method=True)
+        self.Members = channel.unary_unary(
+                '/raft.v1.Node/Members',
+                request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersRequest.SerializeToString,
+                response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersResponse.FromString,
+                _registered_method=True)
+        self.ChangeMembers = channel.unary_unary(
+                '/raft.v1.Node/ChangeMembers',
+                request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersRequest.SerializeToString,
+                response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer(object):
@@ -508,6 +518,22 @@ class NodeServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Members(self, request, context):
+        """Who belongs to the cluster as this node knows it; only the leader knows how far the others are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeMembers(self, request, context):
+        """Ask the leader for one change of the members (§6; §4 of the dissertation); answered when the last configuration of
+        the change is committed. FAILED_PRECONDITION: not the leader ("raft-leader-…"), or refused, with the reason.
+        UNAVAILABLE: leadership was lost meanwhile; `Members` tells what became of the change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -520,6 +546,16 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.TransferLeadership,
                     request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.FromString,
                     response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.SerializeToString,
+            ),
+            'Members': grpc.unary_unary_rpc_method_handler(
+                    servicer.Members,
+                    request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersRequest.FromString,
+                    response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersResponse.SerializeToString,
+            ),
+            'ChangeMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeMembers,
+                    request_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersRequest.FromString,
+                    response_serializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -579,6 +615,60 @@ class Node(object):
             '/raft.v1.Node/TransferLeadership',
             raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Members(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raft.v1.Node/Members',
+            raft__pkg_dot_rpc_dot_raft__pb2.MembersRequest.SerializeToString,
+            raft__pkg_dot_rpc_dot_raft__pb2.MembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raft.v1.Node/ChangeMembers',
+            raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersRequest.SerializeToString,
+            raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -215,6 +215,13 @@ class NodeStub:
     """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
     this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
     """
+    Members: _grpc.UnaryUnaryMultiCallable[_raft_pb2.MembersRequest, _raft_pb2.MembersResponse]
+    """Who belongs to the cluster as this node knows it; only the leader knows how far the others are."""
+    ChangeMembers: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ChangeMembersRequest, _raft_pb2.ChangeMembersResponse]
+    """Ask the leader for one change of the members (§6; §4 of the dissertation); answered when the last configuration of
+    the change is committed. FAILED_PRECONDITION: not the leader ("raft-leader-…"), or refused, with the reason.
+    UNAVAILABLE: leadership was lost meanwhile; `Members` tells what became of the change.
+    """
 
 @_typing.type_check_only
 class NodeAsyncStub(NodeStub):
@@ -227,6 +234,13 @@ class NodeAsyncStub(NodeStub):
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_raft_pb2.TransferLeadershipRequest, _raft_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
     """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
     this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+    """
+    Members: _aio.UnaryUnaryMultiCallable[_raft_pb2.MembersRequest, _raft_pb2.MembersResponse]  # type: ignore[assignment]
+    """Who belongs to the cluster as this node knows it; only the leader knows how far the others are."""
+    ChangeMembers: _aio.UnaryUnaryMultiCallable[_raft_pb2.ChangeMembersRequest, _raft_pb2.ChangeMembersResponse]  # type: ignore[assignment]
+    """Ask the leader for one change of the members (§6; §4 of the dissertation); answered when the last configuration of
+    the change is committed. FAILED_PRECONDITION: not the leader ("raft-leader-…"), or refused, with the reason.
+    UNAVAILABLE: leadership was lost meanwhile; `Members` tells what became of the change.
     """
 
 class NodeServicer(metaclass=_abc_1.ABCMeta):
@@ -249,6 +263,25 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_raft_pb2.TransferLeadershipResponse, _abc.Awaitable[_raft_pb2.TransferLeadershipResponse]]:
         """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
         this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+        """
+
+    @_abc_1.abstractmethod
+    def Members(
+        self,
+        request: _raft_pb2.MembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.MembersResponse, _abc.Awaitable[_raft_pb2.MembersResponse]]:
+        """Who belongs to the cluster as this node knows it; only the leader knows how far the others are."""
+
+    @_abc_1.abstractmethod
+    def ChangeMembers(
+        self,
+        request: _raft_pb2.ChangeMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.ChangeMembersResponse, _abc.Awaitable[_raft_pb2.ChangeMembersResponse]]:
+        """Ask the leader for one change of the members (§6; §4 of the dissertation); answered when the last configuration of
+        the change is committed. FAILED_PRECONDITION: not the leader ("raft-leader-…"), or refused, with the reason.
+        UNAVAILABLE: leadership was lost meanwhile; `Members` tells what became of the change.
         """
 
 def add_NodeServicer_to_server(servicer: NodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

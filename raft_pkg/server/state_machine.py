@@ -1,6 +1,6 @@
 """What an application gives to Raft."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 
@@ -16,4 +16,20 @@ class StateMachine(Protocol):
 
     def query(self, query: bytes) -> bytes:
         """Answer a read; changes nothing."""
+        ...
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Capture the state as it is now, and yield it as bytes, in pieces of any size up to some hundred KiB (§7).
+
+        The call itself must be quick (copy what is shared, share what never changes): the service waits for it. The
+        pieces are taken one by one later, while `apply` goes on; they must show the state as it was at the call.
+        Same state, same bytes, on every node.
+        """
+        ...
+
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        """Replace the state by what `snapshot` yielded: the same bytes in the same order, cut anywhere.
+
+        Raises `ValueError`, naming the place, when the bytes are not such a state.
+        """
         ...
