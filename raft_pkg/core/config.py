@@ -34,6 +34,23 @@ class RaftConfig:
     appends_in_flight_max: int = 64
     """AppendEntries with entries sent to one follower and not yet answered."""
 
+    snapshot_piece_bytes: int = 1024 * 1024
+    """Bytes of a snapshot that one InstallSnapshot carries."""
+
+    tail_entries_max: int = 10_000
+    """Entries before a new snapshot that the log keeps, so that a slow follower need not get the snapshot."""
+
+    tail_bytes_max: int = 16 * 1024 * 1024
+    """And at most so many bytes of them."""
+
+    lease_reads: bool = False
+    """Whether a leader answers reads without asking anybody while no other can have been elected (dissertation
+    §6.4.1). It needs `check_quorum`, and clocks of which none runs faster or slower than another by more than
+    `clock_drift_max`: where that does not hold, reads can be stale."""
+
+    clock_drift_max: float = 0.1
+    """By how much of its length a lease is cut short, for clocks that run at different rates: 0.1 is a tenth."""
+
     def __post_init__(self) -> None:
         if not 0 < self.election_timeout_min <= self.election_timeout_max:
             raise ValueError(
@@ -45,6 +62,19 @@ class RaftConfig:
                 f"heartbeat_interval ({self.heartbeat_interval} s) must be above 0 and below "
                 f"election_timeout_min ({self.election_timeout_min} s)"
             )
-        for name in ("append_bytes_max", "appends_in_flight_max"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 0 <= self.clock_drift_max < 1:
+            raise ValueError(f"clock_drift_max must be at least 0 and below 1, not {self.clock_drift_max}")
+        if self.lease_reads and not self.check_quorum:
+            raise ValueError("lease_reads needs check_quorum: nobody else protects the leader")
+
+
+_LEAST = {
+    "append_bytes_max": 1,
+    "appends_in_flight_max": 1,
+    "snapshot_piece_bytes": 1,
+    "tail_entries_max": 0,
+    "tail_bytes_max": 0,
+}

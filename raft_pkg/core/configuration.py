@@ -98,13 +98,13 @@ class Configuration:
         """The reverse of `encode`. Raises `ValueError` on anything that `encode` does not produce."""
         try:
             fields = json.loads(data)
-            groups = [tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")]
+            groups = {n: tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")}
             to_promote = tuple(_typed(node_id, str) for node_id in fields.pop("to_promote"))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise ValueError(f"no configuration: {error!r}") from None
         if fields:
             raise ValueError(f"no configuration: it has a field {next(iter(fields))!r}")
-        return cls(*groups, to_promote)
+        return cls(**groups, to_promote=to_promote)
 
 
 def _decode_member(value: Any) -> Member:
@@ -138,14 +138,12 @@ class Electorate:
     def __init__(self, configuration: Configuration) -> None:
         newest = {member.node_id: member for member in configuration.members}
         groups = [group for group in (configuration.voters, configuration.outgoing) if group]
-        self._groups = [
-            ([m.node_id for m in group if newest[m.node_id] == m], len(group) // 2) for group in groups
-        ]
+        self._groups = [([m.node_id for m in group if newest[m.node_id] == m], len(group) // 2) for group in groups]
         """Of each group who can be heard, and how many of the greatest numbers are passed over."""
 
     def reached(self, of: Mapping[str, Number]) -> Number:
         """The greatest number that a majority (of each group) has reached. Who is not in `of` has reached nothing."""
-        return min((self._reached(ids, passed_over, of) for ids, passed_over in self._groups), default=0)  # type: ignore[type-var]
+        return min((self._reached(ids, passed_over, of) for ids, passed_over in self._groups), default=0)
 
     def _reached(self, ids: list[str], passed_over: int, of: Mapping[str, Number]) -> Number | int:
         numbers = [of[node_id] for node_id in ids if node_id in of]
@@ -156,9 +154,7 @@ class Electorate:
 
     def agreed(self, supports: Callable[[str], bool]) -> bool:
         """Whether a majority (of each group) supports something. Nobody agrees on anything where nobody votes."""
-        return bool(self._groups) and all(
-            sum(map(supports, ids)) > passed_over for ids, passed_over in self._groups
-        )
+        return bool(self._groups) and all(sum(map(supports, ids)) > passed_over for ids, passed_over in self._groups)
 
     @property
     def quorum(self) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raft_pkg.core.types import Entry
+from raft_pkg.core.types import Entry, SnapshotMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,78 @@ class TimeoutNow:
     """The leader hands over: begin an election at once (dissertation §3.10)."""
 
 
-Body = PreVote | PreVoteReply | RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | TimeoutNow
+@dataclass(frozen=True, slots=True)
+class InstallSnapshot:
+    """A leader sends a piece of its snapshot to a follower that lacks what its log no longer has (§7, Figure 13).
+
+    One without data is a heartbeat, and asks how far the follower has come. `read_round` as in `AppendEntries`.
+    """
+
+    metadata: SnapshotMetadata
+    offset: int
+    data: bytes
+    read_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSnapshotReply:
+    """The answer: up to `next_offset` the snapshot is on disk.
+
+    When that is its size, the follower's log matches up to `index`, by this snapshot or by what it had.
+    """
+
+    index: int
+    next_offset: int
+    read_round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """A follower asks how far it must see to answer reads that came before this (dissertation §6.4)."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexReply:
+    """The answer; index 0: who was asked does not lead."""
+
+    number: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who are you? A node that belongs to no cluster yet asks, and is asked.
+
+    `blank`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
+    `answer` wants none. `leader` and `leader_address`: whom the sender follows, empty when it knows of nobody.
+    """
+
+    blank: bool
+    peers: tuple[str, ...]
+    address: str
+    answer: bool = False
+    leader: str = ""
+    leader_address: str = ""
+
+
+Request = PreVote | RequestVote | AppendEntries | InstallSnapshot | ReadIndex | TimeoutNow
+Reply = PreVoteReply | RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | ReadIndexReply
+Body = Request | Reply | Hello
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A body with the addresses and the sender's current term, which every message of Raft carries (§5.1)."""
+    """A body with the addresses and the sender's current term, which every message of Raft carries (§5.1).
+
+    The incarnations say which lives of these identities are meant: a node that lost its disk begins another one.
+    """
 
     sender: str
     recipient: str
     term: int
     body: Body
+    sender_incarnation: int = 0
+    recipient_incarnation: int = 0
+    """0 in a `Hello`: whoever has that identity."""

@@ -1,9 +1,11 @@
 """What the core asks of the loop that drives it, and what it tells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raft_pkg.core.messages import Message
-from raft_pkg.core.types import Entry, HardState
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.messages import InstallSnapshot, Message
+from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,31 @@ class LeaderChanged:
     leader: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged:
+    """This node goes by another configuration from now on: one of its log, committed or not (§6)."""
+
+    term: int
+    index: int
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCompleted:
+    """The last configuration of a change of members is committed; told by the leader that made it."""
+
+    term: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFailed:
+    """A change of members that this leader was to make has come to nothing, and changed nothing."""
+
+    term: int
+    why: str
+
+
 Notice = (
     PreVoteStarted
     | ElectionStarted
@@ -81,15 +108,34 @@ Notice = (
     | LeaderChanged
     | TransferStarted
     | TransferEnded
+    | ConfigurationChanged
+    | ChangeCompleted
+    | ChangeFailed
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPiece:
+    """A piece of a leader's snapshot that this follower is to keep, in order; the first one begins a new snapshot."""
+
+    metadata: SnapshotMetadata
+    offset: int
+    data: bytes
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the snapshot is complete with it: it replaces the log and the state machine's state (Figure 13)."""
+        return self.offset + len(self.data) == self.metadata.size
 
 
 @dataclass(slots=True)
 class Output:
     """What is to be done, in this order:
 
-    1. write `hard_state` (None: unchanged) and `entries`, which replace what stood at their indexes;
-    2. send `early_messages`: they promise nothing of this node's disk, so they may leave during the write;
+    1. write `hard_state` (None: unchanged), then `pieces`, then `entries`, which replace what stood at their indexes;
+       with a piece that is the last one, the state machine is restored from the snapshot;
+    2. take `addresses` over (None: unchanged); send `early_messages`, which promise nothing of this node's disk, so
+       they may leave during the write, and `snapshot_messages`, after filling their data in from the newest snapshot;
     3. sync, then tell the core with `Raft.synced`;
     4. send `messages`: each promises what was written in step 1, or before;
     5. apply `committed` to the state machine, in order;
@@ -97,8 +143,13 @@ class Output:
     """
 
     hard_state: HardState | None = None
+    pieces: list[SnapshotPiece] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    addresses: Mapping[str, str] | None = None
+    """Identity to HOST:PORT of all that this node may want to reach."""
     early_messages: list[Message] = field(default_factory=list)
+    snapshot_messages: list[tuple[Message, InstallSnapshot]] = field(default_factory=list)
+    """Messages with their bodies: at most `RaftConfig.snapshot_piece_bytes` of data belong in, from the offset on."""
     messages: list[Message] = field(default_factory=list)
     committed: list[Entry] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)

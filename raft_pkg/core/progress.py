@@ -3,6 +3,11 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from raft_pkg.core.types import SnapshotMetadata
+
+PIECE_HEARTBEATS_MAX = 4
+"""A piece of a snapshot that was not answered for so many heartbeats is sent again."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -10,7 +15,8 @@ class Progress:
 
     While `probing`, the leader does not know where the logs agree, and sends one append at a time. After the first
     success it pipelines: `next_index` runs ahead of the answers, up to a limit of appends in flight. Lost appends
-    show in the next heartbeat, whose predecessor the follower then lacks.
+    show in the next heartbeat, whose predecessor the follower then lacks. While `snapshot` is there, the follower gets
+    that instead of entries (§7), a piece at a time, each when the one before is on its disk.
     """
 
     next_index: int
@@ -21,6 +27,13 @@ class Progress:
     probe_in_flight: bool = False
     in_flight: deque[int] = field(default_factory=deque)
     """The last index of each append with entries that was sent and not yet answered."""
+    incarnation: int = 0
+    """Which life of the follower all of this is about."""
+    snapshot: SnapshotMetadata | None = None
+    snapshot_offset: int = 0
+    """Up to where the follower has the snapshot on its disk."""
+    piece_in_flight: bool = False
+    heartbeats_since_piece: int = 0
     read_round: int = 0
     """The newest leadership check that this follower has answered in the leader's term."""
 
@@ -40,6 +53,7 @@ class Progress:
         """The follower's log equals ours up to `index`."""
         self.probing = False
         self.probe_in_flight = False
+        self.snapshot = None
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
         while self.in_flight and self.in_flight[0] <= self.match_index:
@@ -57,3 +71,36 @@ class Progress:
         self.probe_in_flight = False
         self.in_flight.clear()
         self.next_index = max(next_index, self.match_index + 1)
+
+    def heartbeat(self) -> None:
+        """A heartbeat is due: an append that got no answer since the last one counts as lost, a piece after some.
+
+        Lost appends are sent again at the next heartbeat, and not with each round of reads: entries are heavy, and
+        pieces heavier.
+        """
+        self.probe_in_flight = False
+        self.heartbeats_since_piece += 1
+        if self.heartbeats_since_piece > PIECE_HEARTBEATS_MAX:
+            self.piece_in_flight = False
+
+    def piece_sent(self) -> None:
+        """A piece of the snapshot has left."""
+        self.piece_in_flight = True
+        self.heartbeats_since_piece = 0
+
+    def needs_snapshot(self, snapshot: SnapshotMetadata) -> None:
+        """The log no longer has what follows the place where the logs may agree: send this snapshot."""
+        if self.snapshot != snapshot:
+            self.snapshot = snapshot
+            self.snapshot_offset = 0
+            self.piece_in_flight = False
+            self.in_flight.clear()
+
+    def has_snapshot_up_to(self, snapshot_index: int, offset: int) -> bool:
+        """The follower has so much of the snapshot of that index; returns whether that is all of what it was sent."""
+        if self.snapshot is None or self.snapshot.index != snapshot_index:
+            return False
+        if offset != self.snapshot_offset:
+            self.snapshot_offset = min(offset, self.snapshot.size)
+            self.piece_in_flight = False
+        return self.snapshot_offset == self.snapshot.size

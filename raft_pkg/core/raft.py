@@ -1,24 +1,40 @@
-"""The Raft protocol of one node: §5 of the paper; of the dissertation leadership transfer (§3.10), protection of a
-working leader (§4.2.3, §6.2), ReadIndex (§6.4) and the pre-vote (§9.6).
+"""The Raft protocol of one node: §5 to §7 of the paper; of the dissertation leadership transfer (§3.10), members and
+learners (§4), protection of a working leader (§4.2.3, §6.2), ReadIndex and leases (§6.4) and the pre-vote (§9.6).
 
 Pure: it owns the protocol's state and nothing else. It reads no clock (`now`, in seconds of any monotonic clock, is
 an argument), draws chance only from the generator it was given, and does no I/O: its methods change memory, and
 `take_output` says what the caller must write, send and apply, in which order. Same calls, same results.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from random import Random
-from typing import TypeVar
 
+from raft_pkg.core import membership
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration, Electorate, Member, Number
 from raft_pkg.core.log import RaftLog
+from raft_pkg.core.membership import (
+    Acquaintances,
+    AddLearner,
+    Change,
+    ChangeRefusedError,
+    ConfigurationLog,
+    Promote,
+    Remove,
+)
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Body,
+    Hello,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
     PreVote,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -26,6 +42,9 @@ from raft_pkg.core.messages import (
 from raft_pkg.core.output import (
     BecameFollower,
     BecameLeader,
+    ChangeCompleted,
+    ChangeFailed,
+    ConfigurationChanged,
     ElectionStarted,
     LeaderChanged,
     Notice,
@@ -36,10 +55,12 @@ from raft_pkg.core.output import (
     VoteGranted,
 )
 from raft_pkg.core.progress import Progress
-from raft_pkg.core.reads import ReadQueue
-from raft_pkg.core.types import Entry, EntryKind, HardState, Role
+from raft_pkg.core.reads import ForwardedReads, ReadQueue
+from raft_pkg.core.snapshots import SnapshotInbox
+from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
 
-Number = TypeVar("Number", int, float)
+JOIN_ELECTION_TIMEOUTS = 20
+"""For so many of the longest election time-outs a leader waits for a node that is to be added to answer."""
 
 
 class NotLeaderError(Exception):
@@ -64,32 +85,42 @@ class Raft:
     def __init__(
         self,
         node_id: str,
-        voters: Iterable[str],
+        configuration: Configuration,
         *,
         config: RaftConfig,
         random: Random,
         now: float,
+        incarnation: int = 0,
         hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
+        base: tuple[int, int] = (0, 0),
+        snapshot: SnapshotMetadata | None = None,
+        peers: Mapping[str, str] | None = None,
     ) -> None:
         """Begin as a follower with what the storage recovered (all of it synced; None: an empty disk).
 
-        Raises `ValueError` when `node_id` is not among `voters` or the entries have gaps.
+        `entries` follow the entry whose index and term are `base`; the snapshot's index is not below it. The newest
+        configuration of entries and snapshot counts, and `configuration` where they have none. A node that knows of
+        none waits until a cluster adds it, or begins one with `peers` (identity to address, itself included) when none
+        of them belongs to one.
+
+        Raises `ValueError` when the entries have gaps.
         """
         self.node_id = node_id
-        self.voters = tuple(sorted(voters))
-        if node_id not in self.voters:
-            raise ValueError(f"{node_id} is not among the voters {', '.join(self.voters)}")
-        self.peers = tuple(voter for voter in self.voters if voter != node_id)
-        self.quorum = len(self.voters) // 2 + 1
+        self.incarnation = incarnation
         self.config = config
         self._random = random
+        self._now = now
 
         hard_state = hard_state or HardState()
         self.current_term = hard_state.current_term
         self.voted_for = hard_state.voted_for
-        self.log = RaftLog(entries)
-        self.commit_index = 0
+        self.log = RaftLog(entries, base_index=base[0], base_term=base[1])
+        self.snapshot = snapshot
+        """The newest snapshot that this node has; it stands for at least all that the log no longer has."""
+        if snapshot is not None and snapshot.index > self.log.last_index:
+            self.log.reset(snapshot.index, snapshot.term)
+        self.commit_index = snapshot.index if snapshot else 0
         self.role = Role.FOLLOWER
         self.leader: str | None = None
         self.progress: dict[str, Progress] = {}
@@ -99,17 +130,108 @@ class Raft:
         self._saved_hard_state = hard_state
         self._first_unsaved = self.log.last_index + 1
         self._durable_index = self.log.last_index
-        self._handed_out = 0
+        self._handed_out = self.commit_index
         self._votes: dict[str, bool] = {}
+        self._read_numbers = count(1)
         self._reads = ReadQueue()
+        self._forwarded_reads = ForwardedReads()
+        self._reads_of_followers: dict[int, tuple[Message, ReadIndex]] = {}
+        self._lease_until = now
+        self._lease_given_up = False
         self._heartbeat_due = False
         self._next_heartbeat = now
         self._election_deadline = now
+        self._leader_incarnation = 0
         # A node that restarts may have answered a leader just before: it protects that leader all the same.
         self._leader_heard_at = now
         self._transfer_deadline = now
+        self._inbox = SnapshotInbox()
+        self._acquaintances = Acquaintances(dict(peers or {}))
+        self._joining: AddLearner | None = None
+        self._join_deadline = now
         self._output = Output()
-        self._reset_election_timer(now)
+        self._recover_configurations(configuration)
+        if self.configuration:
+            self._reset_election_timer(now)
+        elif self.is_blank:
+            self._leader_heard_at = float("-inf")
+
+    # --- who belongs to the cluster -------------------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> Configuration:
+        """What this node goes by: the newest configuration of its log, committed or not (§6)."""
+        return self._configurations.newest
+
+    @property
+    def configuration_index(self) -> int:
+        """The log index of that configuration; 0: none was ever in the log."""
+        return self._configurations.newest_index
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Identities of the voters; while two configurations decide together, of the newer ones."""
+        return tuple(member.node_id for member in self.configuration.voters)
+
+    @property
+    def quorum(self) -> int:
+        """How many of the voters are a majority."""
+        return self._electorate.quorum
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether this node has promised nothing to anybody, and was told nothing: it may begin a cluster."""
+        no_promise = HardState(self.current_term, self.voted_for) == HardState()
+        return no_promise and not self.configuration and self.log.last_index == 0
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Identity to HOST:PORT of those whom this node may want to reach; the configuration's word is the last."""
+        acquaintances = self._acquaintances
+        known = {} if self.configuration else {**acquaintances.peers, **acquaintances.leaders}
+        if self._joining is not None:
+            known[self._joining.node_id] = self._joining.address
+        known.update({member.node_id: member.address for member in self.configuration.members if member.address})
+        return known
+
+    def configuration_at(self, index: int) -> Configuration:
+        """The newest configuration up to an index, which is at least that of the last snapshot."""
+        return self._configurations.at(index)
+
+    def _recover_configurations(self, configuration: Configuration) -> None:
+        snapshot = self.snapshot
+        base = (snapshot.index, snapshot.configuration) if snapshot else (0, configuration)
+        self._configurations = ConfigurationLog([base])
+        for entry in self.log.slice(max(base[0] + 1, self.log.first_index), self.log.last_index + 1):
+            if entry.kind is EntryKind.CONFIGURATION:
+                self._configurations.append(entry.index, Configuration.decode(entry.data))
+        self._go_by_configuration()
+
+    def _go_by_configuration(self) -> None:
+        """Another configuration is the newest one: count, send and stand for election by it."""
+        configuration = self.configuration
+        self._electorate = Electorate(configuration)
+        self.is_voter = configuration.votes(self.node_id, self.incarnation)
+        self._incarnations = {member.node_id: member.incarnation for member in configuration.members}
+        self.peers = tuple(peer for peer in self._incarnations if peer != self.node_id)
+        self._output.addresses = self.addresses
+        if self.role is Role.LEADER:
+            self._track_followers()
+
+    def _configuration_changed(self) -> None:
+        self._go_by_configuration()
+        self._notice(ConfigurationChanged(self.current_term, self.configuration_index, self.configuration))
+
+    def _track_followers(self) -> None:
+        """Replicate to all members, and to no others; what a former incarnation had is void."""
+        before, self.progress = self.progress, {}
+        for peer in self.peers:
+            progress, incarnation = before.get(peer), self._incarnations[peer]
+            if progress is None or progress.incarnation != incarnation:
+                progress = Progress(self.log.last_index + 1, self._now, incarnation=incarnation)
+            self.progress[peer] = progress
+        if self.transfer_target is not None and self.transfer_target not in self.voters:
+            self._end_transfer()
 
     # --- what the caller calls ------------------------------------------------------------------------------------
 
@@ -118,37 +240,54 @@ class Raft:
         return self._next_heartbeat if self.role is Role.LEADER else self._election_deadline
 
     def tick(self, now: float) -> None:
-        """Time has passed: send heartbeats, or try to become leader (§5.2)."""
+        """Time has passed: send heartbeats, try to become leader (§5.2), or look for the cluster."""
+        self._now = now
         if now < self.next_timeout():
             return
         if self.role is Role.LEADER:
             self._tick_leader(now)
+        elif not self.configuration:
+            self._look_for_cluster(now)
+        elif not self.is_voter:
+            self._reset_election_timer(now)
+            self._follow(None)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
         else:
             self._start_election(now)
 
     def receive(self, message: Message, now: float) -> None:
-        """A message has arrived. Messages of unknown senders and those meant for others are passed over."""
-        if message.recipient != self.node_id or message.sender not in self.peers:
+        """A message has arrived. Those meant for others, or for another incarnation of this node, are passed over.
+
+        Candidates and leaders outside this node's configuration are answered: their log may have a newer one (§6).
+        Answers count only from members, in the incarnation that they are members in.
+        """
+        self._now = now
+        body = message.body
+        if message.recipient != self.node_id:
             return
-        match message.body:
+        if isinstance(body, Hello):
+            self._handle_hello(message, body, now)
+            return
+        if message.recipient_incarnation != self.incarnation or not self._is_heard(message):
+            return
+        match body:
             case PreVote():  # obliges nobody to take over its term
-                self._handle_pre_vote(message.sender, message.body, now)
+                self._handle_pre_vote(message, body, now)
                 return
             case RequestVote(leadership_transfer=False) if self._protects_leader(now):
                 return
         if message.term > self.current_term:
             self._become_follower(message.term, None, now, f"{message.sender} has a newer term")
-        if isinstance(message.body, PreVoteReply):  # of a voter that may be in an older term
-            self._handle_pre_vote_reply(message.sender, message.body, now)
+        if isinstance(body, PreVoteReply):  # of a voter that may be in an older term
+            self._handle_pre_vote_reply(message.sender, body, now)
         elif message.term < self.current_term:
             self._answer_old_term(message)
         else:
             self._receive_in_term(message, now)
 
-    def propose(self, data: bytes) -> Entry:
-        """Append an entry of commands to the leader's log; it is committed when it comes out of `take_output`.
+    def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Entry:
+        """Append an entry to the leader's log; it is committed when it comes out of `take_output`.
 
         If another entry comes out at its index, it is lost for ever. Raises `NotLeaderError`, also while leadership is
         being handed over (`transfer_target`).
@@ -156,15 +295,19 @@ class Raft:
         self._require_leader()
         if self.transfer_target is not None:
             raise NotLeaderError(None)
-        return self._append_to_own_log(EntryKind.COMMANDS, data)
+        return self._append_to_own_log(kind, data)
 
-    def read_index(self) -> int:
+    def read_index(self, *, any_node: bool = False) -> int:
         """Ask for a linearizable read; returns its number, which `Output.reads` or `failed_reads` will name.
 
-        Raises `NotLeaderError`.
+        Raises `NotLeaderError`; with `any_node`, which lets a follower ask its leader, only if none is known.
         """
-        self._require_leader()
-        return self._reads.add()
+        if self.role is not Role.LEADER and (not any_node or self.leader is None):
+            raise NotLeaderError(self.leader)
+        number = next(self._read_numbers)
+        reads = self._reads if self.role is Role.LEADER else self._forwarded_reads
+        reads.add(number)
+        return number
 
     def transfer_leadership(self, target: str, now: float) -> None:
         """Hand leadership over to `target` (dissertation §3.10): bring it up to date, then let it time out at once.
@@ -173,8 +316,8 @@ class Raft:
         """
         self._require_leader()
         progress = self.progress.get(target)
-        if progress is None:
-            others = ", ".join(self.progress) or "there is none"
+        if progress is None or target not in self.voters:
+            others = ", ".join(voter for voter in self.voters if voter != self.node_id) or "there is none"
             raise TransferRefusedError(f"{target} is not a voter besides this leader ({others})")
         silent = now - progress.heard_at
         if silent > self.config.election_timeout_max:
@@ -183,6 +326,42 @@ class Raft:
         self._transfer_deadline = now + self.config.election_timeout_max
         self._heartbeat_due = True
         self._notice(TransferStarted(self.current_term, target))
+
+    def change_members(self, change: Change, now: float) -> None:
+        """Begin one change of the members (§6); a notice `ChangeCompleted` or `ChangeFailed` tells its end.
+
+        Raises `NotLeaderError`, and `ChangeRefusedError` with the reason: another change is under way, the leader has
+        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers.
+        """
+        self._require_leader()
+        self._now = now
+        why_not = self._why_no_change_now()
+        if why_not is not None:
+            raise ChangeRefusedError(why_not)
+        match change:
+            case AddLearner(node_id, address, promote):
+                membership.with_learner(self.configuration, Member(node_id, address), promote=promote)
+                self._joining = change
+                self._join_deadline = now + JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
+                self._output.addresses = self.addresses
+                self._greet(node_id)
+            case Promote(node_id):
+                self._promote(node_id)
+            case Remove(node_id):
+                self._change_configuration(membership.removed(self.configuration, node_id))
+
+    def snapshot_taken(self, snapshot: SnapshotMetadata) -> None:
+        """The caller has a snapshot of the state machine on disk: the log before it may go, save for a tail (§7)."""
+        self.snapshot = snapshot
+        self._configurations.compact(snapshot.index)
+        keep_after = self.log.tail(snapshot.index, self.config.tail_entries_max, self.config.tail_bytes_max)
+        if keep_after > self.log.base_index:
+            self.log.compact(keep_after)
+
+    def is_sending_snapshot(self) -> bool:
+        """Whether a follower that answers is being sent the newest snapshot: another one would start that anew."""
+        heard_after = self._now - self.config.election_timeout_max
+        return any(p.snapshot is not None and p.heard_at > heard_after for p in self.progress.values())
 
     def synced(self, entry: Entry) -> None:
         """All that was written up to and including `entry` is on disk.
@@ -198,6 +377,8 @@ class Raft:
         """What is to be done now; the caller does all of it before it calls anything but `synced`."""
         if self.role is Role.LEADER:
             self._send_to_followers()
+        else:
+            self._ask_leader()
         output = self._output
         self._output = Output()
         hard_state = HardState(self.current_term, self.voted_for)
@@ -207,20 +388,194 @@ class Raft:
         self._first_unsaved = self.log.last_index + 1
         output.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
         self._handed_out = self.commit_index
+        output.reads += self._forwarded_reads.committed(self.commit_index)
         return output
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _is_heard(self, message: Message) -> bool:
+        """Whether an answer comes from a member: what another incarnation of it has said is void."""
+        match message.body:
+            case PreVoteReply() | RequestVoteReply() | AppendEntriesReply() | InstallSnapshotReply():
+                return self._incarnations.get(message.sender) == message.sender_incarnation
+        return True
 
     def _receive_in_term(self, message: Message, now: float) -> None:
         match message.body:
             case RequestVote():
-                self._handle_request_vote(message.sender, message.body, now)
+                self._handle_request_vote(message, message.body, now)
             case RequestVoteReply():
                 self._handle_request_vote_reply(message.sender, message.body, now)
             case AppendEntries():
-                self._handle_append_entries(message.sender, message.body, now)
+                self._handle_append_entries(message, message.body, now)
             case AppendEntriesReply():
                 self._handle_append_entries_reply(message.sender, message.body, now)
+            case InstallSnapshot():
+                self._handle_install_snapshot(message, message.body, now)
+            case InstallSnapshotReply():
+                self._handle_install_snapshot_reply(message.sender, message.body, now)
             case TimeoutNow():
                 self._handle_timeout_now(message.sender, now)
+            case ReadIndex():
+                self._handle_read_index(message, message.body)
+            case ReadIndexReply():
+                self._handle_read_index_reply(message.sender, message.body)
+
+    def _answer_old_term(self, message: Message) -> None:
+        """The sender is behind: our term in the answer makes it step down (§5.1). Answers need no answer."""
+        match message.body:
+            case RequestVote():
+                self._reply(message, RequestVoteReply(vote_granted=False))
+            case AppendEntries(prev_log_index=rejected_index):
+                self._reply(message, AppendEntriesReply(success=False, rejected_index=rejected_index))
+            case InstallSnapshot(metadata=metadata):
+                self._reply(message, InstallSnapshotReply(metadata.index, 0))
+            case ReadIndex(number=number):
+                self._reply(message, ReadIndexReply(number, 0))
+
+    def _reply(self, message: Message, body: Body) -> None:
+        """Answer; it leaves after the sync, since most answers promise something."""
+        self._output.messages.append(
+            Message(self.node_id, message.sender, self.current_term, body, self.incarnation, message.sender_incarnation)
+        )
+
+    def _message(self, recipient: str, body: Body) -> Message:
+        """A message to a member."""
+        incarnation = self._incarnations[recipient]
+        return Message(self.node_id, recipient, self.current_term, body, self.incarnation, incarnation)
+
+    def _send(self, recipient: str, body: Body) -> None:
+        self._output.messages.append(self._message(recipient, body))
+
+    def _notice(self, notice: Notice) -> None:
+        self._output.notices.append(notice)
+
+    # --- before there is a cluster --------------------------------------------------------------------------------
+
+    def _look_for_cluster(self, now: float) -> None:
+        """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
+        self._election_deadline = now + self.config.heartbeat_interval
+        for node_id in self.addresses:
+            if node_id != self.node_id:
+                self._greet(node_id)
+        self._maybe_begin_cluster(now)
+
+    def _greet(self, node_id: str) -> None:
+        hello = self._hello(answer=False)
+        self._output.messages.append(Message(self.node_id, node_id, self.current_term, hello, self.incarnation))
+
+    def _hello(self, *, answer: bool) -> Hello:
+        peers = self._acquaintances.peers
+        leader = self.leader or ""
+        addresses = self.addresses
+        address = addresses.get(self.node_id) or peers.get(self.node_id, "")
+        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""))
+
+    def _handle_hello(self, message: Message, hello: Hello, now: float) -> None:
+        sender, incarnation = message.sender, message.sender_incarnation
+        if message.recipient_incarnation not in (0, self.incarnation):
+            return
+        self._acquaintances.heard(sender, incarnation, hello)
+        if not hello.answer:
+            self._reply(message, self._hello(answer=True))
+        if self.role is Role.LEADER:
+            self._meet(Member(sender, hello.address, incarnation), hello)
+        elif not self.configuration:
+            self._output.addresses = self.addresses
+            self._maybe_begin_cluster(now)
+
+    def _maybe_begin_cluster(self, now: float) -> None:
+        configuration = self._acquaintances.beginning(self.node_id, self.incarnation) if self.is_blank else None
+        if configuration is not None:
+            self.current_term = 1
+            self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
+            self._election_deadline = now
+
+    # --- changes of members (§6; dissertation §4) -------------------------------------------------------------------
+
+    def _why_no_change_now(self) -> str | None:
+        """Why this leader can't change the members now; None when it can."""
+        if self.transfer_target is not None:
+            return f"leadership is being handed over to {self.transfer_target}"
+        if self._joining is not None:
+            return f"another change is under way: {self._joining.node_id} is being added"
+        if self.configuration.is_joint or self.configuration_index > self.commit_index:
+            return f"another change is under way: the configuration at index {self.configuration_index}"
+        if not self._has_committed_in_own_term():
+            return f"the leader has committed nothing in its term {self.current_term} yet; try again soon"
+        return None
+
+    def _meet(self, member: Member, hello: Hello) -> None:
+        """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
+        joining = self._joining
+        if joining is not None and joining.node_id == member.node_id:
+            self._joining = None
+            newcomer = Member(joining.node_id, joining.address, member.incarnation)
+            self._try_change(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
+            return
+        known = self.configuration.member(member.node_id)
+        lost_its_disk = hello.blank and known is not None and known.incarnation != member.incarnation
+        if lost_its_disk and self._why_no_change_now() is None:
+            self._try_change(membership.replaced(self.configuration, member))
+
+    def _promote(self, node_id: str) -> None:
+        configuration = membership.promoted(self.configuration, node_id)
+        progress = self.progress[node_id]
+        missing = self.log.last_index - progress.match_index
+        if not self._has_caught_up(progress):
+            raise ChangeRefusedError(f"{node_id} has not caught up: {missing} entries are missing, or it is silent")
+        self._change_configuration(configuration)
+
+    def _has_caught_up(self, progress: Progress) -> bool:
+        """Whether a learner is so close behind that as a voter it would hold nobody up (dissertation §4.2.1)."""
+        missing = self.log.last_index - progress.match_index
+        return missing <= self.config.appends_in_flight_max and self._answers(progress)
+
+    def _answers(self, progress: Progress) -> bool:
+        return self._now - progress.heard_at <= self.config.election_timeout_max
+
+    def _try_change(self, configuration: Configuration) -> None:
+        try:
+            self._change_configuration(configuration)
+        except ChangeRefusedError as error:
+            self._notice(ChangeFailed(self.current_term, str(error)))
+
+    def _change_configuration(self, configuration: Configuration) -> None:
+        """Append a configuration, unless no majority of its voters answers: it could never be committed."""
+        voters = [member.node_id for member in configuration.voters]
+        answering = [v for v in voters if v == self.node_id or (v in self.progress and self._answers(self.progress[v]))]
+        if len(answering) <= len(voters) // 2:
+            raise ChangeRefusedError(
+                f"it would lose quorum: of the voters {', '.join(voters)} only {', '.join(answering) or 'none'} answer"
+            )
+        self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
+        self._heartbeat_due = True
+
+    def _tick_membership(self, now: float) -> None:
+        """Greet who is to be added, give up on it in the end; promote a learner that waits for it."""
+        joining = self._joining
+        if joining is not None and now >= self._join_deadline:
+            self._joining = None
+            waited = JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
+            why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
+            self._notice(ChangeFailed(self.current_term, why))
+        elif joining is not None:
+            self._greet(joining.node_id)
+        elif self._why_no_change_now() is None:
+            ready = (n for n in self.configuration.to_promote if self._has_caught_up(self.progress[n]))
+            for node_id in ready:
+                self._try_change(membership.promoted(self.configuration, node_id))
+                break
+
+    def _configuration_committed(self) -> None:
+        """C_old,new is committed: go on to C_new. C_new is: a leader that is not in it steps down (§6)."""
+        if self.configuration.is_joint:
+            self._append_to_own_log(EntryKind.CONFIGURATION, membership.finished(self.configuration).encode())
+            self._heartbeat_due = True
+        elif not self.is_voter:
+            heir = max(self.voters, key=lambda voter: self.progress[voter].match_index)
+            self._send_timeout_now(heir)
+            self._become_follower(self.current_term, None, self._now, "this node was removed from the voters")
 
     # --- pre-vote, and protection of a working leader (dissertation §9.6, §4.2.3) -----------------------------------
 
@@ -234,13 +589,13 @@ class Raft:
             self._send(peer, PreVote(self.current_term + 1, self.log.last_index, self.log.last_term))
         self._maybe_start_election(now)
 
-    def _handle_pre_vote(self, candidate: str, request: PreVote, now: float) -> None:
+    def _handle_pre_vote(self, message: Message, request: PreVote, now: float) -> None:
         granted = (
             request.next_term > self.current_term
             and self.log.is_up_to_date(request.last_log_index, request.last_log_term)
             and not self._protects_leader(now)
         )
-        self._send(candidate, PreVoteReply(request.next_term, granted))
+        self._reply(message, PreVoteReply(request.next_term, granted))
 
     def _handle_pre_vote_reply(self, voter: str, reply: PreVoteReply, now: float) -> None:
         if self.role is Role.PRE_CANDIDATE and reply.next_term == self.current_term + 1:
@@ -248,8 +603,12 @@ class Raft:
             self._maybe_start_election(now)
 
     def _maybe_start_election(self, now: float) -> None:
-        if sum(self._votes.values()) >= self.quorum:
+        if self._has_majority_of_votes():
             self._start_election(now)
+
+    def _has_majority_of_votes(self) -> bool:
+        """Whether a majority by this node's configuration agrees; others may vote, and do not count (§6)."""
+        return self._electorate.agreed(lambda voter: self._votes.get(voter, False))
 
     def _protects_leader(self, now: float) -> bool:
         """Whether this node leads or has just heard from a leader, so that nobody needs to replace it."""
@@ -274,7 +633,8 @@ class Raft:
             self._send(peer, RequestVote(self.log.last_index, self.log.last_term, leadership_transfer))
         self._maybe_become_leader(now)
 
-    def _handle_request_vote(self, candidate: str, request: RequestVote, now: float) -> None:
+    def _handle_request_vote(self, message: Message, request: RequestVote, now: float) -> None:
+        candidate = message.sender
         granted = self.voted_for in (None, candidate) and self.log.is_up_to_date(
             request.last_log_index, request.last_log_term
         )
@@ -283,7 +643,7 @@ class Raft:
             self._notice(VoteGranted(self.current_term, candidate))
         if granted:
             self._reset_election_timer(now)
-        self._send(candidate, RequestVoteReply(granted))
+        self._reply(message, RequestVoteReply(granted))
 
     def _handle_request_vote_reply(self, voter: str, reply: RequestVoteReply, now: float) -> None:
         if self.role is Role.CANDIDATE:
@@ -291,13 +651,15 @@ class Raft:
             self._maybe_become_leader(now)
 
     def _maybe_become_leader(self, now: float) -> None:
-        if sum(self._votes.values()) >= self.quorum:
+        if self._has_majority_of_votes():
             self._become_leader(now)
 
     def _become_leader(self, now: float) -> None:
         votes = tuple(sorted(voter for voter, granted in self._votes.items() if granted))
         self.role = Role.LEADER
-        self.progress = {peer: Progress(next_index=self.log.last_index + 1, heard_at=now) for peer in self.peers}
+        self.progress = {}
+        self._track_followers()
+        self._lease_until, self._lease_given_up = now, False
         self._notice(BecameLeader(self.current_term, self.log.last_index, votes))
         self._follow(self.node_id)
         # An entry of its own term lets the leader commit what its predecessors left (§5.4.2, §8).
@@ -312,45 +674,58 @@ class Raft:
             self.voted_for = None
         self.role = Role.FOLLOWER
         if was is Role.LEADER:
-            self.progress = {}
-            self.transfer_target = None
-            self._output.failed_reads += self._reads.clear()
+            self._give_up_leadership()
             self._reset_election_timer(now)
         if was is not Role.FOLLOWER:
             self._notice(BecameFollower(self.current_term, leader, reason))
         self._follow(leader)
 
+    def _give_up_leadership(self) -> None:
+        self.progress = {}
+        self.transfer_target = None
+        self._joining = None
+        for message, request in self._reads_of_followers.values():
+            self._reply(message, ReadIndexReply(request.number, 0))
+        lost = self._reads.clear()
+        self._output.failed_reads += [number for number in lost if number not in self._reads_of_followers]
+        self._reads_of_followers.clear()
+
     def _follow(self, leader: str | None) -> None:
         if leader != self.leader:
             self.leader = leader
+            self._output.failed_reads += self._forwarded_reads.clear()
             self._notice(LeaderChanged(self.current_term, leader))
-
-    def _answer_old_term(self, message: Message) -> None:
-        """The sender is behind: our term in the answer makes it step down (§5.1). Answers need no answer."""
-        match message.body:
-            case RequestVote():
-                self._send(message.sender, RequestVoteReply(vote_granted=False))
-            case AppendEntries(prev_log_index=rejected_index):
-                self._send(message.sender, AppendEntriesReply(success=False, rejected_index=rejected_index))
 
     # --- replication: the follower's side (§5.3) --------------------------------------------------------------------
 
-    def _handle_append_entries(self, leader: str, request: AppendEntries, now: float) -> None:
+    def _hear_leader(self, message: Message, now: float) -> None:
+        """What every append and every piece of a snapshot says: its sender leads this term."""
+        leader = message.sender
         if self.role is Role.LEADER:
             raise InvariantError(
                 f"Election Safety (§5.2): {leader} and {self.node_id} both lead term {self.current_term}"
             )
         self._become_follower(self.current_term, leader, now, f"{leader} leads")
+        self._leader_incarnation = message.sender_incarnation
         self._leader_heard_at = now
         self._reset_election_timer(now)
-        found_term = self.log.term_at(request.prev_log_index)
-        if found_term != request.prev_log_term:
-            self._send(leader, self._refusal(request, found_term))
-            return
-        self._store(request.entries)
-        last_new_index = request.prev_log_index + len(request.entries)
+        self._output.failed_reads += self._forwarded_reads.expired(now - self.config.election_timeout_max)
+
+    def _handle_append_entries(self, message: Message, request: AppendEntries, now: float) -> None:
+        self._hear_leader(message, now)
+        entries, prev_log_index = request.entries, request.prev_log_index
+        if prev_log_index < self.log.base_index:
+            # Up to there all was committed before it was compacted, so it matches.
+            entries = entries[self.log.base_index - prev_log_index :]
+        else:
+            found_term = self.log.term_at(prev_log_index)
+            if found_term != request.prev_log_term:
+                self._reply(message, self._refusal(request, found_term))
+                return
+        self._store(entries)
+        last_new_index = max(prev_log_index + len(request.entries), self.log.base_index)
         self.commit_index = max(self.commit_index, min(request.leader_commit, last_new_index))
-        self._send(leader, AppendEntriesReply(True, match_index=last_new_index, read_round=request.read_round))
+        self._reply(message, AppendEntriesReply(True, match_index=last_new_index, read_round=request.read_round))
 
     def _refusal(self, request: AppendEntries, found_term: int | None) -> AppendEntriesReply:
         """What lets the leader pass over a whole term of conflicting entries at once (§5.3)."""
@@ -375,7 +750,13 @@ class Raft:
                 continue
             if found_term is not None:
                 self._truncate_from(entry.index)
-            self.log.append(entry)
+            self._append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        self.log.append(entry)
+        if entry.kind is EntryKind.CONFIGURATION:
+            self._configurations.append(entry.index, Configuration.decode(entry.data))
+            self._configuration_changed()
 
     def _truncate_from(self, index: int) -> None:
         if index <= self.commit_index:
@@ -386,6 +767,60 @@ class Raft:
         self.log.truncate_from(index)
         self._first_unsaved = min(self._first_unsaved, index)
         self._durable_index = min(self._durable_index, index - 1)
+        if self._configurations.truncate_from(index):
+            self._configuration_changed()
+
+    # --- snapshots (§7, Figure 13) ----------------------------------------------------------------------------------
+
+    def _handle_install_snapshot(self, message: Message, request: InstallSnapshot, now: float) -> None:
+        self._hear_leader(message, now)
+        metadata = request.metadata
+        if metadata.index <= self.commit_index or self.log.term_at(metadata.index) == metadata.term:
+            # This log has all that the snapshot stands for, so that much of it is committed (§5.3, Log Matching).
+            self._inbox.clear()
+            self.commit_index = max(self.commit_index, metadata.index)
+            next_offset = metadata.size
+        else:
+            next_offset = self._take_piece(request)
+        self._reply(message, InstallSnapshotReply(metadata.index, next_offset, request.read_round))
+
+    def _take_piece(self, request: InstallSnapshot) -> int:
+        """Keep the next piece; returns up to where the snapshot is here."""
+        piece = self._inbox.take(request)
+        if piece is not None:
+            self._output.pieces.append(piece)
+            if piece.is_last:
+                self._install(piece.metadata)
+                return piece.metadata.size
+        return self._inbox.next_offset(request.metadata)
+
+    def _install(self, metadata: SnapshotMetadata) -> None:
+        """The snapshot takes the place of the whole log (Figure 13, InstallSnapshot, steps 7 and 8)."""
+        self._inbox.clear()
+        self.snapshot = metadata
+        self.log.reset(metadata.index, metadata.term)
+        self.commit_index = self._handed_out = self._durable_index = metadata.index
+        self._first_unsaved = metadata.index + 1
+        self._configurations = ConfigurationLog([(metadata.index, metadata.configuration)])
+        self._configuration_changed()
+
+    def _send_piece(self, peer: str, progress: Progress) -> bool:
+        """Send the next piece of the snapshot, unless one is under way."""
+        snapshot = progress.snapshot
+        if snapshot is None or progress.piece_in_flight:
+            return False
+        progress.piece_sent()
+        body = InstallSnapshot(snapshot, progress.snapshot_offset, b"", self._reads.round)
+        self._output.snapshot_messages.append((self._message(peer, body), body))
+        return True
+
+    def _handle_install_snapshot_reply(self, follower: str, reply: InstallSnapshotReply, now: float) -> None:
+        if self.role is not Role.LEADER:
+            return
+        progress = self.progress[follower]
+        self._hear_follower(progress, reply.read_round, now)
+        if progress.has_snapshot_up_to(reply.index, reply.next_offset):
+            self._matched(follower, progress, reply.index)
 
     # --- leadership: kept, given up, handed over (dissertation §6.2, §3.10) -----------------------------------------
 
@@ -393,22 +828,33 @@ class Raft:
         self._heartbeat_due = True
         self._next_heartbeat = now + self.config.heartbeat_interval
         if self.transfer_target is not None and now >= self._transfer_deadline:
-            self._notice(TransferEnded(self.current_term, self.transfer_target))
-            self.transfer_target = None
-        quorum_heard_at = self._held_by_quorum(now, (progress.heard_at for progress in self.progress.values()))
+            self._end_transfer()
+        quorum_heard_at = self._reached_by_quorum(now, {p: progress.heard_at for p, progress in self.progress.items()})
         if self.config.check_quorum and now - quorum_heard_at > self.config.election_timeout_max:
             self._become_follower(self.current_term, None, now, "no quorum has answered for an election time-out")
+        else:
+            self._tick_membership(now)
 
     def _handle_timeout_now(self, leader: str, now: float) -> None:
         """The leader itself wants this election, so no pre-vote, and voters need not protect it."""
-        if self.role is not Role.LEADER and leader == self.leader:
+        if self.role is not Role.LEADER and leader == self.leader and self.is_voter:
             self._start_election(now, leadership_transfer=True)
 
     def _maybe_hand_over(self) -> None:
         if self.transfer_target is None:
             return
         if self.progress[self.transfer_target].match_index == self.log.last_index:
-            self._send(self.transfer_target, TimeoutNow())
+            self._send_timeout_now(self.transfer_target)
+
+    def _send_timeout_now(self, target: str) -> None:
+        """From now on another leader may be elected at any time, whatever voters have promised this one."""
+        self._lease_given_up = True
+        self._send(target, TimeoutNow())
+
+    def _end_transfer(self) -> None:
+        assert self.transfer_target is not None
+        self._notice(TransferEnded(self.current_term, self.transfer_target))
+        self.transfer_target = None
 
     # --- replication: the leader's side (§5.3, §5.4.2) --------------------------------------------------------------
 
@@ -418,26 +864,34 @@ class Raft:
 
     def _append_to_own_log(self, kind: EntryKind, data: bytes) -> Entry:
         entry = Entry(self.log.last_index + 1, self.current_term, kind, data)
-        self.log.append(entry)
+        self._append(entry)
         return entry
+
+    def _has_committed_in_own_term(self) -> bool:
+        return self.log.term_at(self.commit_index) == self.current_term
 
     def _send_to_followers(self) -> None:
         """Appends where there is something to send; heartbeats where they are due and nothing else goes."""
-        ask_all = self._heartbeat_due
-        if self.log.term_at(self.commit_index) == self.current_term and self._reads.begin_round(self.commit_index):
-            ask_all = True
-            self._confirm_reads()
+        if self._heartbeat_due and self.config.lease_reads:
+            self._reads.begin_lease_round(self._now)
+        ask_all = self._begin_reads() or self._heartbeat_due
         if self._heartbeat_due:
             self._maybe_hand_over()
         for peer, progress in self.progress.items():
-            # A lost probe is sent again at the next heartbeat, and not with each round of reads: entries are heavy.
             if self._heartbeat_due:
-                progress.probe_in_flight = False
+                progress.heartbeat()
             if not self._send_appends(peer, progress) and ask_all:
-                self._send_append(peer, progress, ())
+                self._send_heartbeat(peer, progress)
         self._heartbeat_due = False
 
     def _send_appends(self, peer: str, progress: Progress) -> bool:
+        if progress.next_index <= self.log.base_index or progress.snapshot is not None:
+            if self.snapshot is None:
+                raise InvariantError(
+                    f"{self.node_id} leads, and has neither entry {progress.next_index} nor a snapshot"
+                )
+            progress.needs_snapshot(self.snapshot)
+            return self._send_piece(peer, progress)
         sent = False
         while progress.next_index <= self.log.last_index and progress.may_send(self.config.appends_in_flight_max):
             entries = self.log.slice_bytes(progress.next_index, self.config.append_bytes_max)
@@ -452,22 +906,36 @@ class Raft:
         if prev_log_term is None:
             raise InvariantError(f"{self.node_id} leads and lacks entry {prev_log_index} of its own log")
         body = AppendEntries(prev_log_index, prev_log_term, entries, self.commit_index, self._reads.round)
-        self._output.early_messages.append(Message(self.node_id, peer, self.current_term, body))
+        self._output.early_messages.append(self._message(peer, body))
+
+    def _send_heartbeat(self, peer: str, progress: Progress) -> None:
+        if progress.snapshot is None:
+            self._send_append(peer, progress, ())
+        else:
+            body = InstallSnapshot(progress.snapshot, progress.snapshot_offset, b"", self._reads.round)
+            self._output.early_messages.append(self._message(peer, body))
+
+    def _hear_follower(self, progress: Progress, read_round: int, now: float) -> None:
+        """What every answer says: the follower was there, and has seen this round of heartbeats."""
+        progress.heard_at = now
+        progress.read_round = max(progress.read_round, read_round)
+        self._confirm_reads()
 
     def _handle_append_entries_reply(self, follower: str, reply: AppendEntriesReply, now: float) -> None:
         if self.role is not Role.LEADER:
             return
         progress = self.progress[follower]
-        progress.heard_at = now
-        progress.read_round = max(progress.read_round, reply.read_round)
-        self._confirm_reads()
+        self._hear_follower(progress, reply.read_round, now)
         if reply.success:
-            progress.matched(reply.match_index)
-            if follower == self.transfer_target:
-                self._maybe_hand_over()
-            self._advance_commit_index()
+            self._matched(follower, progress, reply.match_index)
         elif not progress.is_stale_rejection(reply.rejected_index):
             progress.rejected(self._back_up(reply))
+
+    def _matched(self, follower: str, progress: Progress, match_index: int) -> None:
+        progress.matched(match_index)
+        if follower == self.transfer_target:
+            self._maybe_hand_over()
+        self._advance_commit_index()
 
     def _back_up(self, reply: AppendEntriesReply) -> int:
         """The nextIndex to try after a refusal (§5.3)."""
@@ -477,29 +945,77 @@ class Raft:
 
     def _advance_commit_index(self) -> None:
         """The highest index on a majority of disks is committed, if it is of this term (§5.4.2, Figure 8)."""
-        majority_index = self._held_by_quorum(
-            self._durable_index, (progress.match_index for progress in self.progress.values())
+        majority_index = self._reached_by_quorum(
+            self._durable_index, {peer: progress.match_index for peer, progress in self.progress.items()}
         )
-        if majority_index > self.commit_index and self.log.term_at(majority_index) == self.current_term:
+        before = self.commit_index
+        if majority_index > before and self.log.term_at(majority_index) == self.current_term:
             self.commit_index = majority_index
+            if before < self.configuration_index <= majority_index and not self.configuration.is_joint:
+                self._notice(ChangeCompleted(self.current_term, self.configuration_index))
+            if self.configuration_index <= majority_index:
+                self._configuration_committed()
+
+    def _reached_by_quorum(self, own: Number, of_followers: dict[str, Number]) -> Number:
+        """The greatest number that a quorum has reached, given this node's own and its followers'."""
+        of_followers[self.node_id] = own
+        return self._electorate.reached(of_followers)
+
+    # --- reads (dissertation §6.4) ----------------------------------------------------------------------------------
+
+    def _begin_reads(self) -> bool:
+        """Serve the reads that wait by the lease, or begin a round of heartbeats for them; whether one has begun."""
+        if not self._has_committed_in_own_term():
+            return False
+        if self._holds_lease():
+            self._serve_reads((number, self.commit_index) for number in self._reads.take_waiting())
+            return False
+        begun = self._reads.begin_round(self.commit_index, self._now)
+        if begun:
+            self._confirm_reads()
+        return begun
+
+    def _holds_lease(self) -> bool:
+        """Whether nobody can have been elected since: a majority has promised to protect this leader (§6.4.1)."""
+        return self.config.lease_reads and not self._lease_given_up and self._now < self._lease_until
 
     def _confirm_reads(self) -> None:
-        confirmed_round = self._held_by_quorum(
-            self._reads.round, (progress.read_round for progress in self.progress.values())
+        confirmed_round = self._reached_by_quorum(
+            self._reads.round, {peer: progress.read_round for peer, progress in self.progress.items()}
         )
-        self._output.reads += self._reads.confirmed(confirmed_round)
+        began = self._reads.began(confirmed_round)
+        if began is not None:
+            self._lease_until = began + self.config.election_timeout_min * (1 - self.config.clock_drift_max)
+        self._serve_reads(self._reads.confirmed(confirmed_round))
 
-    def _held_by_quorum(self, own: Number, of_followers: Iterable[Number]) -> Number:
-        """The greatest number that a quorum has reached, given this node's own and its followers'."""
-        numbers = list(of_followers)
-        numbers.append(own)
-        numbers.sort(reverse=True)
-        return numbers[self.quorum - 1]
+    def _serve_reads(self, reads: Iterable[tuple[int, int]]) -> None:
+        """Reads may go, each at its index: those of callers here, and those that a follower asked for."""
+        for number, index in reads:
+            asked = self._reads_of_followers.pop(number, None)
+            if asked is None:
+                self._output.reads.append((number, index))
+            else:
+                message, request = asked
+                self._reply(message, ReadIndexReply(request.number, index))
 
-    # --- small things -----------------------------------------------------------------------------------------------
+    def _ask_leader(self) -> None:
+        """One question for all reads of this turn."""
+        if self.leader is None:
+            return
+        question = self._forwarded_reads.ask(self._now)
+        if question is not None:
+            body = ReadIndex(question)
+            self._output.early_messages.append(
+                Message(self.node_id, self.leader, self.current_term, body, self.incarnation, self._leader_incarnation)
+            )
 
-    def _send(self, recipient: str, body: Body) -> None:
-        self._output.messages.append(Message(self.node_id, recipient, self.current_term, body))
+    def _handle_read_index(self, message: Message, request: ReadIndex) -> None:
+        if self.role is not Role.LEADER:
+            self._reply(message, ReadIndexReply(request.number, 0))
+            return
+        number = self.read_index()
+        self._reads_of_followers[number] = message, request
 
-    def _notice(self, notice: Notice) -> None:
-        self._output.notices.append(notice)
+    def _handle_read_index_reply(self, sender: str, reply: ReadIndexReply) -> None:
+        if sender == self.leader and self.role is not Role.LEADER:
+            self._output.failed_reads += self._forwarded_reads.answered(reply.number, reply.index)

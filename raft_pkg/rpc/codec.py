@@ -2,29 +2,42 @@
 
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Body,
+    Hello,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
     PreVote,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
 )
-from raft_pkg.core.types import Entry, EntryKind
+from raft_pkg.core.types import Entry, EntryKind, SnapshotMetadata
 from raft_pkg.rpc import raft_pb2 as pb
 
 
 class DecodeError(ValueError):
-    """A peer sent what this version does not understand; the message names it."""
+    """A peer sent what this version does not understand, or what was changed on its way; the message names it."""
 
 
 def encode_message(message: Message) -> pb.PeerMessage:
     """The wire form of a message of the core."""
-    envelope: dict[str, Any] = {"from": message.sender, "to": message.recipient, "term": message.term}
+    envelope: dict[str, Any] = {
+        "from": message.sender,
+        "to": message.recipient,
+        "term": message.term,
+        "from_incarnation": message.sender_incarnation,
+        "to_incarnation": message.recipient_incarnation,
+    }
     name, encode = _ENCODERS[type(message.body)]
     return pb.PeerMessage(**envelope, **{name: encode(message.body)})
 
@@ -34,7 +47,9 @@ def decode_message(message: pb.PeerMessage) -> Message:
     name = message.WhichOneof("body")
     if name is None:
         raise DecodeError(f"{getattr(message, 'from')} sent a message with a body that this version does not know")
-    return Message(getattr(message, "from"), message.to, message.term, _DECODERS[name](getattr(message, name)))
+    body = _DECODERS[name](getattr(message, name))
+    sender, incarnation = getattr(message, "from"), message.from_incarnation
+    return Message(sender, message.to, message.term, body, incarnation, message.to_incarnation)
 
 
 def _encode_append_entries(body: AppendEntries) -> pb.AppendEntries:
@@ -64,7 +79,16 @@ def _decode_entry(entry: pb.Entry, index: int) -> Entry:
         kind = EntryKind(entry.kind)
     except ValueError:
         raise DecodeError(f"entry {entry.index} is of kind {entry.kind}, which this version does not know") from None
+    if kind is EntryKind.CONFIGURATION:
+        _decode_configuration(entry.data, f"entry {entry.index}")
     return Entry(entry.index, entry.term, kind, entry.data)
+
+
+def _decode_configuration(data: bytes, where: str) -> Configuration:
+    try:
+        return Configuration.decode(data)
+    except ValueError as error:
+        raise DecodeError(f"{where}: {error}") from None
 
 
 def _encode_append_entries_reply(body: AppendEntriesReply) -> pb.AppendEntriesReply:
@@ -87,6 +111,45 @@ def _decode_append_entries_reply(body: pb.AppendEntriesReply) -> AppendEntriesRe
         body.conflict_index,
         body.read_round,
     )
+
+
+def _encode_install_snapshot(body: InstallSnapshot) -> pb.InstallSnapshot:
+    metadata = body.metadata
+    return pb.InstallSnapshot(
+        index=metadata.index,
+        snapshot_term=metadata.term,
+        configuration=metadata.configuration.encode(),
+        size=metadata.size,
+        checksum=metadata.checksum,
+        offset=body.offset,
+        data=body.data,
+        data_checksum=crc32(body.data),
+        read_round=body.read_round,
+    )
+
+
+def _decode_install_snapshot(body: pb.InstallSnapshot) -> InstallSnapshot:
+    where = f"the snapshot of index {body.index}"
+    if crc32(body.data) != body.data_checksum:
+        raise DecodeError(f"{where}: the piece at offset {body.offset} does not match its checksum")
+    configuration = _decode_configuration(body.configuration, where)
+    metadata = SnapshotMetadata(body.index, body.snapshot_term, configuration, body.size, body.checksum)
+    return InstallSnapshot(metadata, body.offset, body.data, body.read_round)
+
+
+def _encode_hello(body: Hello) -> pb.Hello:
+    return pb.Hello(
+        blank=body.blank,
+        peers=body.peers,
+        address=body.address,
+        answer=body.answer,
+        leader_id=body.leader,
+        leader_address=body.leader_address,
+    )
+
+
+def _decode_hello(body: pb.Hello) -> Hello:
+    return Hello(body.blank, tuple(body.peers), body.address, body.answer, body.leader_id, body.leader_address)
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
@@ -112,6 +175,16 @@ _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
     RequestVoteReply: ("request_vote_reply", lambda body: pb.RequestVoteReply(vote_granted=body.vote_granted)),
     AppendEntries: ("append_entries", _encode_append_entries),
     AppendEntriesReply: ("append_entries_reply", _encode_append_entries_reply),
+    InstallSnapshot: ("install_snapshot", _encode_install_snapshot),
+    InstallSnapshotReply: (
+        "install_snapshot_reply",
+        lambda body: pb.InstallSnapshotReply(
+            index=body.index, next_offset=body.next_offset, read_round=body.read_round
+        ),
+    ),
+    ReadIndex: ("read_index", lambda body: pb.ReadIndex(id=body.number)),
+    ReadIndexReply: ("read_index_reply", lambda body: pb.ReadIndexReply(id=body.number, index=body.index)),
+    Hello: ("hello", _encode_hello),
 }
 
 _DECODERS: dict[str, Callable[[Any], Body]] = {
@@ -122,4 +195,9 @@ _DECODERS: dict[str, Callable[[Any], Body]] = {
     "request_vote_reply": lambda body: RequestVoteReply(body.vote_granted),
     "append_entries": _decode_append_entries,
     "append_entries_reply": _decode_append_entries_reply,
+    "install_snapshot": _decode_install_snapshot,
+    "install_snapshot_reply": lambda body: InstallSnapshotReply(body.index, body.next_offset, body.read_round),
+    "read_index": lambda body: ReadIndex(body.id),
+    "read_index_reply": lambda body: ReadIndexReply(body.id, body.index),
+    "hello": _decode_hello,
 }

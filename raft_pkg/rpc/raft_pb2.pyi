@@ -458,10 +458,19 @@ class Hello(_message.Message):
     BLANK_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    LEADER_ID_FIELD_NUMBER: _builtins.int
+    LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
     blank: _builtins.bool
     """the sender has no log, no term and no vote"""
     answer: _builtins.bool
     """this answers another Hello, and wants no answer"""
+    address: _builtins.str
+    """HOST:PORT at which the sender takes connections"""
+    leader_id: _builtins.str
+    """whom the sender follows, empty when it knows of no leader"""
+    leader_address: _builtins.str
+    """the leader's HOST:PORT, for a node that was told of other members alone"""
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """identities that the sender was told to begin a cluster with, in order"""
@@ -472,10 +481,13 @@ class Hello(_message.Message):
         blank: _builtins.bool = ...,
         peers: _abc.Iterable[_builtins.str] | None = ...,
         answer: _builtins.bool = ...,
+        address: _builtins.str = ...,
+        leader_id: _builtins.str = ...,
+        leader_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "blank", b"blank", "peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answer", b"answer", "blank", b"blank", "leader_address", b"leader_address", "leader_id", b"leader_id", "peers", b"peers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

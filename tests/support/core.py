@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -50,7 +51,13 @@ def follower(
     """A node that has just started with this log, in the term of its last entry if none is given."""
     hard_state = HardState(max(terms, default=0) if term is None else term, voted_for)
     return Raft(
-        node_id, voters, config=config, random=Random(seed), now=now, hard_state=hard_state, entries=log_of(*terms)
+        node_id,
+        Configuration.of(*voters),
+        config=config,
+        random=Random(seed),
+        now=now,
+        hard_state=hard_state,
+        entries=log_of(*terms),
     )
 
 
