@@ -2,14 +2,28 @@
 
 It knows nothing of Raft. Commands, queries and results are serialized messages of raft.proto (`KvCommand`,
 `KvQuery`, `KvResult`).
+
+A snapshot is a header, blocks, and a block of length 0. A block is its length and records; a record is the lengths of
+key and value, the key in UTF-8, the value. All lengths are 32 bits, big-endian. Records are in the order in which the
+keys came to be, which is the same on every node, and is kept by `restore`.
 """
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
-from raft_pkg.kv.limits import check_key, check_value
+from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES, check_key, check_value
+from raft_pkg.pieces import PieceReader
 from raft_pkg.rpc import raft_pb2 as pb
+
+BLOCK_BYTES = 64 * 1024
+"""A block takes no further record when it has reached so many bytes."""
+
+_MAGIC = b"raft key-values 1\n"
+_BLOCK = struct.Struct(">I")  # length of the records
+_RECORD = struct.Struct(">II")  # length of the key, of the value
+_BLOCK_BYTES_MAX = BLOCK_BYTES + _RECORD.size + MAX_KEY_BYTES + MAX_VALUE_BYTES
 
 
 class KeyValueStore:
@@ -31,6 +45,24 @@ class KeyValueStore:
             return pb.KvResult(error=str(error)).SerializeToString()
         value = self._values.get(key)
         return pb.KvResult(found=value is not None, value=value).SerializeToString()
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Capture the values as they are now, and yield them; see `StateMachine.snapshot`."""
+        return _serialize(self._values.copy())  # the values themselves never change
+
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        """Replace all values by those of a snapshot; raises `ValueError`, and changes nothing, when it is none."""
+        reader = PieceReader(pieces)
+        if reader.take(len(_MAGIC), "the header") != _MAGIC:
+            raise ValueError(f"offset 0: not key-values in the form {_MAGIC!r}")
+        values: dict[str, bytes] = {}
+        while size := _BLOCK.unpack(reader.take(_BLOCK.size, "a block's length"))[0]:
+            if size > _BLOCK_BYTES_MAX:
+                raise ValueError(f"offset {reader.offset}: a block of {size} bytes, at most {_BLOCK_BYTES_MAX}")
+            place = reader.offset
+            _restore_block(values, reader.take(size, "a block"), place)
+        reader.expect_end()
+        self._values = values
 
     def _apply_one(self, command: bytes) -> bytes:
         try:
@@ -77,3 +109,44 @@ class KeyValueStore:
         check_value(body.key, value)
         self._values[body.key] = value
         return pb.KvResult(length=len(value))
+
+
+def _serialize(values: dict[str, bytes]) -> Iterator[bytes]:
+    yield _MAGIC
+    block: list[bytes] = []
+    size = 0
+    for key, value in values.items():
+        name = key.encode()
+        block += (_RECORD.pack(len(name), len(value)), name, value)
+        size += _RECORD.size + len(name) + len(value)
+        if size >= BLOCK_BYTES:
+            yield _BLOCK.pack(size) + b"".join(block)
+            block.clear()
+            size = 0
+    if block:
+        yield _BLOCK.pack(size) + b"".join(block)
+    yield _BLOCK.pack(0)
+
+
+def _restore_block(values: dict[str, bytes], block: bytes, place: int) -> None:
+    """Add the records of a block that begins at offset `place`."""
+    known = len(values)
+    start, end, records = 0, len(block), 0
+    while start < end:
+        try:
+            key_size, value_size = _RECORD.unpack_from(block, start)
+            key_start = start + _RECORD.size
+            value_start = key_start + key_size
+            key = block[key_start:value_start].decode()
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f"offset {place + start}: not a record: {error}") from None
+        next_start = value_start + value_size
+        if next_start > end or not 0 < key_size <= MAX_KEY_BYTES or value_size > MAX_VALUE_BYTES:
+            raise ValueError(
+                f"offset {place + start}: no record has a key of {key_size}, a value of {value_size} bytes"
+            )
+        values[key] = block[value_start:next_start]
+        start = next_start
+        records += 1
+    if len(values) != known + records:
+        raise ValueError(f"offset {place}: the block has a key that was there before")

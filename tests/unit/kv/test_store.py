@@ -151,3 +151,95 @@ def test_it_does_what_a_dictionary_does(commands):
                 if model.get(body.key) == (body.expected if body.HasField("expected") else None):
                     model[body.key] = body.value
     assert {key: get(store, key) for key in "ab"} == {key: model.get(key) for key in "ab"}
+
+
+def recut(pieces, size):
+    """The same bytes in pieces of another size."""
+    whole = b"".join(pieces)
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def restored(pieces):
+    store = KeyValueStore()
+    store.restore(pieces)
+    return store
+
+
+@given(st.lists(commands, max_size=30), st.lists(commands, max_size=30), st.integers(1, 50))
+def test_a_store_that_was_restored_stays_the_same(before, after, size):
+    """§7: same answers, and same bytes in its own snapshots, whatever commands follow."""
+    store = KeyValueStore()
+    store.apply([command.SerializeToString() for command in before])
+    other = restored(recut(store.snapshot(), size))
+    wire = [command.SerializeToString() for command in after]
+    assert store.apply(wire) == other.apply(wire)
+    assert b"".join(store.snapshot()) == b"".join(other.snapshot())
+
+
+def test_a_snapshot_shows_the_state_at_the_call(store):
+    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    pieces = store.snapshot()
+    run(store, put=pb.PutRequest(key="k", value=b"2"))
+    run(store, put=pb.PutRequest(key="l", value=b"3"))
+    other = restored(pieces)
+    assert (get(other, "k"), get(other, "l")) == (b"1", None)
+
+
+def test_pieces_are_of_moderate_size_and_hold_the_largest_keys_and_values(store):
+    for i in range(2000):
+        run(store, put=pb.PutRequest(key=f"k{i}", value=bytes(256)))
+    run(store, put=pb.PutRequest(key="k" * MAX_KEY_BYTES, value=b"x" * MAX_VALUE_BYTES))
+    run(store, put=pb.PutRequest(key="é", value=b""))
+    pieces = list(store.snapshot())
+    assert max(map(len, pieces)) <= MAX_VALUE_BYTES + 128 * 1024
+    assert sorted(map(len, pieces))[-2] <= 128 * 1024
+    other = restored(pieces)
+    assert get(other, "k" * MAX_KEY_BYTES) == b"x" * MAX_VALUE_BYTES
+    assert get(other, "é") == b""
+    assert b"".join(other.snapshot()) == b"".join(pieces)
+
+
+def test_restore_replaces_what_was_there(store):
+    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    store.restore(KeyValueStore().snapshot())
+    assert get(store, "k") is None
+
+
+def a_snapshot():
+    store = KeyValueStore()
+    run(store, put=pb.PutRequest(key="a", value=b"1"))
+    run(store, put=pb.PutRequest(key="b", value=b"22"))
+    return b"".join(store.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"", "offset 0: 18 bytes of the header"),
+        (b"raft key-values 2\n", "offset 0: not key-values"),
+        (a_snapshot()[:-1], "bytes of a block's length, and only 3"),
+        (a_snapshot()[:-8], "offset 22: 21 bytes of a block, and only 17"),
+        (a_snapshot() + b"x", "the state ends here"),
+        (a_snapshot()[:18] + b"\xff\xff\xff\xff", "a block of 4294967295 bytes, at most"),
+        (a_snapshot()[:18] + b"\0\0\0\x01x" + bytes(4), "offset 22: not a record"),
+        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\0\xff" + bytes(4), "offset 22: not a record: 'utf-8'"),
+        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\x01k" + bytes(4), "a key of 1, a value of 1 bytes"),
+        (a_snapshot()[:18] + b"\0\0\0\x08\0\0\0\x00\0\0\0\x00" + bytes(4), "a key of 0, a value of 0 bytes"),
+        (a_snapshot()[:18] + 2 * b"\0\0\0\x09\0\0\0\x01\0\0\0\0k" + bytes(4), "a key that was there before"),
+    ],
+)
+def test_what_is_no_snapshot_is_refused_and_changes_nothing(store, data, named):
+    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    with pytest.raises(ValueError, match=named):
+        store.restore([data])
+    assert get(store, "k") == b"1"
+
+
+@given(st.integers(0, len(a_snapshot()) - 1), st.binary(min_size=1, max_size=6), st.booleans())
+def test_damage_is_a_value_error_or_a_state(place, damage, cut):
+    data = a_snapshot()[:place] + damage + (b"" if cut else a_snapshot()[place + len(damage) :])
+    try:
+        store = restored([data])
+    except ValueError:
+        return
+    assert b"".join(restored(store.snapshot()).snapshot()) == b"".join(store.snapshot())

@@ -1,0 +1,395 @@
+"""§6.3 of the dissertation: a command of a session is applied once, however often and in whatever order it comes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
+from raft_pkg.server import sessions
+from raft_pkg.server.sessions import SessionedMachine
+
+TTL_MS = 1000
+
+
+class Journal:
+    """A state machine that remembers what was applied to it; an answer says how much that was."""
+
+    def __init__(self, answer_bytes=0):
+        self.applied = []
+        self.calls = 0
+        self.answer_bytes = answer_bytes
+
+    def apply(self, commands):
+        self.calls += 1
+        answers = []
+        for command in commands:
+            self.applied.append(command)
+            answers.append(b"%d" % len(self.applied) + bytes(self.answer_bytes))
+        return answers
+
+    def query(self, query):
+        return query + b"?"
+
+    def snapshot(self):
+        return iter([json.dumps([command.decode() for command in self.applied]).encode()])
+
+    def restore(self, pieces):
+        self.applied = [text.encode() for text in json.loads(b"".join(pieces))]
+
+
+@pytest.fixture
+def journal():
+    return Journal()
+
+
+@pytest.fixture
+def machine(journal):
+    return SessionedMachine(journal)
+
+
+def batch(*commands, time_ms=0):
+    """Each command is (session, sequence) or (session, sequence, acknowledged below)."""
+    full = [(*command, 1)[:3] for command in commands]
+    return pb.CommandBatch(
+        commands=[f"{session}.{sequence}".encode() for session, sequence, _ in full],
+        session_ids=[session for session, _, _ in full],
+        sequences=[sequence for _, sequence, _ in full],
+        acknowledged=[acknowledged for _, _, acknowledged in full],
+        time_ms=time_ms,
+    )
+
+
+def told(applied):
+    """Result and index of each; "expired" where there is none."""
+    return ["expired" if each.expired else (int(each.result.rstrip(b"\0")), each.index) for each in applied]
+
+
+def opened(machine, time_ms=0, ttl_ms=TTL_MS):
+    return machine.open_session(pb.OpenSession(ttl_ms=ttl_ms, time_ms=time_ms))
+
+
+def test_commands_without_sessions_are_applied_whenever_they_come(machine, journal):
+    plain = pb.CommandBatch(commands=[b"a", b"a"])
+    assert told(machine.apply(plain, 1)) == [(1, 1), (2, 1)]
+    assert told(machine.apply(batch((0, 0), (0, 0)), 2)) == [(3, 2), (4, 2)]
+    assert journal.calls == 2
+
+
+def test_a_repeat_gets_the_result_and_the_index_of_the_first_time(machine, journal):
+    session = opened(machine)
+    assert told(machine.apply(batch((session, 1)), 5)) == [(1, 5)]
+    assert told(machine.apply(batch((session, 2), (session, 1)), 6)) == [(2, 6), (1, 5)]
+    assert journal.applied == [b"1.1", b"1.2"]
+
+
+def test_a_repeat_in_the_same_entry_is_applied_once(machine, journal):
+    session = opened(machine)
+    assert told(machine.apply(batch((session, 1), (0, 0), (session, 1)), 7)) == [(1, 7), (2, 7), (1, 7)]
+    assert journal.applied == [b"1.1", b"0.0"]
+
+
+def test_sequences_come_in_any_order(machine, journal):
+    session = opened(machine)
+    assert told(machine.apply(batch((session, 3), (session, 1)), 1)) == [(1, 1), (2, 1)]
+    assert told(machine.apply(batch((session, 1), (session, 2), (session, 3)), 2)) == [(2, 1), (3, 2), (1, 1)]
+    assert journal.applied == [b"1.3", b"1.1", b"1.2"]
+
+
+def test_sessions_do_not_share_sequences(machine):
+    one, other = opened(machine), opened(machine)
+    assert told(machine.apply(batch((one, 1), (other, 1), (one, 1)), 1)) == [(1, 1), (2, 1), (1, 1)]
+
+
+def test_what_the_client_has_given_up_is_never_applied(machine, journal):
+    session = opened(machine)
+    machine.apply(batch((session, 5, 4)), 1)
+    assert told(machine.apply(batch((session, 3), (session, 4), (session, 0)), 2)) == ["expired", (2, 2), "expired"]
+    assert told(machine.apply(batch((session, 5, 6)), 3)) == ["expired"]
+    assert journal.applied == [b"1.5", b"1.4"]
+
+
+def test_the_acknowledged_mark_never_goes_back(machine):
+    session = opened(machine)
+    machine.apply(batch((session, 9, 9)), 1)
+    assert told(machine.apply(batch((session, 8, 1)), 2)) == ["expired"]
+
+
+@pytest.mark.parametrize("session", [1, 2, 2**64 - 1])
+def test_a_session_that_nobody_opened_has_expired(machine, journal, session):
+    assert told(machine.apply(batch((session, 1), (0, 0)), 1)) == ["expired", (1, 1)]
+    assert journal.applied == [b"0.0"]
+
+
+def test_a_session_expires_by_log_time(machine):
+    early, late = opened(machine, time_ms=10), opened(machine, time_ms=10)
+    machine.apply(batch((late, 1), time_ms=500), 1)
+    assert told(machine.apply(batch((early, 1), time_ms=10 + TTL_MS), 2)) == [(2, 2)]
+    assert told(machine.apply(batch((late, 1), time_ms=500 + TTL_MS + 1), 3)) == ["expired"]
+    assert machine.session_count == 1
+
+
+def test_a_repeat_keeps_a_session_alive(machine):
+    session = opened(machine)
+    machine.apply(batch((session, 1), time_ms=0), 1)
+    machine.apply(batch((session, 1), time_ms=TTL_MS), 2)
+    assert told(machine.apply(batch((session, 1), time_ms=2 * TTL_MS), 3)) == [(1, 1)]
+
+
+def test_log_time_passes_without_sessions_and_when_one_is_opened(machine):
+    session = opened(machine)
+    machine.apply(pb.CommandBatch(commands=[b"a"], time_ms=TTL_MS + 1), 1)
+    assert machine.session_count == 0
+    other = opened(machine, time_ms=TTL_MS + 1)
+    opened(machine, time_ms=3 * TTL_MS)
+    assert machine.session_count == 1
+    assert told(machine.apply(batch((session, 1), (other, 1)), 2)) == ["expired", "expired"]
+
+
+def test_log_time_never_goes_back(machine):
+    """A new leader's clock may be behind the old one's: nothing becomes younger, nothing older."""
+    machine.apply(batch(time_ms=5000), 1)
+    session = opened(machine, time_ms=100)
+    assert told(machine.apply(batch((session, 1), time_ms=200), 2)) == [(1, 2)]
+    assert told(machine.apply(batch((session, 2), time_ms=5000 + TTL_MS), 3)) == [(2, 3)]
+
+
+def test_each_session_has_its_own_time_to_live(machine):
+    long, short = opened(machine, ttl_ms=10_000), opened(machine, ttl_ms=10)
+    assert told(machine.apply(batch((short, 1), (long, 1), time_ms=11), 1)) == ["expired", (1, 1)]
+
+
+def test_one_session_too_many_ends_the_one_that_was_not_used_for_the_longest_time(machine, monkeypatch):
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 3)
+    first, second, third = (opened(machine) for _ in range(3))
+    machine.apply(batch((first, 1)), 1)
+    fourth = opened(machine)
+    assert fourth == 4
+    assert told(machine.apply(batch((first, 1), (second, 1), (third, 1), (fourth, 1)), 2)) == [
+        (1, 1),
+        "expired",
+        (2, 2),
+        (3, 2),
+    ]
+
+
+def test_ids_are_never_used_again(machine):
+    ids = [opened(machine, time_ms=i * 2 * TTL_MS) for i in range(3)]
+    other = SessionedMachine(Journal())
+    other.restore(machine.snapshot())
+    assert [*ids, opened(other)] == [1, 2, 3, 4]
+
+
+def test_a_session_with_too_many_recorded_responses_ends(machine, journal):
+    """Its client breaks the rules: what it sends is not applied, and it is told so."""
+    session, other = opened(machine), opened(machine)
+    for start in range(1, SESSION_RESPONSES_MAX, 1024):
+        machine.apply(batch(*((session, start + i) for i in range(1024))), start)
+    assert len(journal.applied) == SESSION_RESPONSES_MAX
+    assert told(machine.apply(batch((session, 1)), 7)) == [(1, 1)]
+    following = batch((session, SESSION_RESPONSES_MAX + 1), (session, 1), (other, 1), (session, 2))
+    assert told(machine.apply(following, 8)) == ["expired", "expired", (SESSION_RESPONSES_MAX + 1, 8), "expired"]
+    assert machine.session_count == 1
+
+
+def test_a_session_that_acknowledges_goes_on_for_ever(machine):
+    session = opened(machine)
+    for start in range(1, 3 * SESSION_RESPONSES_MAX, 2048):
+        applied = machine.apply(batch(*((session, start + i, max(1, start - 2048)) for i in range(2048))), start)
+        assert not any(each.expired for each in applied)
+
+
+def test_a_session_with_too_large_recorded_responses_ends():
+    machine = SessionedMachine(Journal(answer_bytes=SESSION_RESPONSE_BYTES_MAX // 4))
+    session = opened(machine)
+    for sequence in range(1, 10):  # each acknowledges the one before
+        assert told(machine.apply(batch((session, sequence, sequence)), sequence)) == [(sequence, sequence)]
+    for sequence in range(10, 13):
+        machine.apply(batch((session, sequence)), sequence)
+    assert told(machine.apply(batch((session, 9), (session, 13)), 13)) == [(9, 9), "expired"]
+
+
+def test_a_huge_acknowledgement_costs_no_more_than_what_is_recorded(machine):
+    session = opened(machine)
+    machine.apply(batch((session, 1), (session, 2)), 1)
+    assert told(machine.apply(batch((session, 2**64 - 1, 2**64 - 1), (session, 2)), 2)) == [(3, 2), "expired"]
+
+
+def test_queries_are_the_applications(machine):
+    assert machine.query(b"who") == b"who?"
+
+
+def test_columns_of_different_length_stop_the_node_rather_than_be_guessed_at(machine):
+    with pytest.raises(ValueError, match="shorter"):
+        machine.apply(pb.CommandBatch(commands=[b"a", b"b"], session_ids=[1]), 1)
+
+
+# --- snapshots ------------------------------------------------------------------------------------------------------
+
+
+def recut(pieces, size):
+    whole = b"".join(pieces)
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def restored(pieces):
+    machine = SessionedMachine(Journal())
+    machine.restore(pieces)
+    return machine
+
+
+def test_a_snapshot_shows_the_state_at_the_call(machine):
+    session = opened(machine)
+    machine.apply(batch((session, 1), (session, 2)), 1)
+    pieces = machine.snapshot()
+    first_piece = next(pieces)
+    machine.apply(batch((session, 3, 2), (session, 2)), 2)
+    opened(machine, time_ms=9 * TTL_MS)
+    other = restored([first_piece, *pieces])
+    assert told(other.apply(batch((session, 1), (session, 2), (session, 3)), 9)) == [(1, 1), (2, 1), (3, 9)]
+    assert opened(other) == 2
+
+
+def test_pieces_are_of_moderate_size(machine):
+    for _ in range(3):
+        session = opened(machine)
+        machine.apply(batch(*((session, i) for i in range(1, 10_000))), 1)
+    sizes = [len(piece) for piece in machine.snapshot()]
+    assert len(sizes) > 5
+    assert max(sizes[:-1]) <= sessions.PIECE_BYTES + 1024
+
+
+def a_snapshot():
+    machine = SessionedMachine(Journal())
+    one, other = opened(machine, time_ms=3), opened(machine)
+    machine.apply(batch((one, 1), (other, 1), (other, 2)), 1)
+    return b"".join(machine.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"", "offset 0: 16 bytes of the sessions' header, and only 0"),
+        (b"raft sessions 2\n" + a_snapshot()[16:], "offset 0: not sessions in the form"),
+        (a_snapshot()[:60], "offset 36: 36 bytes of a session, and only 24"),
+        (a_snapshot()[:80], "offset 72: 20 bytes of a response"),
+        (a_snapshot()[:92], "offset 92: 1 bytes of a result"),
+        (a_snapshot()[:36] + (9).to_bytes(8) + a_snapshot()[44:], "offset 36: session 9 can't be here"),
+        (a_snapshot()[:36] + bytes(8) + a_snapshot()[44:], "offset 36: session 0 can't be here"),
+        (a_snapshot()[:93] + a_snapshot()[36:93], "offset 93: session 1 can't be here"),
+    ],
+)
+def test_what_is_no_snapshot_is_refused(data, named):
+    with pytest.raises(ValueError, match=named):
+        restored([data])
+
+
+@given(st.integers(0, len(a_snapshot()) - 1), st.binary(min_size=1, max_size=6), st.booleans())
+def test_damage_is_a_value_error_or_a_state(place, damage, cut):
+    data = a_snapshot()[:place] + damage + (b"" if cut else a_snapshot()[place + len(damage) :])
+    try:
+        machine = restored([data])
+    except ValueError:
+        return
+    b"".join(machine.snapshot())
+
+
+class Model:
+    """The rules, said once more and without a thought for speed."""
+
+    def __init__(self):
+        self.now = self.last_id = self.count = 0
+        self.sessions = {}  # id: [ttl, last use, acknowledged, {sequence: outcome}]
+        self.uses = []  # ids, the last use last
+
+    def advance(self, time_ms):
+        self.now = max(self.now, time_ms)
+        for session_id, (ttl, used, _, _) in list(self.sessions.items()):
+            if self.now - used > ttl:
+                del self.sessions[session_id]
+
+    def open_session(self, ttl_ms, time_ms, most):
+        self.advance(time_ms)
+        if len(self.sessions) >= most:
+            del self.sessions[min(self.sessions, key=lambda s: max(i for i, u in enumerate(self.uses) if u == s))]
+        self.last_id += 1
+        self.sessions[self.last_id] = [ttl_ms, self.now, 1, {}]
+        self.uses.append(self.last_id)
+        return self.last_id
+
+    def apply(self, commands, time_ms, index):
+        self.advance(time_ms)
+        return [self.apply_one(*command, index) for command in commands]
+
+    def apply_one(self, session_id, sequence, acknowledged, index):
+        if session_id == 0:
+            self.count += 1
+            return self.count, index
+        if session_id not in self.sessions:
+            return "expired"
+        session = self.sessions[session_id]
+        self.uses.append(session_id)
+        session[1] = self.now
+        session[2] = max(session[2], acknowledged)
+        if sequence < session[2]:
+            return "expired"
+        if sequence not in session[3]:
+            self.count += 1
+            session[3][sequence] = (self.count, index)
+        return session[3][sequence]
+
+
+times = st.integers(0, 3000)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), st.just(TTL_MS), times),
+        st.tuples(
+            st.just("apply"),
+            st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(0, 5)), max_size=6),
+            times,
+        ),
+        st.tuples(st.just("snapshot"), st.integers(1, 100), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@given(steps)
+def test_it_does_what_the_rules_say_across_restarts(steps):
+    machine, model = SessionedMachine(Journal()), Model()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "SESSIONS_MAX", 3)
+        for index, (step, argument, time_ms) in enumerate(steps, start=1):
+            if step == "open":
+                assert opened(machine, time_ms, argument) == model.open_session(argument, time_ms, 3)
+            elif step == "apply":
+                applied = machine.apply(batch(*argument, time_ms=time_ms), index)
+                assert told(applied) == model.apply(argument, time_ms, index)
+            else:
+                machine = restored(recut(machine.snapshot(), argument))
+
+
+@given(steps, steps, st.sampled_from([TTL_MS, 10, 5000]), st.integers(1, 60))
+def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size):
+    """§7: same answers, and same bytes in its own snapshots, whatever entries follow; also with mixed times to live."""
+
+    def run(machine, steps, first_index):
+        answers = []
+        for index, (step, argument, time_ms) in enumerate(steps, start=first_index):
+            if step == "open":
+                answers.append(opened(machine, time_ms, TTL_MS if index % 2 else ttl_ms))
+            elif step == "apply":
+                answers += told(machine.apply(batch(*argument, time_ms=time_ms), index))
+        return answers
+
+    machine = SessionedMachine(Journal())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "SESSIONS_MAX", 3)
+        run(machine, before, 1)
+        pieces = machine.snapshot()
+        answers = run(machine, after, 100)  # while the snapshot waits
+        other = restored(recut(pieces, size))
+        assert run(other, after, 100) == answers
+    assert b"".join(other.snapshot()) == b"".join(machine.snapshot())
