@@ -20,7 +20,8 @@ class Event(StrEnum):
     """version, listen, http, peers {id: address}, data_dir, election_timeout_ms [least, greatest],
     heartbeat_interval_ms"""
     LOG_RECOVERED = "log_recovered"
-    """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn)"""
+    """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn), snapshot_index (0: there
+    is none), incarnation, voters [ids], learners [ids], outgoing [ids] (all empty: it belongs to no cluster yet)"""
     SERVING = "serving"
     """address (HOST:PORT on which the node takes connections)"""
     PRE_VOTE_STARTED = "pre_vote_started"
@@ -39,6 +40,17 @@ class Event(StrEnum):
     """target; the leader hands over, and takes no commands meanwhile"""
     TRANSFER_ENDED = "transfer_ended"
     """target; it did not take over in time, and the leader goes on"""
+    CONFIGURATION_CHANGED = "configuration_changed"
+    """index (of the log entry or snapshot that it is from), voters [ids], learners [ids], outgoing [ids] (voters of the
+    old configuration, while both decide together); the node goes by it from now on, committed or not"""
+    MEMBERS_CHANGED = "members_changed"
+    """index; the leader has committed the configuration that ends a change of members"""
+    MEMBERS_CHANGE_FAILED = "members_change_failed"
+    """reason; the leader could not make a change of members, and nothing was changed"""
+    SNAPSHOT_TAKEN = "snapshot_taken"
+    """index (last one that it stands for), bytes, first_log_index (oldest one that the log still has)"""
+    SNAPSHOT_INSTALLED = "snapshot_installed"
+    """index, bytes; the leader's snapshot has replaced this node's log and state"""
     PEER_CONNECTED = "peer_connected"
     """peer, address (IP:PORT that the peer's name stood for)"""
     PEER_DISCONNECTED = "peer_disconnected"

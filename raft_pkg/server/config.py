@@ -7,6 +7,7 @@ from pathlib import Path
 from raft_pkg.addresses import parse_address
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.errors import ConfigurationError
+from raft_pkg.rpc.sessions import SESSION_TTL_SECONDS
 
 _DEFAULTS = RaftConfig()
 
@@ -23,7 +24,8 @@ class ServerConfig:
     listen: str
     """HOST:PORT to take connections on; port 0 takes a free one."""
     peers: Mapping[str, str]
-    """Identity to HOST:PORT of every voting member, this node included."""
+    """Identity to HOST:PORT of those with whom to begin a cluster, this node included; or, for a node that is to join
+    one, of this node and of any members. Once the node belongs to a cluster, its log says who does."""
     data_dir: Path
     """Directory that holds the log; made when it is not there."""
     http: str | None = None
@@ -31,8 +33,19 @@ class ServerConfig:
     election_timeout_min: float = _DEFAULTS.election_timeout_min
     election_timeout_max: float = _DEFAULTS.election_timeout_max
     heartbeat_interval: float = _DEFAULTS.heartbeat_interval
+    lease_reads: bool = False
+    """See `RaftConfig.lease_reads`: faster reads for an assumption about clocks."""
+    clock_drift_max: float = _DEFAULTS.clock_drift_max
+    snapshot_entries: int = 100_000
+    """A snapshot is taken when so many entries were applied since the last one."""
+    snapshot_bytes: int = 64 * 1024 * 1024
+    """Or when their data have so many bytes, and at least as many as the last snapshot."""
+    tail_entries: int = _DEFAULTS.tail_entries_max
+    """Entries before a snapshot that the log keeps for slow followers, and at most 16 MiB of them."""
+    session_ttl: float = SESSION_TTL_SECONDS
+    """Seconds of log time after its last command at which a client's session ends; the leader's setting counts."""
     raft: RaftConfig = field(init=False)
-    """The times above, checked."""
+    """Those of the above that the core goes by, checked."""
 
     def __post_init__(self) -> None:
         if self.node_id not in self.peers:
@@ -44,8 +57,18 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
+        for name in ("snapshot_entries", "snapshot_bytes", "session_ttl"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not above 0")
         try:
-            raft = RaftConfig(self.election_timeout_min, self.election_timeout_max, self.heartbeat_interval)
+            raft = RaftConfig(
+                self.election_timeout_min,
+                self.election_timeout_max,
+                self.heartbeat_interval,
+                tail_entries_max=self.tail_entries,
+                lease_reads=self.lease_reads,
+                clock_drift_max=self.clock_drift_max,
+            )
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
         object.__setattr__(self, "raft", raft)

@@ -7,30 +7,32 @@ out in its order: write, send what promises nothing, sync, send the rest, apply,
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from raft_pkg.core.configuration import Configuration, Member
+from raft_pkg.core.membership import Change, ChangeRefusedError
 from raft_pkg.core.messages import Message
 from raft_pkg.core.output import (
     BecameFollower,
-    BecameLeader,
-    ElectionStarted,
+    ChangeCompleted,
+    ChangeFailed,
     LeaderChanged,
     Notice,
     Output,
-    PreVoteStarted,
     TransferEnded,
-    TransferStarted,
-    VoteGranted,
 )
 from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft, TransferRefusedError
-from raft_pkg.core.types import Entry, EntryKind, Role
+from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.notices import log_notice, names_of
+from raft_pkg.server.sessions import Applied, SessionedMachine
+from raft_pkg.server.snapshots import Snapshots
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.storage.interface import Storage
 
@@ -63,8 +65,16 @@ class Caller(Protocol):
 class Transport(Protocol):
     """Takes messages to peers. Never waits; what can't be sent is lost, which Raft bears."""
 
+    def reach(self, addresses: Mapping[str, str]) -> None:
+        """From now on these are the nodes that messages may go to: identity to HOST:PORT."""
+        ...
+
+    def meet(self, node_id: str, address: str) -> None:
+        """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
+        ...
+
     def send(self, messages: Sequence[Message]) -> None:
-        """Queue the messages for their recipients, in order."""
+        """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
         ...
 
 
@@ -75,6 +85,10 @@ class PendingCommand:
     caller: Caller
     request_id: int
     command: bytes
+    """Or query; empty for a session that is to be opened."""
+    session_id: int = 0
+    sequence: int = 0
+    acknowledged: int = 0
 
     @property
     def size(self) -> int:
@@ -95,24 +109,37 @@ class Node:
         *,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """Recover what the storage holds. Raises `StorageError`.
+
+        `clock` is in seconds of any monotonic clock, `wall_clock` in seconds since 1970: it becomes log time.
+        """
         recovered = storage.recover()
         self.config = config
         self._storage = storage
-        self._state_machine = state_machine
+        self._machine = SessionedMachine(state_machine)
+        self._snapshots = Snapshots(config, storage, self._machine)
         self._transport = transport
         self._log = log
         self._clock = clock
+        self._wall_clock = wall_clock
         self.raft = Raft(
             config.node_id,
-            config.peers,
+            Configuration(),
             config=config.raft,
             random=random or Random(),
             now=clock(),
+            incarnation=recovered.incarnation,
             hard_state=recovered.hard_state,
             entries=recovered.entries,
+            base=(recovered.base_index, recovered.base_term),
+            snapshot=recovered.snapshot,
+            peers=config.peers,
         )
-        self.applied_index = 0
+        if recovered.snapshot is not None:
+            self._snapshots.recover(recovered.snapshot)
+        self.applied_index = self.raft.commit_index
         self.started_at = clock()
         self.on_leader_changed: Callable[[str | None], None] = lambda _leader: None
         """Called with the leader whenever this node follows another one than before."""
@@ -120,7 +147,10 @@ class Node:
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
         self._commands: list[PendingCommand] = []
+        self._openings: list[PendingCommand] = []
+        """Sessions that are to be opened."""
         self._queries: list[PendingCommand] = []
+        self._queries_of_any_node: list[PendingCommand] = []
         self._queued_bytes = 0
         self._pending_entries: dict[tuple[int, int], list[PendingCommand]] = {}
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
@@ -128,6 +158,8 @@ class Node:
         self._pending_reads: dict[int, list[PendingCommand]] = {}
         self._transfers: list[tuple[str, asyncio.Future[None]]] = []
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
+        self._changes: list[tuple[Change, asyncio.Future[int]]] = []
+        self._change_under_way: asyncio.Future[int] | None = None
         self._touched: set[Caller] = set()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
@@ -138,33 +170,65 @@ class Node:
             last_log_index=self.raft.log.last_index,
             voted_for=recovered.hard_state.voted_for,
             torn_bytes=recovered.torn_bytes,
+            snapshot_index=self.applied_index,
+            incarnation=recovered.incarnation,
+            **names_of(self.raft.configuration),
         )
 
     # --- what others call -------------------------------------------------------------------------------------------
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Messages of a peer have arrived."""
+    def deliver(self, messages: Sequence[Message], address: str = "") -> None:
+        """Messages of one node have arrived, which takes connections at `address` (empty: it did not say)."""
+        if messages and address:
+            self._transport.meet(messages[0].sender, address)
         self._messages += messages
         self._wake.set()
 
-    def submit(self, caller: Caller, requests: Sequence[pb.Request]) -> None:
-        """A client's commands and queries have arrived; each is settled once, in any order."""
+    def submit(
+        self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
+    ) -> None:
+        """A client's commands and queries have arrived; each is settled once, in any order.
+
+        `session_id` and `acknowledged` are those of their `RequestBatch`.
+        """
         for request in requests:
             kind = request.WhichOneof("body")
             body = request.command if kind == "command" else request.query
             pending = PendingCommand(caller, request.id, body)
-            if kind is None or len(body) > COMMAND_BYTES_MAX:
-                why = "no command and no query" if kind is None else f"{len(body)} bytes, at most {COMMAND_BYTES_MAX}"
-                self._settle(pending, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {why}")
-            elif self._stop_reason is not None:
-                self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, f"{self.config.node_id} is stopping")
-            elif self._queued_bytes + pending.size > QUEUED_BYTES_MAX:
-                self._settle(pending, pb.OUTCOME_CODE_BUSY, f"more than {QUEUED_BYTES_MAX} bytes of commands wait")
+            if kind == "command" and session_id:
+                pending.session_id, pending.acknowledged = session_id, acknowledged
+                pending.sequence = request.sequence
+            refusal = self._refusal(pending, kind)
+            if refusal is not None:
+                self._settle(pending, *refusal)
             else:
                 self._queued_bytes += pending.size
-                (self._commands if kind == "command" else self._queries).append(pending)
+                self._queue_for(request, kind).append(pending)
         self._flush_callers()
         self._wake.set()
+
+    def _refusal(self, pending: PendingCommand, kind: str | None) -> tuple[pb.OutcomeCode.ValueType, str] | None:
+        """Why a request is not even queued; None when it is."""
+        size = len(pending.command)
+        if kind is None:
+            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: no command and no query"
+        if size > COMMAND_BYTES_MAX:
+            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: {size} bytes, at most {COMMAND_BYTES_MAX}"
+        if pending.session_id and not pending.sequence:
+            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: a command of a session needs a sequence"
+        if self._stop_reason is not None:
+            return pb.OUTCOME_CODE_UNAVAILABLE, f"{self.config.node_id} is stopping"
+        if self._queued_bytes + pending.size > QUEUED_BYTES_MAX:
+            return pb.OUTCOME_CODE_BUSY, f"more than {QUEUED_BYTES_MAX} bytes of commands wait"
+        return None
+
+    def _queue_for(self, request: pb.Request, kind: str | None) -> list[PendingCommand]:
+        match kind:
+            case "command":
+                return self._commands
+            case "query":
+                return self._queries_of_any_node if request.any_node else self._queries
+        return self._openings
 
     def transfer_leadership(self, target: str) -> asyncio.Future[None]:
         """Hand leadership over to `target`; done when it leads.
@@ -176,6 +240,20 @@ class Node:
             future.set_exception(TransferRefusedError(f"{self.config.node_id} is stopping"))
             return future
         self._transfers.append((target, future))
+        self._wake.set()
+        return future
+
+    def change_members(self, change: Change) -> asyncio.Future[int]:
+        """Make one change of the members (§6); done, with the configuration's index, when that is committed.
+
+        The future raises `NotLeaderError` (also when leadership is lost meanwhile: the change may come or not), and
+        `ChangeRefusedError` with the reason.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._stop_reason is not None:
+            future.set_exception(ChangeRefusedError(f"{self.config.node_id} is stopping"))
+            return future
+        self._changes.append((change, future))
         self._wake.set()
         return future
 
@@ -199,7 +277,7 @@ class Node:
     @property
     def leader_address(self) -> str:
         """Where this node believes the leader to be; empty when it knows of none."""
-        return self.config.peers[self.raft.leader] if self.raft.leader else ""
+        return self.raft.addresses.get(self.raft.leader or "", "")
 
     async def run(self) -> str:
         """Turn until `stop`; returns its reason. Raises `StorageError` and `InvariantError`: the node must end."""
@@ -225,6 +303,9 @@ class Node:
 
     async def _sleep(self) -> None:
         """Until there is work or the core's next time-out; always lets other tasks run."""
+        if self.is_busy:
+            await asyncio.sleep(0)
+            return
         delay = self.raft.next_timeout() - self._clock()
         timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
         try:
@@ -244,10 +325,12 @@ class Node:
             self.raft.receive(message, now)
         self.raft.tick(now)
         self._start_transfers(now)
+        self._start_changes(now)
         self._propose_commands()
         self._request_reads()
         while self._carry_out(self.raft.take_output()):
             pass
+        self._work_on_snapshot()
         self._flush_callers()
 
     def _start_transfers(self, now: float) -> None:
@@ -256,7 +339,7 @@ class Node:
             try:
                 self.raft.transfer_leadership(target, now)
             except (NotLeaderError, TransferRefusedError) as error:
-                _refuse_transfer(future, error)
+                _refuse(future, error)
             else:
                 self._end_transfer(TransferRefusedError(f"{target} was named after it"))
                 self._transfer_under_way = target, future
@@ -266,13 +349,36 @@ class Node:
             _, future = self._transfer_under_way
             self._transfer_under_way = None
             if error is not None:
-                _refuse_transfer(future, error)
+                _refuse(future, error)
             elif not future.done():
                 future.set_result(None)
+
+    def _start_changes(self, now: float) -> None:
+        changes, self._changes = self._changes, []
+        for change, future in changes:
+            try:
+                self.raft.change_members(change, now)
+            except (NotLeaderError, ChangeRefusedError) as error:
+                _refuse(future, error)
+            else:
+                self._change_under_way = future
+
+    def _end_change(self, error: NotLeaderError | ChangeRefusedError | None, index: int = 0) -> None:
+        future, self._change_under_way = self._change_under_way, None
+        if future is None or future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(index)
 
     def _propose_commands(self) -> None:
         if self.raft.transfer_target is not None:
             return  # they wait here until it is known who leads
+        openings, self._openings = self._openings, []
+        for opening in openings:
+            session = pb.OpenSession(ttl_ms=round(self.config.session_ttl * 1000), time_ms=self._time_ms())
+            self._propose_entry([opening], session.SerializeToString(), EntryKind.OPEN_SESSION)
         commands, self._commands = self._commands, []
         start = 0
         while start < len(commands):
@@ -280,42 +386,62 @@ class Node:
             while stop < len(commands) and size < ENTRY_BYTES_MAX:
                 size += commands[stop].size
                 stop += 1
-            self._propose_entry(commands[start:stop])
+            self._propose_entry(commands[start:stop], self._batch(commands[start:stop]), EntryKind.COMMANDS)
             start = stop
 
-    def _propose_entry(self, commands: list[PendingCommand]) -> None:
-        batch = pb.CommandBatch(commands=[pending.command for pending in commands])
+    def _batch(self, commands: list[PendingCommand]) -> bytes:
+        batch = pb.CommandBatch(commands=[pending.command for pending in commands], time_ms=self._time_ms())
+        if any(pending.session_id for pending in commands):
+            batch.session_ids.extend([pending.session_id for pending in commands])
+            batch.sequences.extend([pending.sequence for pending in commands])
+            batch.acknowledged.extend([pending.acknowledged for pending in commands])
+        return batch.SerializeToString()
+
+    def _time_ms(self) -> int:
+        return int(self._wall_clock() * 1000)
+
+    def _propose_entry(self, commands: list[PendingCommand], data: bytes, kind: EntryKind) -> None:
         try:
-            entry = self.raft.propose(batch.SerializeToString())
+            entry = self.raft.propose(data, kind)
         except NotLeaderError:
             self._refuse_not_leader(commands)
         else:
             self._pending_entries[entry.index, entry.term] = commands
 
     def _request_reads(self) -> None:
-        """One read of the core serves all queries of this turn."""
+        """One read of the core serves all queries of this turn that any node may answer, and one all the others."""
         queries, self._queries = self._queries, []
+        self._request_read(queries, any_node=False)
+        queries, self._queries_of_any_node = self._queries_of_any_node, []
+        self._request_read(queries, any_node=True)
+
+    def _request_read(self, queries: list[PendingCommand], *, any_node: bool) -> None:
         if not queries:
             return
         try:
-            self._pending_reads[self.raft.read_index()] = queries
+            self._pending_reads[self.raft.read_index(any_node=any_node)] = queries
         except NotLeaderError:
             self._refuse_not_leader(queries)
 
     def _carry_out(self, output: Output) -> bool:
         """Do what `Output` asks for, in its order; True if the core may ask for more at once."""
-        wrote = output.hard_state is not None or bool(output.entries)
-        if wrote:
-            self._storage.append(output.hard_state, output.entries)
+        wrote = self._write(output)
+        if output.addresses is not None:
+            self._transport.reach(output.addresses)
         self._transport.send(output.early_messages)
+        for message, body in output.snapshot_messages:
+            self._transport.send([self._snapshots.fill(message, body, self.config.raft.snapshot_piece_bytes)])
         if wrote:
             self._storage.sync()
             if output.entries:
                 self.raft.synced(output.entries[-1])
         self._transport.send(output.messages)
         for notice in output.notices:
-            self._log_notice(notice)
+            log_notice(self._log, notice)
             self._watch_transfer(notice)
+            self._watch_change(notice)
+            if isinstance(notice, LeaderChanged):
+                self.on_leader_changed(notice.leader)
         for entry in output.committed:
             self._apply(entry)
         for number, index in output.reads:
@@ -323,6 +449,47 @@ class Node:
         for number in output.failed_reads:
             self._refuse_not_leader(self._pending_reads.pop(number))
         return wrote
+
+    def _write(self, output: Output) -> bool:
+        """Write term and vote, pieces of a snapshot, and entries; whether there was anything to write."""
+        hard_state = output.hard_state
+        if output.pieces:
+            self._storage.append(hard_state, ())
+            self._storage.sync()
+            hard_state = None
+            for piece in output.pieces:
+                installed = self._snapshots.keep(piece)
+                if installed is not None:
+                    self._snapshot_installed(installed)
+        if hard_state is not None or output.entries:
+            self._storage.append(hard_state, output.entries)
+            return True
+        return bool(output.pieces)
+
+    def _snapshot_installed(self, snapshot: SnapshotMetadata) -> None:
+        """The state machine is where the leader's was at the snapshot's index; nobody was told what led there."""
+        self.applied_index = snapshot.index
+        self._log.emit(Event.SNAPSHOT_INSTALLED, self.raft.current_term, index=snapshot.index, bytes=snapshot.size)
+        for place in [place for place in self._pending_entries if place[0] <= snapshot.index]:
+            for pending in self._pending_entries.pop(place):
+                self._queued_bytes -= pending.size
+                why = f"entry {place[0]} was replaced by a snapshot before it was applied here"
+                self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
+        self._note_applied_term(snapshot.term)
+
+    def _work_on_snapshot(self) -> None:
+        """One step of a snapshot that is being taken, or is due."""
+        taken = self._snapshots.step(self.raft, self.applied_index)
+        if taken is not None:
+            self.raft.snapshot_taken(taken)
+            self._storage.compact(self.raft.log.base_index)
+            self._log.emit(
+                Event.SNAPSHOT_TAKEN,
+                self.raft.current_term,
+                index=taken.index,
+                bytes=taken.size,
+                first_log_index=self.raft.log.first_index,
+            )
 
     def _watch_transfer(self, notice: Notice) -> None:
         if self._transfer_under_way is None:
@@ -335,18 +502,41 @@ class Node:
                 refused = TransferRefusedError(f"{leader} became leader instead of {target}")
                 self._end_transfer(None if leader == target else refused)
 
+    def _watch_change(self, notice: Notice) -> None:
+        match notice:
+            case ChangeCompleted(index=index):
+                self._end_change(None, index)
+            case ChangeFailed(why=why):
+                self._end_change(ChangeRefusedError(why))
+            case BecameFollower(leader=leader):
+                self._end_change(NotLeaderError(leader))
+
     def _apply(self, entry: Entry) -> None:
-        results: list[bytes] = []
-        if entry.kind is EntryKind.COMMANDS:
-            results = self._state_machine.apply(pb.CommandBatch.FromString(entry.data).commands)
+        commands = self._pending_entries.pop((entry.index, entry.term), [])
         self.applied_index = entry.index
-        if entry.term > self._applied_term:
-            self._applied_term = entry.term
+        self._snapshots.applied(len(entry.data))
+        self._note_applied_term(entry.term)
+        match entry.kind:
+            case EntryKind.COMMANDS:
+                applied = self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index)
+                for pending, outcome in zip(commands, applied, strict=bool(commands)):
+                    self._settle_applied(pending, outcome)
+            case EntryKind.OPEN_SESSION:
+                session_id = self._machine.open_session(pb.OpenSession.FromString(entry.data))
+                for pending in commands:
+                    self._settle_ok(pending, b"", entry.index, session_id)
+
+    def _note_applied_term(self, term: int) -> None:
+        if term > self._applied_term:
+            self._applied_term = term
             self._refuse_lost_entries()
-        commands = self._pending_entries.pop((entry.index, entry.term), None)
-        if commands is not None:
-            for command, result in zip(commands, results, strict=True):
-                self._settle_ok(command, result, entry.index)
+
+    def _settle_applied(self, pending: PendingCommand, applied: Applied) -> None:
+        if applied.expired:
+            self._queued_bytes -= pending.size
+            self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
+        else:
+            self._settle_ok(pending, applied.result, applied.index)
 
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
@@ -359,13 +549,15 @@ class Node:
         if self.applied_index < index:
             raise InvariantError(f"read {number} must see index {index}, and only {self.applied_index} is applied")
         for pending in self._pending_reads.pop(number):
-            self._settle_ok(pending, self._state_machine.query(pending.command), self.applied_index)
+            self._settle_ok(pending, self._machine.query(pending.command), self.applied_index)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
-    def _settle_ok(self, pending: PendingCommand, result: bytes, index: int) -> None:
+    def _settle_ok(self, pending: PendingCommand, result: bytes, index: int, session_id: int = 0) -> None:
         self._queued_bytes -= pending.size
-        outcome = pb.Outcome(id=pending.request_id, code=pb.OUTCOME_CODE_OK, result=result, index=index)
+        outcome = pb.Outcome(
+            id=pending.request_id, code=pb.OUTCOME_CODE_OK, result=result, index=index, session_id=session_id
+        )
         self._hand_over(pending.caller, outcome)
 
     def _settle(self, pending: PendingCommand, code: pb.OutcomeCode.ValueType, message: str) -> None:
@@ -399,37 +591,20 @@ class Node:
         """The node ends: nobody may wait for it any longer. What was proposed may still be committed by others."""
         why = f"{self.config.node_id} stopped: {self._stop_reason}"
         for _, future in self._transfers:
-            _refuse_transfer(future, TransferRefusedError(why))
+            _refuse(future, TransferRefusedError(why))
         self._end_transfer(TransferRefusedError(why))
+        for _, change in self._changes:
+            _refuse(change, ChangeRefusedError(why))
+        self._end_change(NotLeaderError(None))
         for commands in self._pending_entries.values():
             for pending in commands:
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
-        for pending in [*self._commands, *self._queries, *(q for qs in self._pending_reads.values() for q in qs)]:
+        not_begun = [*self._commands, *self._openings, *self._queries, *self._queries_of_any_node]
+        for pending in [*not_begun, *(query for queries in self._pending_reads.values() for query in queries)]:
             self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, why)
         self._flush_callers()
 
-    # --- the log contract -------------------------------------------------------------------------------------------
-
-    def _log_notice(self, notice: Notice) -> None:
-        emit, term = self._log.emit, notice.term
-        match notice:
-            case PreVoteStarted():
-                emit(Event.PRE_VOTE_STARTED, term, votes_needed=notice.votes_needed)
-            case TransferStarted():
-                emit(Event.TRANSFER_STARTED, term, target=notice.target)
-            case TransferEnded():
-                emit(Event.TRANSFER_ENDED, term, target=notice.target)
-            case ElectionStarted():
-                emit(Event.ELECTION_STARTED, term, votes_needed=notice.votes_needed)
-            case VoteGranted():
-                emit(Event.VOTE_GRANTED, term, candidate=notice.candidate)
-            case BecameLeader():
-                emit(Event.BECAME_LEADER, term, last_log_index=notice.last_log_index, votes=list(notice.votes))
-            case BecameFollower():
-                emit(Event.BECAME_FOLLOWER, term, leader=notice.leader, reason=notice.reason)
-            case LeaderChanged():
-                emit(Event.LEADER_CHANGED, term, leader=notice.leader)
-                self.on_leader_changed(notice.leader)
+    # --- what it tells ----------------------------------------------------------------------------------------------
 
     def status(self) -> pb.StatusResponse:
         """This node as it sees itself now."""
@@ -445,7 +620,46 @@ class Node:
             last_log_index=raft.log.last_index,
             voters=list(raft.voters),
             uptime_seconds=self._clock() - self.started_at,
+            learners=[member.node_id for member in raft.configuration.learners],
+            first_log_index=raft.log.first_index,
+            snapshot_index=raft.snapshot.index if raft.snapshot else 0,
         )
+
+    def members(self) -> pb.MembersResponse:
+        """Who belongs to the cluster as this node knows it, and how far they are if it leads."""
+        raft = self.raft
+        configuration = raft.configuration
+        return pb.MembersResponse(
+            members=[self._member_status(m) for m in sorted(configuration.members, key=lambda m: m.node_id)],
+            leader_id=raft.leader or "",
+            joint=configuration.is_joint,
+            committed=raft.configuration_index <= raft.commit_index,
+            configuration_index=raft.configuration_index,
+            last_log_index=raft.log.last_index,
+        )
+
+    def _member_status(self, member: Member) -> pb.MemberStatus:
+        raft, configuration = self.raft, self.raft.configuration
+        status = pb.MemberStatus(id=member.node_id, address=member.address, incarnation=member.incarnation)
+        status.role = "voter" if member in configuration.voters else "outgoing"
+        if configuration.is_learner(member.node_id):
+            status.role = "learner"
+        status.promoting = member.node_id in configuration.to_promote
+        progress = raft.progress.get(member.node_id)
+        if progress is not None:
+            status.match_index = progress.match_index
+            status.heard_seconds = self._clock() - progress.heard_at
+            if progress.snapshot is not None:
+                status.snapshot_bytes_sent = progress.snapshot_offset
+                status.snapshot_bytes = progress.snapshot.size
+        elif self.is_leader and member.node_id == raft.node_id:
+            status.match_index = raft.log.last_index
+        return status
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next turn has something to do even if nothing comes: a snapshot is being taken."""
+        return self._snapshots.is_taking
 
     @property
     def is_leader(self) -> bool:
@@ -453,7 +667,7 @@ class Node:
         return self.raft.role is Role.LEADER
 
 
-def _refuse_transfer(future: asyncio.Future[None], error: NotLeaderError | TransferRefusedError) -> None:
+def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:
     """Tell who waits; it may have gone away meanwhile."""
     if not future.done():
         future.set_exception(error)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -23,6 +23,7 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.http import serve_http
 from raft_pkg.server.node import Node
 from raft_pkg.server.services import CommandStreamService, KeyValueService, NodeService, RaftPeerService
+from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.server.transport import GrpcTransport
 from raft_pkg.storage import FileStorage
 
@@ -30,17 +31,17 @@ STOP_GRACE = 1.0
 """Seconds that calls under way get when the node stops."""
 
 
-def run(config: ServerConfig) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status 0.
+def run(config: ServerConfig, machine: Callable[[], StateMachine] = KeyValueStore) -> int:
+    """Serve a state machine, the key-value store or another, until SIGTERM or SIGINT; returns the exit status 0.
 
     Raises `ConfigurationError` (an address can't be had), `StorageError` (the data directory can't be used, or a
     write failed), `InvariantError` (a safety property does not hold).
     """
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config, machine()))
     return 0
 
 
-async def _serve(config: ServerConfig) -> None:
+async def _serve(config: ServerConfig, machine: StateMachine) -> None:
     _require_free(config.listen)  # before the data directory is made: a port in use must change nothing
     log = EventLog(config.node_id)
     log.emit(
@@ -55,8 +56,8 @@ async def _serve(config: ServerConfig) -> None:
     )
     storage = FileStorage(config.data_dir, config.node_id)
     try:
-        transport = GrpcTransport(config.node_id, config.peers, log.emit)
-        node = Node(config, storage, KeyValueStore(), transport, log)
+        transport = GrpcTransport(config.node_id, config.peers[config.node_id], log.emit)
+        node = Node(config, storage, machine, transport, log)
         await _serve_node(config, node, transport, log)
     finally:
         storage.close()

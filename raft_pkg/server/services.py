@@ -8,7 +8,11 @@ from typing import Any, NoReturn
 import grpc.aio
 
 from raft_pkg import __version__
+from raft_pkg.addresses import parse_address
+from raft_pkg.core.configuration import Configuration, Member
+from raft_pkg.core.membership import AddLearner, Change, ChangeRefusedError, Promote, Remove
 from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
+from raft_pkg.errors import ConfigurationError
 from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
@@ -44,7 +48,7 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
                 if message.to != me:
                     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {me}, not {message.to}")
             try:
-                self._node.deliver([decode_message(message) for message in batch.messages])
+                self._node.deliver([decode_message(message) for message in batch.messages], batch.from_address)
             except DecodeError as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
@@ -133,7 +137,9 @@ class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
         try:
             async for batch in batches:
                 caller.expect(len(batch.requests))
-                self._node.submit(caller, batch.requests)
+                self._node.submit(
+                    caller, batch.requests, session_id=batch.session_id, acknowledged=batch.acknowledged_below
+                )
                 await caller.room()
         finally:
             caller.close()
@@ -160,6 +166,7 @@ _STATUS = {
     pb.OUTCOME_CODE_BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
     pb.OUTCOME_CODE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     pb.OUTCOME_CODE_UNKNOWN: grpc.StatusCode.UNAVAILABLE,
+    pb.OUTCOME_CODE_SESSION_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 
@@ -267,3 +274,48 @@ class NodeService(raft_pb2_grpc.NodeServicer):
         except TransferRefusedError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         return pb.TransferLeadershipResponse(term=self._node.raft.current_term)
+
+    async def Members(self, _request: pb.MembersRequest, _context: Context) -> pb.MembersResponse:  # noqa: N802
+        """See raft.proto."""
+        return self._node.members()
+
+    async def ChangeMembers(  # noqa: N802
+        self, request: pb.ChangeMembersRequest, context: Context
+    ) -> pb.ChangeMembersResponse:
+        """See raft.proto."""
+        was_leader = self._node.is_leader
+        try:
+            index = await self._node.change_members(_change_of(request))
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except NotLeaderError:
+            if was_leader:
+                await context.abort(
+                    grpc.StatusCode.UNAVAILABLE,
+                    "leadership was lost before the change was done; whether it will be, the members tell",
+                    _leader_metadata(self._node.status()),
+                )
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, "not the leader", _leader_metadata(self._node.status())
+            )
+        except ChangeRefusedError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return pb.ChangeMembersResponse(configuration_index=index)
+
+
+def _change_of(request: pb.ChangeMembersRequest) -> Change:
+    """The change that is asked for. Raises `ValueError` when there can be no such change."""
+    match request.WhichOneof("change"):
+        case "add_learner":
+            new = request.add_learner
+            Configuration((Member(new.id, new.address),))  # checks the identity
+            try:
+                parse_address(new.address, "address")
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+            return AddLearner(new.id, new.address, new.promote)
+        case "promote":
+            return Promote(request.promote)
+        case "remove":
+            return Remove(request.remove)
+    raise ValueError("no change that this version knows")

@@ -1,4 +1,4 @@
-"""Messages to peers: one stream to each, dialled again whenever it breaks.
+"""Messages to other nodes: one stream to each, dialled again whenever it breaks.
 
 What can't be sent at once is lost, and Raft bears that: heartbeats show the leader what a follower lacks.
 """
@@ -25,6 +25,8 @@ RECONNECT_DELAY_MAX = 2.0
 """Seconds to which they grow with a peer that takes connections and ends each at once: it may be another node."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
+STRANGERS_MAX = 16
+"""Links to nodes that only asked something; with one more, the oldest goes."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """A batch takes no further message once it has reached this many bytes."""
 
@@ -32,11 +34,12 @@ Report = Callable[..., None]
 
 
 class PeerLink:
-    """The stream to one peer. `run` keeps it up; `send` never waits."""
+    """The stream to one peer at `address`. `run` keeps it up; `send` never waits."""
 
-    def __init__(self, peer: str, address: str, report: Report) -> None:
+    def __init__(self, peer: str, address: str, own_address: str, report: Report) -> None:
+        self.address = address
         self._peer = peer
-        self._address = address
+        self._own_address = own_address
         self._report = report
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
@@ -58,7 +61,7 @@ class PeerLink:
         delay = RECONNECT_DELAY
         while True:
             try:
-                channel, target = await dial(self._address, CONNECT_TIMEOUT)
+                channel, target = await dial(self.address, CONNECT_TIMEOUT)
             except ConnectionError:
                 await asyncio.sleep(RECONNECT_DELAY)
                 continue
@@ -101,23 +104,73 @@ class PeerLink:
             messages.append(message)
             batch_bytes += size
         self._queued_bytes -= batch_bytes
-        return pb.PeerBatch(messages=messages)
+        return pb.PeerBatch(messages=messages, from_address=self._own_address)
 
 
 class GrpcTransport:
-    """Links to all peers. Satisfies `node.Transport`."""
+    """Links to all whom the node wants to reach, and to strangers that asked it something; a `node.Transport`."""
 
-    def __init__(self, node_id: str, peers: Mapping[str, str], report: Report) -> None:
-        self._links = {peer: PeerLink(peer, address, report) for peer, address in peers.items() if peer != node_id}
+    def __init__(self, node_id: str, own_address: str, report: Report) -> None:
+        self._node_id = node_id
+        self._own_address = own_address
+        self._report = report
+        self._links: dict[str, PeerLink] = {}
+        self._strangers: dict[str, str] = {}
+        """Identity to address of nodes outside `reach` that have sent something, the newest last."""
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def reach(self, addresses: Mapping[str, str]) -> None:
+        """From now on these are the nodes that messages may go to: identity to HOST:PORT."""
+        wanted = {node_id: address for node_id, address in addresses.items() if node_id != self._node_id}
+        for node_id in self._links.keys() - wanted.keys() - self._strangers.keys():
+            self._drop(node_id)
+        for node_id, address in wanted.items():
+            self._strangers.pop(node_id, None)
+            self._link(node_id, address)
+
+    def meet(self, node_id: str, address: str) -> None:
+        """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
+        if node_id == self._node_id or (node_id in self._links and node_id not in self._strangers):
+            return
+        if self._strangers.get(node_id) == address:
+            return
+        self._strangers.pop(node_id, None)
+        self._strangers[node_id] = address
+        self._link(node_id, address)
+        if len(self._strangers) > STRANGERS_MAX:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self._drop(oldest)
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Queue the messages for their recipients, in order."""
+        """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
         for message in messages:
-            self._links[message.recipient].send(message)
+            link = self._links.get(message.recipient)
+            if link is not None:
+                link.send(message)
 
     async def run(self) -> None:
         """Keep all links up, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for link in self._links.values():
-                tasks.create_task(link.run())
+        async with asyncio.TaskGroup() as self._tasks:
+            for node_id, link in self._links.items():
+                self._start(node_id, link)
             await asyncio.Event().wait()  # a cluster of one has no links, and does not end for it
+
+    def _link(self, node_id: str, address: str) -> None:
+        present = self._links.get(node_id)
+        if present is not None and present.address == address:
+            return
+        self._drop(node_id)
+        link = self._links[node_id] = PeerLink(node_id, address, self._own_address, self._report)
+        self._start(node_id, link)
+
+    def _start(self, node_id: str, link: PeerLink) -> None:
+        if self._tasks is not None:
+            self._runs[node_id] = self._tasks.create_task(link.run(), name=f"link to {node_id}")
+
+    def _drop(self, node_id: str) -> None:
+        self._links.pop(node_id, None)
+        run = self._runs.pop(node_id, None)
+        if run is not None:
+            run.cancel()

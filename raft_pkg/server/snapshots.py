@@ -1,0 +1,131 @@
+"""A node's snapshots: when one is taken, piece by piece between the turns; what a leader sends, and what comes in (§7).
+
+A snapshot is captured at once and written over many turns, each of which adds one step: the service goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from raft_pkg.core.messages import InstallSnapshot, Message
+from raft_pkg.core.output import SnapshotPiece
+from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.types import SnapshotMetadata
+from raft_pkg.errors import CorruptLogError
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.storage.interface import SnapshotWriter, Storage
+
+STEP_BYTES = 256 * 1024
+"""A turn writes and syncs at least so much of a snapshot that is being taken, and at most a piece more."""
+RESTORE_BYTES = 1024 * 1024
+"""A snapshot is read back in pieces of so many bytes."""
+OVERDUE = 4
+"""When the log has grown to so many times what calls for a snapshot, one is taken even if a follower is being sent the
+one before, and must begin anew."""
+
+
+class Snapshots:
+    """Between core, storage and state machine; called by the node's loop alone."""
+
+    def __init__(self, config: ServerConfig, storage: Storage, machine: SessionedMachine) -> None:
+        self._config = config
+        self._storage = storage
+        self._machine = machine
+        self._writer: SnapshotWriter | None = None
+        self._pieces: Iterator[bytes] | None = None
+        """What is still to be written of the snapshot that is being taken; None: none is."""
+        self._incoming: SnapshotWriter | None = None
+        self._applied_bytes = 0
+        """Data of the entries that were applied since the newest snapshot was captured."""
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether a snapshot is being written."""
+        return self._pieces is not None
+
+    def applied(self, entry_bytes: int) -> None:
+        """An entry with so many bytes of data was applied."""
+        self._applied_bytes += entry_bytes
+
+    def recover(self, metadata: SnapshotMetadata) -> None:
+        """Put the state machine into the state of the storage's snapshot. Raises `CorruptLogError`."""
+        try:
+            self._machine.restore(self._read(metadata))
+        except ValueError as error:
+            raise CorruptLogError(
+                f"{self._config.data_dir}: the state machine can't read its snapshot of index {metadata.index}: {error}"
+            ) from None
+
+    # --- taking one -----------------------------------------------------------------------------------------------
+
+    def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
+        """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
+        if self._pieces is None:
+            if self._incoming is not None or not self._is_due(raft, applied_index):
+                return None
+            self._begin(raft, applied_index)
+        return self._write_some()
+
+    def _is_due(self, raft: Raft, applied_index: int) -> bool:
+        """By number of entries, or by their bytes, which at least repay those of the snapshot (§7)."""
+        newest = raft.snapshot
+        entries = applied_index - (newest.index if newest else 0)
+        bytes_max = max(self._config.snapshot_bytes, newest.size if newest else 0)
+        growth = max(entries / self._config.snapshot_entries, self._applied_bytes / bytes_max)
+        return growth >= (OVERDUE if raft.is_sending_snapshot() else 1)
+
+    def _begin(self, raft: Raft, applied_index: int) -> None:
+        term = raft.log.term_at(applied_index)
+        if term is None:
+            raise InvariantError(f"{raft.node_id} has applied entry {applied_index}, and has it no longer")
+        self._pieces = self._machine.snapshot()
+        self._applied_bytes = 0
+        self._writer = self._storage.begin_snapshot(applied_index, term, raft.configuration_at(applied_index))
+
+    def _write_some(self) -> SnapshotMetadata | None:
+        assert self._writer is not None
+        assert self._pieces is not None
+        step, size = [], 0
+        for piece in self._pieces:
+            step.append(piece)
+            size += len(piece)
+            if size >= STEP_BYTES:
+                self._writer.write(b"".join(step))
+                return None
+        self._writer.write(b"".join(step))
+        metadata = self._writer.commit()
+        self._writer = self._pieces = None
+        return metadata
+
+    # --- sending and receiving one ----------------------------------------------------------------------------------
+
+    def fill(self, message: Message, body: InstallSnapshot, bytes_max: int) -> Message:
+        """The message, with the data that it is to carry."""
+        return replace(message, body=replace(body, data=self._storage.read_snapshot(body.offset, bytes_max)))
+
+    def keep(self, piece: SnapshotPiece) -> SnapshotMetadata | None:
+        """Write a piece that has come; with the last one, restore the state machine and return the snapshot."""
+        metadata = piece.metadata
+        if piece.offset == 0:
+            self._discard()
+            self._incoming = self._storage.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
+        assert self._incoming is not None
+        self._incoming.write(piece.data)
+        if not piece.is_last:
+            return None
+        written, self._incoming = self._incoming.commit(), None
+        if written != metadata:
+            raise InvariantError(f"the snapshot of index {metadata.index} is on disk as {written}, not as {metadata}")
+        self._applied_bytes = 0
+        self.recover(metadata)
+        return metadata
+
+    def _discard(self) -> None:
+        """What comes from the leader is newer than what is being taken here, or than what came before."""
+        for writer in (self._writer, self._incoming):
+            if writer is not None:
+                writer.discard()
+        self._writer = self._pieces = self._incoming = None
+
+    def _read(self, metadata: SnapshotMetadata) -> Iterator[bytes]:
+        return (self._storage.read_snapshot(at, RESTORE_BYTES) for at in range(0, metadata.size, RESTORE_BYTES))
