@@ -1,4 +1,4 @@
-"""`raftctl log …`: look at a node's log on disk, without changing it."""
+"""`raftctl log …`: look at a node's log and snapshot on disk, without changing them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,9 +9,11 @@ from raft_pkg.cli.options import Json
 from raft_pkg.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
+    from raft_pkg.core.configuration import Configuration, Member
+    from raft_pkg.core.types import Entry, SnapshotMetadata
     from raft_pkg.storage import InspectedRecord
 
-app = typer.Typer(help="Look at a node's log on disk; nothing in it is changed.", no_args_is_help=True)
+app = typer.Typer(help="Look at a node's log and snapshot on disk; nothing is changed.", no_args_is_help=True)
 
 DataDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The data directory of a node.")]
 
@@ -22,11 +24,15 @@ def verify(directory: DataDirectory, as_json: Json = False) -> None:
     from raft_pkg.storage import verify_directory  # noqa: PLC0415
 
     report = verify_directory(directory)
+    snapshot = None if report.snapshot is None else _snapshot(report.snapshot)
     found = {
         "node": report.node_id,
+        "incarnation": report.incarnation,
+        "snapshot": snapshot,
         "segments": report.segments,
         "term": report.hard_state.current_term,
         "voted_for": report.hard_state.voted_for,
+        "first_log_index": report.base_index + 1,
         "last_log_index": report.last_index,
         "last_log_term": report.last_term,
         "torn_bytes": report.torn_bytes,
@@ -34,29 +40,90 @@ def verify(directory: DataDirectory, as_json: Json = False) -> None:
     if as_json:
         print_json({"dir": str(directory), **found})
         return
+    if snapshot is not None:
+        found["snapshot"] = _line(snapshot)
     print_line(f"{directory}: sound")
     print_table(("what", "value"), [(name.replace("_", " "), value) for name, value in found.items()])
 
 
 @app.command()
 def inspect(directory: DataDirectory, as_json: Json = False) -> None:
-    """Show every record in the order of writing, replaced ones too; with --json one object a line."""
+    """Show the snapshot, and every record in the order of writing, replaced ones too; with --json one object a line."""
     from raft_pkg.storage import inspect_directory  # noqa: PLC0415
 
     for record in inspect_directory(directory):
-        members = _members(record)
+        found = _record(record)
         if as_json:
-            print_json(members)
+            print_json(found)
         else:
-            print_line("  ".join(f"{name} {'-' if value is None else value}" for name, value in members.items()))
+            print_line(_line(found))
 
 
-def _members(record: "InspectedRecord") -> dict[str, Any]:
-    from raft_pkg.core.types import HardState  # noqa: PLC0415
+def _record(record: "InspectedRecord") -> dict[str, Any]:
+    from raft_pkg.core.types import Entry, HardState  # noqa: PLC0415
+    from raft_pkg.storage import LogBegin  # noqa: PLC0415
 
     place: dict[str, Any] = {"file": record.file.name, "offset": record.offset, "bytes": record.size}
     value = record.value
-    if isinstance(value, HardState):
-        return {**place, "record": "hard_state", "term": value.current_term, "voted_for": value.voted_for}
-    kind = value.kind.name.lower()
-    return {**place, "record": "entry", "index": value.index, "term": value.term, "kind": kind, "data": len(value.data)}
+    match value:
+        case HardState():
+            return {**place, "record": "hard_state", "term": value.current_term, "voted_for": value.voted_for}
+        case Entry():
+            return {**place, "record": "entry", **_entry(value)}
+        case LogBegin():
+            return {**place, "record": "begin", "after_index": value.index, "after_term": value.term}
+    return {**place, "record": "snapshot", **_snapshot(value)}
+
+
+def _entry(entry: "Entry") -> dict[str, Any]:
+    from raft_pkg.core.configuration import Configuration  # noqa: PLC0415
+    from raft_pkg.core.types import EntryKind  # noqa: PLC0415
+
+    found: dict[str, Any] = {
+        "index": entry.index,
+        "term": entry.term,
+        "kind": entry.kind.name.lower(),
+        "data": len(entry.data),
+    }
+    if entry.kind is EntryKind.CONFIGURATION:
+        try:
+            found["members"] = _members(Configuration.decode(entry.data))
+        except ValueError:
+            found["members"] = None
+    return found
+
+
+def _snapshot(metadata: "SnapshotMetadata") -> dict[str, Any]:
+    return {
+        "index": metadata.index,
+        "term": metadata.term,
+        "size": metadata.size,
+        "checksum": f"{metadata.checksum:08x}",
+        "members": _members(metadata.configuration),
+    }
+
+
+def _members(configuration: "Configuration") -> dict[str, Any]:
+    def described(members: "tuple[Member, ...]") -> list[dict[str, Any]]:
+        return [{"id": m.node_id, "address": m.address, "incarnation": m.incarnation} for m in members]
+
+    return {
+        "voters": described(configuration.voters),
+        "learners": described(configuration.learners),
+        "outgoing": described(configuration.outgoing),
+        "to_promote": list(configuration.to_promote),
+    }
+
+
+def _line(found: dict[str, Any]) -> str:
+    """Names and values on one line."""
+    return "  ".join(f"{name} {_in_words(name, value)}" for name, value in found.items())
+
+
+def _in_words(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name != "members":
+        return str(value)
+    groups = ((group, [m if group == "to_promote" else m["id"] for m in members]) for group, members in value.items())
+    return "; ".join(f"{group.replace('_', ' ')} {', '.join(ids)}" for group, ids in groups if ids) or "nobody"

@@ -15,6 +15,7 @@ from raft_pkg.storage import Filesystem
 
 SECTOR_BYTES = 512
 _SHORT_WRITE_CHANCE = 0.01
+_SHORT_READ_CHANCE = 0.01
 
 
 class SimulatedCrash(BaseException):
@@ -191,6 +192,18 @@ class SimulatedFilesystem(Filesystem):
         if not cached:
             file.evict()
         return bytes(file.content)
+
+    def open_to_read(self, path: Path) -> int:
+        return self.open(path)
+
+    def size(self, descriptor: int) -> int:
+        return len(self._open[descriptor].content)
+
+    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        self._call()
+        if size > 1 and self._chance.random() < _SHORT_READ_CHANCE:
+            size = self._chance.randint(1, size)
+        return bytes(self._open[descriptor].content[offset : offset + size])
 
     def create(self, path: Path) -> int:
         self._call(may_fail=True)

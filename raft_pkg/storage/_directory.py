@@ -1,9 +1,13 @@
 """The data directory: names of its files, its lock, and `node.json`, which says whose it is.
 
 LOCK                   held while a process uses the directory; holds that process's id
-node.json              whose directory it is, and how far the log surely was on disk
+node.json              whose directory it is, where the log begins, and how far it surely was on disk
 0000000001.log …       segments of the log
-*.log.tmp, *.json.tmp  files that a crash kept from getting their names; removed when the log is recovered
+….snapshot             the snapshot, named after the last index that it replaces
+*.tmp of these         files that a crash kept from getting their names; removed when the log is recovered
+
+A crash may leave segments before the one with which the log begins, and snapshots before the newest. They count for
+nothing, and are removed when the log is recovered.
 """
 
 import json
@@ -22,18 +26,22 @@ NODE_FILE_NAME = "node.json"
 TEMPORARY_SUFFIX = ".tmp"
 
 _SEGMENT_NAME = re.compile(r"(\d{10})\.log")
-_NODE_FILE_VERSION = 1
+_SNAPSHOT_NAME = re.compile(r"(\d{20})\.snapshot")
+_NODE_FILE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
-    """Whose the directory is, and a position up to which the log surely was on disk.
+    """Whose the directory is, with which segment the log begins, and how far it surely was on disk.
 
-    The position is where the log ended when it was last opened or closed, or when a segment was added. It makes the
-    loss of the newest segments visible, and of whatever else was before it.
+    The position is where the log ended when it was last opened or closed, when a segment was added, or when the log
+    was compacted. It makes the loss of the newest segments visible, and of whatever else was before it. That of the
+    oldest segments is visible because only a segment that is no longer in here is ever removed.
     """
 
     node_id: str
+    incarnation: int
+    oldest_segment: int
     synced_segment: int
     synced_offset: int
 
@@ -47,8 +55,9 @@ class NodeFile:
             content = json.loads(data)
             checksum = content.pop("checksum")
             version = content.pop("format")
-            node_file = cls(str(content["node_id"]), int(content["synced_segment"]), int(content["synced_offset"]))
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            numbers = (content[name] for name in ("incarnation", "oldest_segment", "synced_segment", "synced_offset"))
+            node_file = cls(str(content["node_id"]), *map(int, numbers))
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             raise corrupt_log_error(path, 0, "the file is not what raft_pkg wrote") from None
         if checksum != _checksum({"format": version, **content}):
             raise corrupt_log_error(path, 0, "the file does not match its checksum")
@@ -61,15 +70,23 @@ def _checksum(content: dict[str, object]) -> str:
     return f"{crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
+def temporary_path(path: Path) -> Path:
+    """What a file is called until its content is on disk."""
+    return path.with_name(path.name + TEMPORARY_SUFFIX)
+
+
 class DataDirectory:
     """One data directory on one filesystem."""
 
     def __init__(self, filesystem: Filesystem, path: Path) -> None:
         self.path = path
-        self._filesystem = filesystem
+        self.filesystem = filesystem
 
     def segment_path(self, sequence: int) -> Path:
         return self.path / f"{sequence:010d}.log"
+
+    def snapshot_path(self, index: int) -> Path:
+        return self.path / f"{index:020d}.snapshot"
 
     def make(self) -> None:
         """Make the directory and those above it, durably; one that is there is left as it is."""
@@ -80,28 +97,28 @@ class DataDirectory:
 
     def _make(self, path: Path) -> None:
         try:
-            self._filesystem.make_directory(path)
+            self.filesystem.make_directory(path)
         except FileExistsError:
             return
         except FileNotFoundError:
             self._make(path.parent)
-            self._filesystem.make_directory(path)
-        self._filesystem.sync_directory(path.parent)
+            self.filesystem.make_directory(path)
+        self.filesystem.sync_directory(path.parent)
 
     def sync(self) -> None:
         """Make created and renamed files durable. Raises OSError."""
-        self._filesystem.sync_directory(self.path)
+        self.filesystem.sync_directory(self.path)
 
     def sync_parent(self) -> None:
         """Make the directory itself durable, in case the process that made it did not come to that."""
         with suppress(PermissionError):  # it may be the root of a volume, below what this user can't read
-            self._filesystem.sync_directory(self.path.absolute().parent)
+            self.filesystem.sync_directory(self.path.absolute().parent)
 
     def lock(self) -> int:
         """Keep other processes out; returns the descriptor that holds the lock."""
         path = self.path / LOCK_NAME
         try:
-            return self._filesystem.lock(path)
+            return self.filesystem.lock(path)
         except BlockingIOError:
             holder = self._lock_holder(path)
         except OSError as error:
@@ -112,30 +129,48 @@ class DataDirectory:
 
     def _lock_holder(self, path: Path) -> str:
         try:
-            return self._filesystem.read(path).decode("ascii").strip() or "(its id is not known)"
+            return self.filesystem.read(path).decode("ascii").strip() or "(its id is not known)"
         except (OSError, UnicodeDecodeError):
             return "(its id is not known)"
 
     def segments(self) -> list[int]:
         """The numbers of the segments that have a file, in order."""
-        matches = map(_SEGMENT_NAME.fullmatch, self._names())
+        return self._numbers(_SEGMENT_NAME)
+
+    def snapshots(self) -> list[int]:
+        """The indexes of the snapshots that have a file, in order."""
+        return self._numbers(_SNAPSHOT_NAME)
+
+    def _numbers(self, pattern: re.Pattern[str]) -> list[int]:
+        matches = map(pattern.fullmatch, self._names())
         return sorted(int(match[1]) for match in matches if match)
 
     def remove_temporary_files(self) -> None:
+        """Remove what a crash kept from getting its name. Raises OSError."""
         for name in self._names():
             stem = name.removesuffix(TEMPORARY_SUFFIX)
-            if stem != name and (stem == NODE_FILE_NAME or _SEGMENT_NAME.fullmatch(stem)):
-                self._filesystem.remove(self.path / name)
+            is_ours = stem == NODE_FILE_NAME or _SEGMENT_NAME.fullmatch(stem) or _SNAPSHOT_NAME.fullmatch(stem)
+            if stem != name and is_ours:
+                self.filesystem.remove(self.path / name)
+
+    def remove_before(self, *, segment: int, snapshot: int) -> None:
+        """Remove segments and snapshots before these, which count for nothing any more. Raises OSError."""
+        for sequence in self.segments():
+            if sequence < segment:
+                self.filesystem.remove(self.segment_path(sequence))
+        for index in self.snapshots():
+            if index < snapshot:
+                self.filesystem.remove(self.snapshot_path(index))
 
     def _names(self) -> list[str]:
         try:
-            return self._filesystem.list_directory(self.path)
+            return self.filesystem.list_directory(self.path)
         except OSError as error:
             raise storage_error("list the data directory", self.path, error) from error
 
     def read(self, path: Path, *, cached: bool = True) -> bytes:
         try:
-            return self._filesystem.read(path, cached=cached)
+            return self.filesystem.read(path, cached=cached)
         except OSError as error:
             raise storage_error("read the file", path, error) from error
 
@@ -146,19 +181,19 @@ class DataDirectory:
 
     def write_node_file(self, node_file: NodeFile) -> None:
         """Replace `node.json`, durably and at once. Raises OSError."""
-        self._filesystem.close(self.create(self.path / NODE_FILE_NAME, [node_file.encode()]))
+        self.filesystem.close(self.create(self.path / NODE_FILE_NAME, [node_file.encode()]))
 
     def create(self, path: Path, buffers: list[bytes]) -> int:
         """Give a name to a file when its content is on disk, durably; returns its descriptor. Raises OSError."""
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        descriptor = self._filesystem.create(temporary)
+        temporary = temporary_path(path)
+        descriptor = self.filesystem.create(temporary)
         try:
-            write_all(self._filesystem, descriptor, buffers, 0)
-            self._filesystem.sync_file(descriptor)
-            self._filesystem.rename(temporary, path)
+            write_all(self.filesystem, descriptor, buffers, 0)
+            self.filesystem.sync_file(descriptor)
+            self.filesystem.rename(temporary, path)
             self.sync()
         except BaseException:
-            self._filesystem.close(descriptor)
+            self.filesystem.close(descriptor)
             raise
         return descriptor
 

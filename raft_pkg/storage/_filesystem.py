@@ -39,6 +39,18 @@ class Filesystem:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             return file.read()
 
+    def open_to_read(self, path: Path) -> int:
+        """Open an existing file where one may only read."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def size(self, descriptor: int) -> int:
+        """Bytes in an open file."""
+        return os.fstat(descriptor).st_size
+
+    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        """Read from a position on; may return fewer bytes than asked for, and none only at the file's end."""
+        return os.pread(descriptor, size, offset)
+
     def create(self, path: Path) -> int:
         """Open a new file for writing; it must not exist."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -94,3 +106,14 @@ def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes],
         if count <= 0:
             raise OSError(f"a write of {len(remainder)} bytes wrote nothing")
         written += count
+
+
+def read_all(filesystem: Filesystem, descriptor: int, size: int, offset: int) -> bytes:
+    """Read every byte, also when the system gives them piecemeal."""
+    data = filesystem.read_at(descriptor, size, offset)
+    while len(data) < size:
+        more = filesystem.read_at(descriptor, size - len(data), offset + len(data))
+        if not more:
+            raise OSError(f"a read of {size} bytes at {offset} found the end of the file after {len(data)}")
+        data += more
+    return data

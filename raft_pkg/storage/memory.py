@@ -1,11 +1,43 @@
 """The persistent state of one node in memory, for the simulator and tests: a crash loses what was not synced."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from zlib import crc32
 
-from raft_pkg.core.types import Entry, HardState
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
-from raft_pkg.storage._state import LogState, check_append
+from raft_pkg.storage._incarnation import random_incarnation
+from raft_pkg.storage._state import LogState, check_append, check_compact, check_snapshot
 from raft_pkg.storage.interface import Recovered
+
+
+class MemorySnapshotWriter:
+    """A snapshot that is being written to a `MemoryStorage`."""
+
+    def __init__(self, storage: "MemoryStorage", index: int, term: int, configuration: Configuration) -> None:
+        self.index = index
+        self.term = term
+        self.configuration = configuration
+        self.data = bytearray()
+        self._storage = storage
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return len(self.data)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes, and make them durable. Raises ValueError after `commit` or `discard`, as `commit` does."""
+        self._storage.require_under_way(self)
+        self.data += data
+
+    def commit(self) -> SnapshotMetadata:
+        """Make this the storage's snapshot, durably and at once."""
+        return self._storage.commit_snapshot(self)
+
+    def discard(self) -> None:
+        """Give it up. Idempotent, and without effect after `commit`."""
+        self._storage.discard_snapshot(self)
 
 
 class MemoryStorage:
@@ -14,9 +46,14 @@ class MemoryStorage:
     Use: `recover`, then `append` and `sync` as with any storage; `crash` or `close`; `recover` again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, new_incarnation: Callable[[], int] = random_incarnation) -> None:
         self._synced = LogState()
         self._unsynced: list[HardState | Entry] = []  # records in the order in which they were appended
+        self._new_incarnation = new_incarnation
+        self._incarnation = 0  # 0: it was never used
+        self._snapshot: SnapshotMetadata | None = None
+        self._snapshot_data = b""
+        self._new_snapshot: MemorySnapshotWriter | None = None
         self._hard_state = HardState()
         self._last_index = 0
         self._torn_bytes = 0
@@ -28,23 +65,56 @@ class MemoryStorage:
             raise StorageError("memory: recover() was called before")
         self._unusable = None
         torn_bytes, self._torn_bytes = self._torn_bytes, 0
+        self._incarnation = self._incarnation or self._new_incarnation()
         self._hard_state = self._synced.hard_state
         self._last_index = self._synced.last_index
-        return Recovered(self._hard_state, list(self._synced.entries), torn_bytes)
+        return Recovered(
+            hard_state=self._hard_state,
+            entries=list(self._synced.entries),
+            torn_bytes=torn_bytes,
+            incarnation=self._incarnation,
+            base_index=self._synced.base_index,
+            base_term=self._synced.base_term,
+            snapshot=self._snapshot,
+        )
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Write a new term and vote (None: unchanged) and entries; durable only after `sync`."""
         self._require_usable()
-        self._last_index = check_append(self._hard_state, self._last_index, hard_state, entries)
+        check_append(self._hard_state, self._snapshot_index, self._last_index, hard_state, entries)
         if hard_state is not None:
             self._hard_state = hard_state
             self._unsynced.append(hard_state)
-        self._unsynced.extend(entries)
+        if entries:
+            self._last_index = entries[-1].index
+            self._unsynced.extend(entries)
 
     def sync(self) -> None:
         """Make everything appended so far durable."""
         self._require_usable()
         self._persist(len(self._unsynced))
+
+    def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> MemorySnapshotWriter:
+        """Begin to write a snapshot up to `index`; one at a time, besides appends."""
+        self._require_usable()
+        check_snapshot(self._snapshot_index, index)
+        if self._new_snapshot is not None:
+            raise ValueError("memory: a snapshot is being written; commit or discard it first")
+        self._new_snapshot = MemorySnapshotWriter(self, index, term, configuration)
+        return self._new_snapshot
+
+    def read_snapshot(self, offset: int, size: int) -> bytes:
+        """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
+        self._require_usable()
+        if self._snapshot is None:
+            raise ValueError("memory: holds no snapshot")
+        return self._snapshot_data[offset : offset + size]
+
+    def compact(self, index: int) -> None:
+        """Forget the entries up to and including `index`."""
+        self._require_usable()
+        check_compact(self._snapshot_index, index)
+        self._synced.compact(index)
 
     def close(self) -> None:
         """Stop. As with a file, what was appended and not synced is there when nothing else happens. Idempotent."""
@@ -69,11 +139,39 @@ class MemoryStorage:
         self._persist(survivors)
         self._unsynced.clear()
         self._torn_bytes = torn_bytes
+        self._new_snapshot = None
         self._unusable = "the node has crashed"
 
     def fail(self, what: str) -> None:
         """Make every later call raise StorageError, as after a failed sync; `crash` and `recover` bring it back."""
         self._unusable = what
+
+    def require_under_way(self, writer: MemorySnapshotWriter) -> None:
+        """For the writer: raise unless it is the one that is being written."""
+        self._require_usable()
+        if writer is not self._new_snapshot:
+            raise ValueError("memory: the snapshot was committed or discarded")
+
+    def commit_snapshot(self, writer: MemorySnapshotWriter) -> SnapshotMetadata:
+        """For the writer: take in what it has written."""
+        self.require_under_way(writer)
+        self.sync()
+        data = bytes(writer.data)
+        metadata = SnapshotMetadata(writer.index, writer.term, writer.configuration, len(data), crc32(data))
+        self._snapshot, self._snapshot_data, self._new_snapshot = metadata, data, None
+        if self._synced.term_at(metadata.index) != metadata.term:
+            self._synced.begin_anew(metadata.index, metadata.term)
+            self._last_index = metadata.index
+        return metadata
+
+    def discard_snapshot(self, writer: MemorySnapshotWriter) -> None:
+        """For the writer: forget it, unless it was committed."""
+        if writer is self._new_snapshot:
+            self._new_snapshot = None
+
+    @property
+    def _snapshot_index(self) -> int:
+        return self._snapshot.index if self._snapshot else 0
 
     def _persist(self, count: int) -> None:
         for value in self._unsynced[:count]:

@@ -5,13 +5,19 @@ from pathlib import Path
 
 from simulated_disk import SimulatedDisk
 
-from raft_pkg.core.types import Entry, EntryKind, HardState
-from raft_pkg.storage import FileStorage, Recovered
+from raft_pkg.core.configuration import Configuration, Member
+from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
+from raft_pkg.storage import FileStorage, Recovered, Storage
 
 DATA = Path("/data")
 FIRST_SEGMENT = DATA / "0000000001.log"
 SECOND_SEGMENT = DATA / "0000000002.log"
 NODE_FILE = DATA / "node.json"
+INCARNATION = 0x1122334455667788
+MEMBERS = Configuration(
+    voters=(Member("raft-0", "raft-0:6000", INCARNATION), Member("raft-1", "raft-1:6000", 77)),
+    learners=(Member("Knoten-ß", "[::1]:6000", 3),),
+)
 
 
 def segment_path(sequence: int) -> Path:
@@ -26,8 +32,37 @@ def entries(first: int, last: int, term: int = 1, data: bytes | None = None) -> 
     return [entry(index, term, data) for index in range(first, last + 1)]
 
 
+def snapshot_path(index: int) -> Path:
+    return DATA / f"{index:020d}.snapshot"
+
+
+def recovered(
+    hard_state: HardState,
+    log: list[Entry],
+    torn_bytes: int,
+    base: tuple[int, int] = (0, 0),
+    snapshot: SnapshotMetadata | None = None,
+) -> Recovered:
+    return Recovered(hard_state, log, torn_bytes, INCARNATION, *base, snapshot)
+
+
 def storage_on(disk: SimulatedDisk, *, segment_bytes: int = 1 << 20, ahead_bytes: int = 512) -> FileStorage:
-    return FileStorage(DATA, "raft-0", segment_bytes=segment_bytes, ahead_bytes=ahead_bytes, filesystem=disk)
+    return FileStorage(
+        DATA,
+        "raft-0",
+        segment_bytes=segment_bytes,
+        ahead_bytes=ahead_bytes,
+        filesystem=disk,
+        new_incarnation=lambda: INCARNATION,
+    )
+
+
+def take_snapshot(storage: Storage, index: int, term: int = 1, *pieces: bytes) -> SnapshotMetadata:
+    """Write and commit a snapshot of these pieces; without any, of a few bytes."""
+    writer = storage.begin_snapshot(index, term, MEMBERS)
+    for piece in pieces or (f"state up to {index}".encode(),):
+        writer.write(piece)
+    return writer.commit()
 
 
 def recover(disk: SimulatedDisk) -> Recovered:

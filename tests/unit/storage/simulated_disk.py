@@ -30,7 +30,7 @@ class SimulatedDisk(Filesystem):
     """Files by path. `operations` lists every change and sync as (operation, file name).
 
     `before` is called with an operation and the path it concerns, and may raise. `accept` says how many bytes of a
-    write are taken.
+    write are taken, and `accept_reading` how many of those asked for a read gives.
     """
 
     def __init__(self) -> None:
@@ -45,6 +45,7 @@ class SimulatedDisk(Filesystem):
     def _behave(self) -> None:
         self.before: Callable[[str, Path], None] = lambda _operation, _path: None
         self.accept: Callable[[int], int] = lambda size: size
+        self.accept_reading: Callable[[int], int] = lambda size: size
 
     # What a test does to it
 
@@ -108,6 +109,16 @@ class SimulatedDisk(Filesystem):
             file.sync_failed = False
             file.data[:] = file.synced
         return bytes(file.data)
+
+    def open_to_read(self, path: Path) -> int:
+        return self.open(path)
+
+    def size(self, descriptor: int) -> int:
+        return len(self._file(self._open[descriptor]).data)
+
+    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        self._begin("read", self._open[descriptor])
+        return bytes(self._file(self._open[descriptor]).data[offset : offset + self.accept_reading(size)])
 
     def create(self, path: Path) -> int:
         self._begin("create", path)

@@ -82,7 +82,7 @@ def test_an_older_segment_that_lost_its_last_record() -> None:
 
 
 def with_header(**changes: object) -> Callable[[bytes], bytes]:
-    header = SegmentHeader(2, 7, 0, 0, "raft-0")._replace(**changes)  # type: ignore[arg-type]
+    header = SegmentHeader(2, 7, 7, False, 0, 0, "raft-0")._replace(**changes)  # type: ignore[arg-type]
     return lambda data: header.encode() + data[512:]
 
 
@@ -109,21 +109,21 @@ def test_a_damaged_beginning_of_a_segment(sequence: int, change: Callable[[bytes
 def test_a_segment_that_counts_its_entries_from_elsewhere() -> None:
     files = several_segments(2).copy()
     original = files[SECOND_SEGMENT]
-    end, checksum = (int.from_bytes(original[place], "little") for place in (slice(32, 40), slice(12, 16)))
-    change = with_header(first_index=1000, previous_end=end, previous_checksum=checksum)
+    end, checksum = (int.from_bytes(original[place], "little") for place in (slice(40, 48), slice(12, 16)))
+    change = with_header(base_index=1000, previous_end=end, previous_checksum=checksum)
     require_refusal(
         files | {SECOND_SEGMENT: change(original)},
         CorruptLogError,
-        "the segment begins with entry 1000, the one before",
+        "the segment goes on after entry 1000 of term 7, the one before ends with",
     )
 
 
 def test_a_log_of_a_later_version() -> None:
     files = several_segments(1).copy()
     content = bytearray(files[FIRST_SEGMENT])
-    content[8] = 2
+    content[8] = 3
     content[508:512] = crc(content[:508])
-    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, StorageError, "format version 2, this program reads 1")
+    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, StorageError, "format version 3, this program reads 2")
 
 
 def crc(data: bytes) -> bytes:
@@ -188,11 +188,18 @@ def json_or_none(content: bytes) -> object:
 
 
 def test_a_node_file_of_a_later_version() -> None:
-    content = {"format": 2, "node_id": "raft-0", "synced_segment": 1, "synced_offset": 1}
+    content = {
+        "format": 3,
+        "node_id": "raft-0",
+        "incarnation": 1,
+        "oldest_segment": 1,
+        "synced_segment": 1,
+        "synced_offset": 1,
+    }
     checksum = f"{int.from_bytes(crc(json.dumps(content, sort_keys=True).encode()), 'little'):08x}"
     files = several_segments(2).copy()
     encoded = json.dumps(content | {"checksum": checksum}).encode()
-    require_refusal(files | {NODE_FILE: encoded}, StorageError, r"node\.json: has format version 2")
+    require_refusal(files | {NODE_FILE: encoded}, StorageError, r"node\.json: has format version 3")
 
 
 def test_a_missing_node_file_beside_a_log_that_was_used() -> None:
@@ -321,7 +328,8 @@ def test_a_directory_in_the_place_of_a_segment(tmp_path: Path) -> None:
 )
 def test_valid_records_that_contradict_each_other(values: list, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program with a fault wrote them; recovery does not believe them for being well-formed."""
-    monkeypatch.setattr("raft_pkg.storage.file.check_append", lambda *_: 0)
+    monkeypatch.setattr("raft_pkg.storage.file.check_append", lambda *_: None)
+    monkeypatch.setattr("raft_pkg.storage.file.LogTerms.append", lambda *_: None)
     disk = SimulatedDisk()
     storage = storage_on(disk)
     storage.recover()

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
-from samples import DATA, entries, entry, recover, segment_path, storage_on, three_batches
+from samples import DATA, entries, entry, recover, recovered, segment_path, storage_on, three_batches
 from simulated_disk import SimulatedDisk
 
 from raft_pkg.core.types import HardState
 from raft_pkg.errors import StorageError
-from raft_pkg.storage import FileStorage, Filesystem, Recovered
+from raft_pkg.storage import FileStorage, Filesystem
 
 LOG = "0000000001.log"
 
@@ -95,7 +95,7 @@ def test_a_failure_while_a_directory_is_made(operation: str) -> None:
         storage.recover()
     with pytest.raises(StorageError):
         storage.append(None, [entry(1)])
-    assert storage_on(disk).recover() == Recovered(HardState(), [], 0), "the lock was let go of"
+    assert storage_on(disk).recover() == recovered(HardState(), [], 0), "the lock was let go of"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
-from samples import DATA, FIRST_SEGMENT, NODE_FILE, SECOND_SEGMENT, entries, entry, recover, storage_on, three_batches
+from samples import (
+    DATA,
+    FIRST_SEGMENT,
+    INCARNATION,
+    NODE_FILE,
+    SECOND_SEGMENT,
+    entries,
+    entry,
+    recover,
+    recovered,
+    storage_on,
+    three_batches,
+)
 from simulated_disk import SimulatedDisk
 
 from raft_pkg.core.types import Entry, EntryKind, HardState
@@ -14,20 +26,21 @@ from raft_pkg.storage import FileStorage, Recovered
 
 def test_a_new_directory_holds_nothing_and_belongs_to_the_node(tmp_path: Path) -> None:
     directory = tmp_path / "several" / "levels"
-    storage = FileStorage(directory, "raft-0")
-    assert storage.recover() == Recovered(HardState(), [], 0)
+    storage = FileStorage(directory, "raft-0", new_incarnation=lambda: INCARNATION)
+    assert storage.recover() == recovered(HardState(), [], 0)
     storage.close()
     assert json.loads((directory / "node.json").read_text())["node_id"] == "raft-0"
 
 
 def test_what_was_synced_is_read_back(tmp_path: Path) -> None:
     batch = [Entry(1, 1, EntryKind.NOOP, b""), *entries(2, 5)]
-    storage = FileStorage(tmp_path, "raft-0")
+    storage = FileStorage(tmp_path, "raft-0", new_incarnation=lambda: INCARNATION)
     storage.recover()
     storage.append(HardState(1, "raft-2"), batch)
     storage.sync()
     storage.close()
-    assert FileStorage(tmp_path, "raft-0").recover() == Recovered(HardState(1, "raft-2"), batch, 0)
+    storage = FileStorage(tmp_path, "raft-0", new_incarnation=lambda: 1)
+    assert storage.recover() == recovered(HardState(1, "raft-2"), batch, 0)
 
 
 @pytest.mark.parametrize("vote", [None, "", "raft-0", "Knoten-ß"])
@@ -109,7 +122,7 @@ def test_segments_roll_and_entries_are_replaced_across_them() -> None:
     segments = [path for path in disk.nodes if path.suffix == ".log"]
     assert len(segments) > 4
     assert all(len(disk.copy()[path]) <= 2000 + 512 + 200 for path in segments)
-    assert recover(disk) == Recovered(HardState(60, None), [entry(1, 1), entry(2, 2), entry(3, 60)], 0)
+    assert recover(disk) == recovered(HardState(60, None), [entry(1, 1), entry(2, 2), entry(3, 60)], 0)
 
 
 def test_each_segment_begins_with_the_hard_state() -> None:
@@ -165,7 +178,7 @@ def test_restarting_again_and_again_keeps_everything() -> None:
     disk = SimulatedDisk()
     for index in range(1, 30):
         storage = storage_on(disk, segment_bytes=1200)
-        assert storage.recover() == Recovered(HardState(index - 1), [entry(i, i) for i in range(1, index)], 0)
+        assert storage.recover() == recovered(HardState(index - 1), [entry(i, i) for i in range(1, index)], 0)
         storage.append(HardState(index), [entry(index, index)])
         storage.sync()
         if index % 3:
@@ -217,7 +230,7 @@ def test_what_would_break_a_promise_is_not_written(state: HardState | None, batc
     assert disk.copy() == before
     storage.append(HardState(2, "raft-0"), [entry(4)])
     storage.sync()
-    assert recover(disk) == Recovered(HardState(2, "raft-0"), entries(1, 4), 0)
+    assert recover(disk) == recovered(HardState(2, "raft-0"), entries(1, 4), 0)
 
 
 def test_a_batch_beyond_what_a_segment_can_hold_is_not_written() -> None:

@@ -1,18 +1,18 @@
 """The memory form: as strict as the file form, and a crash loses what was not synced."""
 
 import pytest
-from samples import entries, entry
+from samples import INCARNATION, entries, entry, recovered
 
 from raft_pkg.core.types import HardState
 from raft_pkg.errors import StorageError
-from raft_pkg.storage import MemoryStorage, Recovered
+from raft_pkg.storage import MemoryStorage
 
 
 @pytest.fixture
 def storage() -> MemoryStorage:
     """Holds three synced entries and, not synced, a new term, a replacement of the third and a fourth."""
-    storage = MemoryStorage()
-    assert storage.recover() == Recovered(HardState(), [], 0)
+    storage = MemoryStorage(new_incarnation=lambda: INCARNATION)
+    assert storage.recover() == recovered(HardState(), [], 0)
     storage.append(HardState(1, "raft-1"), entries(1, 3))
     storage.sync()
     storage.append(HardState(2, None), entries(3, 4, 2))
@@ -23,7 +23,7 @@ def test_a_sync_makes_everything_durable(storage: MemoryStorage) -> None:
     storage.sync()
     assert storage.unsynced == 0
     storage.crash()
-    assert storage.recover() == Recovered(HardState(2, None), [*entries(1, 2), *entries(3, 4, 2)], 0)
+    assert storage.recover() == recovered(HardState(2, None), [*entries(1, 2), *entries(3, 4, 2)], 0)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_a_sync_makes_everything_durable(storage: MemoryStorage) -> None:
 def test_a_crash_loses_what_was_not_synced(storage: MemoryStorage, survivors: int, state: HardState, log: list) -> None:
     assert storage.unsynced == 3
     storage.crash(survivors=survivors)
-    assert storage.recover() == Recovered(state, log, 0)
+    assert storage.recover() == recovered(state, log, 0)
     storage.append(None, [entry(len(log) + 1, 2)])
     storage.sync()
     storage.crash()
-    assert storage.recover() == Recovered(state, [*log, entry(len(log) + 1, 2)], 0)
+    assert storage.recover() == recovered(state, [*log, entry(len(log) + 1, 2)], 0)
 
 
 def test_a_torn_record_is_reported_once(storage: MemoryStorage) -> None:

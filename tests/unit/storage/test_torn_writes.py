@@ -13,6 +13,7 @@ from samples import (
     entries,
     entry,
     recover,
+    recovered,
     several_segments,
     storage_on,
     three_batches,
@@ -23,7 +24,7 @@ from raft_pkg.core.types import Entry, HardState
 from raft_pkg.errors import CorruptLogError
 from raft_pkg.storage import Recovered, inspect_directory
 
-SYNCED = Recovered(HardState(1, "raft-0"), entries(1, 4), 0)
+SYNCED = recovered(HardState(1, "raft-0"), entries(1, 4), 0)
 
 
 def last_batch() -> tuple[dict, int, int]:
@@ -43,12 +44,12 @@ def require_usable(disk: SimulatedDisk, found: Recovered) -> None:
     """What was recovered is there again after a power cut, and the log can be continued."""
     disk.lose_power(lambda _count: 0)
     storage = storage_on(disk)
-    assert storage.recover() == Recovered(found.hard_state, found.entries, 0)
+    assert storage.recover() == recovered(found.hard_state, found.entries, 0)
     more = entry(len(found.entries) + 1, 9)
     storage.append(HardState(9), [more])
     storage.sync()
     disk.lose_power(lambda _count: 0)
-    assert recover(disk) == Recovered(HardState(9), [*found.entries, more], 0)
+    assert recover(disk) == recovered(HardState(9), [*found.entries, more], 0)
 
 
 def require_prefix(found: Recovered) -> None:
@@ -77,7 +78,7 @@ def test_a_batch_torn_at_any_byte_is_cut_off(rest: str) -> None:
 def test_the_report_counts_what_was_cut_off() -> None:
     files, start, _ = last_batch()
     torn = SimulatedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 5]})
-    assert recover(torn) == Recovered(SYNCED.hard_state, SYNCED.entries, 5)
+    assert recover(torn) == recovered(SYNCED.hard_state, SYNCED.entries, 5)
     assert len(torn.copy()[FIRST_SEGMENT]) == start
 
 
@@ -120,7 +121,7 @@ def test_what_was_read_is_on_disk_before_it_is_used() -> None:
     storage.recover()
     storage.append(HardState(4, "raft-2"), entries(1, 3))
     found = recover(disk)
-    assert found == Recovered(HardState(4, "raft-2"), entries(1, 3), 0)
+    assert found == recovered(HardState(4, "raft-2"), entries(1, 3), 0)
     disk.lose_power(lambda _count: 0)
     assert recover(disk) == found
 
@@ -162,7 +163,7 @@ def test_no_flipped_byte_is_accepted(flips) -> None:
             assert disk.copy()[FIRST_SEGMENT] == content
             refused += 1
         elif found := recover_unless_refused(disk):
-            assert found == Recovered(whole.hard_state, whole.entries, position - end + 1)
+            assert found == recovered(whole.hard_state, whole.entries, position - end + 1)
     assert refused == end
 
 
@@ -325,5 +326,5 @@ def test_a_single_torn_byte_of_a_first_append() -> None:
     storage_on(disk).recover()
     end = len(disk.copy()[FIRST_SEGMENT].rstrip(b"\0"))
     torn = changed(disk, FIRST_SEGMENT, lambda data: data[:end] + b"\xd3" + data[end + 1 :])
-    assert recover(torn) == Recovered(HardState(), [], 1)
+    assert recover(torn) == recovered(HardState(), [], 1)
     assert NODE_FILE in torn.nodes

@@ -1,0 +1,222 @@
+"""The file of a snapshot: how it is written under a temporary name, and read and checked piece by piece.
+
+    header      magic, format version, lengths, index, term, the node's identity, configuration, checksum
+    data        the state machine's, as it is
+    trailer     size and checksum of the data; checksum of these, seeded with the header's; an end mark
+
+All is appended, and every piece is synced as it comes, so that no call takes long. The file gets its name when all of
+it is on disk: with the name, and not before, it is the storage's snapshot. So a crash leaves a temporary file, which
+recovery removes, or a whole snapshot, beside which the one before may still be there: the newer one counts.
+
+Since nothing else gets the name of a snapshot, whatever is wrong in such a file is damage: a length or checksum that
+does not match, an end that is missing, something behind the end, another index than in its name. A storage with a
+damaged snapshot is refused, even when an older one is still there. So is one whose snapshot is missing although the
+log begins after entries that it replaces. Nothing is changed in either case: the entries that a snapshot replaces are
+promises made to others.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.types import SnapshotMetadata
+from raft_pkg.errors import StorageError
+from raft_pkg.storage._directory import DataDirectory, temporary_path
+from raft_pkg.storage._errors import corrupt_log_error
+from raft_pkg.storage._filesystem import Filesystem, read_all, write_all
+
+FORMAT_VERSION = 1
+CONFIGURATION_BYTES_MAX = 1 << 20
+
+_MAGIC = b"RAFTSNAP"
+_FIELDS = Struct("<8sIIQQH")
+_CHECKSUM = Struct("<I")
+_HEADER_BYTES_MAX = _FIELDS.size + (1 << 16) + CONFIGURATION_BYTES_MAX + _CHECKSUM.size
+_TRAILER_FIELDS = Struct("<QI")
+_TRAILER_END = Struct("<I4s")
+_TRAILER_BYTES = _TRAILER_FIELDS.size + _TRAILER_END.size
+_END_MARK = b"\xe5SNe"
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotHeader:
+    """What is known of a snapshot before its data."""
+
+    node_id: str
+    index: int
+    term: int
+    configuration: Configuration
+
+    def encode(self) -> bytes:
+        """Raises `ValueError` when the configuration is too large."""
+        node_id = self.node_id.encode()
+        configuration = self.configuration.encode()
+        if len(configuration) > CONFIGURATION_BYTES_MAX:
+            raise ValueError(f"a configuration of {len(configuration)} bytes; the limit is {CONFIGURATION_BYTES_MAX}")
+        fields = _FIELDS.pack(_MAGIC, FORMAT_VERSION, len(configuration), self.index, self.term, len(node_id))
+        content = fields + node_id + configuration
+        return content + _CHECKSUM.pack(crc32(content))
+
+    def metadata(self, size: int, checksum: int) -> SnapshotMetadata:
+        return SnapshotMetadata(self.index, self.term, self.configuration, size, checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A snapshot that is on disk, and where."""
+
+    path: Path
+    metadata: SnapshotMetadata
+    data_offset: int
+
+
+class NewSnapshot:
+    """A snapshot that is being written. Every method but `discard` raises OSError as the system does."""
+
+    def __init__(self, directory: DataDirectory, header: SnapshotHeader) -> None:
+        encoded = header.encode()
+        self.path = directory.snapshot_path(header.index)
+        self.header = header
+        self.size = 0  # of the data so far
+        self._checksum = 0  # of the data so far
+        self._data_offset = len(encoded)
+        self._seed = crc32(encoded)
+        self._directory = directory
+        self._filesystem = directory.filesystem
+        self._temporary = temporary_path(self.path)
+        with suppress(FileNotFoundError):  # it is there when it could not be removed the last time
+            self._filesystem.remove(self._temporary)
+        self._descriptor = self._filesystem.create(self._temporary)
+        self._is_open = True
+        try:
+            write_all(self._filesystem, self._descriptor, [encoded], 0)
+        except OSError:
+            self.discard()
+            raise
+
+    def write(self, data: bytes) -> None:
+        """Add data, durably."""
+        write_all(self._filesystem, self._descriptor, [data], self._data_offset + self.size)
+        self._filesystem.sync_data(self._descriptor)
+        self.size += len(data)
+        self._checksum = crc32(data, self._checksum)
+
+    def finish(self) -> StoredSnapshot:
+        """Give it its name, durably."""
+        trailer = _encode_trailer(self.size, self._checksum, self._seed)
+        write_all(self._filesystem, self._descriptor, [trailer], self._data_offset + self.size)
+        self._filesystem.sync_file(self._descriptor)
+        self._close()
+        self._filesystem.rename(self._temporary, self.path)
+        self._directory.sync()
+        return StoredSnapshot(self.path, self.header.metadata(self.size, self._checksum), self._data_offset)
+
+    def discard(self) -> None:
+        """Leave nothing of it. What can't be removed now is removed when the log is recovered."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            self._filesystem.remove(self._temporary)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._filesystem.close(self._descriptor)
+
+
+class SnapshotReader:
+    """Reads pieces of a snapshot's data. Raises OSError as the system does."""
+
+    def __init__(self, filesystem: Filesystem, stored: StoredSnapshot) -> None:
+        self._filesystem = filesystem
+        self._stored = stored
+        self._descriptor = filesystem.open_to_read(stored.path)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Data from an offset on; fewer bytes than `size` only at its end."""
+        left = max(self._stored.metadata.size - offset, 0)
+        return read_all(self._filesystem, self._descriptor, min(size, left), self._stored.data_offset + offset)
+
+    def close(self) -> None:
+        self._filesystem.close(self._descriptor)
+
+
+def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSnapshot, str]:
+    """Read all of a snapshot's file, piece by piece; returns what is in it, and the identity of its node.
+
+    Raises CorruptLogError, StorageError for another format version, and OSError as the system does.
+    """
+    path = directory.snapshot_path(index)
+    filesystem = directory.filesystem
+    descriptor = filesystem.open_to_read(path)
+    try:
+        file_size = filesystem.size(descriptor)
+        beginning = read_all(filesystem, descriptor, min(file_size, _HEADER_BYTES_MAX), 0)
+        header, data_offset = _decode_header(path, beginning)
+        if header.index != index:
+            raise corrupt_log_error(
+                path, 0, f"the file holds a snapshot up to entry {header.index}; its name was given to it later"
+            )
+        trailer_offset = file_size - _TRAILER_BYTES
+        if trailer_offset < data_offset:
+            raise corrupt_log_error(path, file_size, f"the file ends within its trailer of {_TRAILER_BYTES} bytes")
+        trailer = read_all(filesystem, descriptor, _TRAILER_BYTES, trailer_offset)
+        size, checksum = _decode_trailer(path, trailer_offset, trailer, crc32(beginning[:data_offset]))
+        if size != trailer_offset - data_offset:
+            raise corrupt_log_error(
+                path, trailer_offset, f"the data has {trailer_offset - data_offset} bytes, and not the {size} written"
+            )
+        if _checksum_of(filesystem, descriptor, data_offset, size) != checksum:
+            raise corrupt_log_error(path, data_offset, f"the snapshot's {size} bytes do not match their checksum")
+    finally:
+        filesystem.close(descriptor)
+    return StoredSnapshot(path, header.metadata(size, checksum), data_offset), header.node_id
+
+
+def _checksum_of(filesystem: Filesystem, descriptor: int, offset: int, size: int) -> int:
+    checksum = 0
+    for start in range(0, size, _PIECE_BYTES):
+        piece = read_all(filesystem, descriptor, min(_PIECE_BYTES, size - start), offset + start)
+        checksum = crc32(piece, checksum)
+    return checksum
+
+
+def _decode_header(path: Path, data: bytes) -> tuple[SnapshotHeader, int]:
+    """The header and its size; `data` is the beginning of the file, and no length in it is believed."""
+    if len(data) < _FIELDS.size:
+        raise corrupt_log_error(path, len(data), "the file ends within its header")
+    magic, version, configuration_bytes, index, term, id_bytes = _FIELDS.unpack_from(data)
+    id_end = _FIELDS.size + id_bytes
+    end = id_end + configuration_bytes
+    if magic != _MAGIC or data[end : end + _CHECKSUM.size] != _CHECKSUM.pack(crc32(data[:end])):
+        raise corrupt_log_error(path, 0, "the snapshot's header does not match its checksum, or this is no snapshot")
+    if version != FORMAT_VERSION:
+        raise StorageError(
+            f"{path}: byte {len(_MAGIC)}: the snapshot has format version {version}, this program reads "
+            f"{FORMAT_VERSION}; use the version of raft_pkg that wrote it"
+        )
+    try:
+        header = SnapshotHeader(
+            data[_FIELDS.size : id_end].decode(), index, term, Configuration.decode(data[id_end:end])
+        )
+    except ValueError as error:
+        raise corrupt_log_error(path, _FIELDS.size, f"the header holds what was never written: {error}") from None
+    return header, end + _CHECKSUM.size
+
+
+def _encode_trailer(size: int, checksum: int, seed: int) -> bytes:
+    fields = _TRAILER_FIELDS.pack(size, checksum)
+    return fields + _TRAILER_END.pack(crc32(fields, seed), _END_MARK)
+
+
+def _decode_trailer(path: Path, offset: int, data: bytes, seed: int) -> tuple[int, int]:
+    """Size and checksum of the data."""
+    fields = data[: _TRAILER_FIELDS.size]
+    if data[_TRAILER_FIELDS.size :] != _TRAILER_END.pack(crc32(fields, seed), _END_MARK):
+        raise corrupt_log_error(path, offset, "the snapshot's trailer does not match its checksum, or is not there")
+    size, checksum = _TRAILER_FIELDS.unpack(fields)
+    return size, checksum
