@@ -264,7 +264,7 @@ class Raft:
         """
         self._now = now
         body = message.body
-        if message.recipient != self.node_id:
+        if message.recipient != self.node_id or message.sender == self.node_id:
             return
         if isinstance(body, Hello):
             self._handle_hello(message, body, now)

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
 from tests.support.cluster import Cluster
@@ -68,7 +69,10 @@ def test_candidates_draw_a_new_timeout_for_each_election():
 
 def test_servers_with_different_chance_wait_for_different_times():
     """§5.2: the draw must differ between servers, or votes split for ever."""
-    waits = {Raft("a", "abc", config=CONFIG, random=Random(seed), now=0.0).next_timeout() for seed in range(10)}
+    waits = {
+        Raft("a", Configuration.of(*"abc"), config=CONFIG, random=Random(seed), now=0.0).next_timeout()
+        for seed in range(10)
+    }
     assert len(waits) == 10
 
 

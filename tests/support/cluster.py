@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import AppendEntries, Message
 from raft_pkg.core.output import BecameLeader, Output
 from raft_pkg.core.raft import Raft
@@ -124,12 +125,14 @@ class Cluster:
         member.last_written = len(recovered.entries)
         member.raft = Raft(
             node_id,
-            self.voters,
+            Configuration.of(*self.voters),
             config=self.config,
             random=Random(self.random.random()),
             now=self.now,
             hard_state=recovered.hard_state,
             entries=recovered.entries,
+            base=(recovered.base_index, recovered.base_term),
+            snapshot=recovered.snapshot,
         )
 
     def crash(self, node_id: str, *, survivors: int = 0) -> None:
@@ -147,6 +150,7 @@ class Cluster:
         """Write what a core asks for, and send what need not wait for the sync; None: it asks for nothing."""
         raft, member = self[node_id], self.members[node_id]
         output = raft.take_output()
+        output.addresses = None
         if output == Output():
             return None
         self.properties.check_written(raft, output.entries)

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.raft import InvariantError, Raft
 from raft_pkg.core.types import Entry, EntryKind
 from tests.support.core import CONFIG, carry_out, leader, log_of, receive
@@ -16,7 +17,7 @@ def test_a_node_must_be_among_the_voters():
 
 def test_entries_with_a_gap_are_refused():
     with pytest.raises(ValueError, match="entry 1 of the log says that its index is 2"):
-        Raft("a", "abc", config=CONFIG, random=Random(0), now=0.0, entries=log_of(1, 1)[1:])
+        Raft("a", Configuration.of(*"abc"), config=CONFIG, random=Random(0), now=0.0, entries=log_of(1, 1)[1:])
 
 
 def test_the_same_calls_have_the_same_results():
