@@ -38,10 +38,10 @@ class ServerConfig:
     clock_drift_max: float = _DEFAULTS.clock_drift_max
     snapshot_entries: int = 100_000
     """A snapshot is taken when so many entries were applied since the last one."""
-    snapshot_bytes: int = 64 * 1024 * 1024
+    snapshot_bytes: int = 16 * 1024 * 1024
     """Or when their data have so many bytes, and at least as many as the last snapshot."""
     tail_entries: int = _DEFAULTS.tail_entries_max
-    """Entries before a snapshot that the log keeps for slow followers, and at most 16 MiB of them."""
+    """Entries before a snapshot that the log keeps for slow followers, and at most 8 MiB of them."""
     session_ttl: float = SESSION_TTL_SECONDS
     """Seconds of log time after its last command at which a client's session ends; the leader's setting counts."""
     raft: RaftConfig = field(init=False)

@@ -32,7 +32,7 @@ from raft_pkg.storage._snapshot import NewSnapshot, SnapshotHeader, SnapshotRead
 from raft_pkg.storage._state import LogTerms, check_append, check_compact, check_snapshot
 from raft_pkg.storage.interface import Recovered
 
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 16 << 20
 AHEAD_BYTES = 1 << 20
 
 _BUFFERS_MAX = 32  # above it, copying them into one costs less than passing them to the system one by one
