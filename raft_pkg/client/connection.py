@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import grpc
 
 from raft_pkg.client.channel import describe_status, open_channel
-from raft_pkg.client.operation import Operation
+from raft_pkg.client.operation import Kind, Operation
+from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Dispatcher(Protocol):
 
     queue: deque[Operation]
 
+    def number(self, operation: Operation) -> bool:
+        """Give a command its session and number; False: it waits elsewhere for a session."""
+
     def answered(self, connection: "Connection", batch: pb.OutcomeBatch) -> None:
         """The node answered some operations."""
 
@@ -45,7 +49,6 @@ class Connection:
         self.in_flight: dict[int, Operation] = {}
         self.active = False  # takes operations from the queue
         self.confirmed = False  # the node has acted as the leader since the connection became active
-        self.retired = False  # closes as soon as nothing is in flight
         self.waiting_since: float | None = None  # with something in flight and nothing accomplished
         self._channel = channel
         self._call = _begin(channel)
@@ -82,15 +85,9 @@ class Connection:
         self._probe_id = 0
         self.wake()
 
-    def retire(self) -> None:
-        """Take nothing more, and end the stream when all that is in flight has its outcome."""
-        self.active = False
-        self.retired = True
-        self.end_if_done()
-
-    def end_if_done(self) -> None:
-        if self.retired and not self.in_flight:
-            self._call.cancel()
+    def close(self) -> None:
+        """End the stream."""
+        self._call.cancel()
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -126,30 +123,46 @@ class Connection:
         if room <= 0:
             return None
         queue = self._owner.queue
-        in_flight = self.in_flight
         batch = pb.RequestBatch()
-        add = batch.requests.add
-        last_id = self._last_id
+        session: Session | None = None
         bytes_left = MAX_BATCH_BYTES
         while queue and room > 0 and bytes_left > 0:
             operation = queue.popleft()
             if operation.future.done():
                 continue
-            last_id += 1
-            if operation.is_read:
-                add(id=last_id, query=operation.payload)
-            else:
-                add(id=last_id, command=operation.payload)
-            in_flight[last_id] = operation
-            operation.id = last_id
-            operation.connection = self
+            if operation.kind is Kind.COMMAND:
+                if operation.session is None and not self._owner.number(operation):
+                    continue
+                if operation.session is not session:
+                    if session is not None:  # a message speaks of one session
+                        queue.appendleft(operation)
+                        break
+                    session = operation.session
+            self._add(batch, operation)
             bytes_left -= len(operation.payload)
             room -= 1
-        if last_id == self._last_id:
+        if not batch.requests:
             return None
-        self._last_id = self._probe_id = last_id
-        self._note_written(alone=len(in_flight) == len(batch.requests))
+        if session is not None:
+            batch.session_id = session.id
+            batch.acknowledged_below = session.written()
+        self._probe_id = self._last_id
+        self._note_written(alone=len(self.in_flight) == len(batch.requests))
         return batch
+
+    def _add(self, batch: pb.RequestBatch, operation: Operation) -> None:
+        self._last_id = operation.id = number = self._last_id + 1
+        operation.connection = self
+        self.in_flight[number] = operation
+        match operation.kind:
+            case Kind.COMMAND:
+                batch.requests.add(id=number, command=operation.payload, sequence=operation.sequence)
+            case Kind.QUERY:
+                batch.requests.add(id=number, query=operation.payload)
+            case Kind.ANY_NODE_QUERY:
+                batch.requests.add(id=number, query=operation.payload, any_node=True)
+            case Kind.OPEN_SESSION:
+                batch.requests.add(id=number, open_session=True)
 
     def _note_written(self, *, alone: bool) -> None:
         """Begin to wait, unless we have been waiting since an earlier message, even if that was given up."""

@@ -6,10 +6,21 @@ all of them, and an operation that ends in time leaves nothing behind.
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 
+from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2
 
 TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
+
+
+class Kind(Enum):
+    """What an operation asks of a node."""
+
+    COMMAND = "command"  # goes through the log: must not be applied twice
+    QUERY = "query"  # a read, which the leader answers
+    ANY_NODE_QUERY = "any_node_query"  # a read, which any node answers
+    OPEN_SESSION = "open_session"  # the client's own; a session that nobody uses does no harm
 
 
 class Operation:
@@ -21,31 +32,43 @@ class Operation:
         "deadline",
         "future",
         "id",
-        "is_read",
         "key",
+        "kind",
         "name",
         "payload",
+        "perhaps_done",
+        "sequence",
+        "session",
         "tick",
         "timeout",
     )
 
     def __init__(
-        self, name: str, key: str, payload: bytes, *, is_read: bool, timeout: float, loop: asyncio.AbstractEventLoop
+        self, kind: Kind, name: str, key: str | None, payload: bytes, *, timeout: float, loop: asyncio.AbstractEventLoop
     ) -> None:
+        self.kind = kind
         self.name = name
-        self.key = key
-        self.payload = payload  # a serialized KvQuery when it is a read, else a serialized KvCommand
-        self.is_read = is_read
+        self.key = key  # for people; None: it is of no single key
+        self.payload = payload  # in the state machine's language
         self.timeout = timeout  # seconds
         self.deadline = loop.time() + timeout
         self.future: asyncio.Future[raft_pb2.Outcome] = loop.create_future()
-        self.connection: object | None = None  # where it was last written to; None: surely no server has it
+        self.session: Session | None = None  # of a command: from when it is first written on
+        self.sequence = 0  # its number there, the same however often it is sent
+        self.connection: object | None = None  # where it was written to and is not answered yet
         self.id = 0  # its number on that connection
+        self.perhaps_done = False  # an earlier connection took it, and its answer was lost
         self.attempts = 0  # how often a server has put it off
         self.tick = 0  # the wheel's own
 
     def __str__(self) -> str:
-        return f"{self.name} of key {self.key!r}"
+        return self.name if self.key is None else f"{self.name} of key {self.key!r}"
+
+    def leave_session(self) -> None:
+        """Its number there is not waited for any more; if it is sent again, it takes another."""
+        if self.session is not None:
+            self.session.end(self.sequence)
+            self.session = None
 
 
 class DeadlineWheel:
