@@ -45,7 +45,7 @@ class AsyncRaftClient:
 
     async def command(self, data: bytes, *, timeout: float | None = None) -> bytes:
         """Have the state machine apply a command; returns its answer."""
-        return (await self._execute(Kind.COMMAND, "command", None, data, timeout)).result
+        return (await self._execute("command", "command", None, data, timeout)).result
 
     async def query(self, data: bytes, *, any_node: bool = False, timeout: float | None = None) -> bytes:
         """Ask the state machine; returns its answer. With `any_node`, any node may give it (see `get`)."""
@@ -53,7 +53,7 @@ class AsyncRaftClient:
 
     async def put(self, key: str, value: Value, *, timeout: float | None = None) -> int:
         """Set the value of a key; returns the log index at which that was done."""
-        outcome = await self._execute(Kind.COMMAND, "put", key, commands.put_command(key, value), timeout)
+        outcome = await self._execute("command", "put", key, commands.put_command(key, value), timeout)
         if outcome.result:
             commands.result_of(outcome)
         return outcome.index
@@ -71,7 +71,7 @@ class AsyncRaftClient:
     async def delete(self, key: str, *, timeout: float | None = None) -> bool:
         """Remove a key; returns whether it was there."""
         return commands.result_of(
-            await self._execute(Kind.COMMAND, "delete", key, commands.delete_command(key), timeout)
+            await self._execute("command", "delete", key, commands.delete_command(key), timeout)
         ).found
 
     async def compare_and_set(
@@ -79,7 +79,7 @@ class AsyncRaftClient:
     ) -> CompareAndSetResult:
         """Set the value of a key if it is `expected` (None: if there is no such key)."""
         command = commands.compare_and_set_command(key, expected, value)
-        outcome = await self._execute(Kind.COMMAND, "compare_and_set", key, command, timeout)
+        outcome = await self._execute("command", "compare_and_set", key, command, timeout)
         result = commands.result_of(outcome)
         current = result.value if not result.found and result.HasField("value") else None
         return CompareAndSetResult(succeeded=result.found, current=current, index=outcome.index)
@@ -87,7 +87,7 @@ class AsyncRaftClient:
     async def append(self, key: str, value: Value, *, timeout: float | None = None) -> int:
         """Add to the end of a value, creating it when it is absent; returns its new length in bytes."""
         command = commands.append_command(key, value)
-        return commands.result_of(await self._execute(Kind.COMMAND, "append", key, command, timeout)).length
+        return commands.result_of(await self._execute("command", "append", key, command, timeout)).length
 
     async def status(self, *, timeout: float = 1.0) -> ClusterStatus:
         """What each endpoint says of itself and of the leader, asked now."""
@@ -130,7 +130,7 @@ class AsyncRaftClient:
         """Who takes care of such an operation; begins with the first one."""
         if self._closed:
             raise OperationFailedError("the client is closed")
-        if kind is Kind.ANY_NODE_QUERY:
+        if kind == "any_node_query":
             if self._any_node is None:
                 self._any_node = Dispatcher(AnyNodeLocator(self.endpoints, self._chance), self._chance)
             return self._any_node
@@ -140,4 +140,4 @@ class AsyncRaftClient:
 
 
 def _query_kind(any_node: bool) -> Kind:
-    return Kind.ANY_NODE_QUERY if any_node else Kind.QUERY
+    return "any_node_query" if any_node else "query"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import grpc
 
 from raft_pkg.client.channel import describe_status, open_channel
-from raft_pkg.client.operation import Kind, Operation
+from raft_pkg.client.operation import Operation
 from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
 
@@ -31,8 +31,8 @@ class Dispatcher(Protocol):
 
     queue: deque[Operation]
 
-    def number(self, operation: Operation) -> bool:
-        """Give a command its session and number; False: it waits elsewhere for a session."""
+    def number(self, operation: Operation) -> Session | None:
+        """Give a command its session and number; None: it waits elsewhere for a session."""
 
     def answered(self, connection: "Connection", batch: pb.OutcomeBatch) -> None:
         """The node answered some operations."""
@@ -123,46 +123,43 @@ class Connection:
         if room <= 0:
             return None
         queue = self._owner.queue
+        in_flight = self.in_flight
         batch = pb.RequestBatch()
+        add = batch.requests.add
         session: Session | None = None
+        last_id = self._last_id
         bytes_left = MAX_BATCH_BYTES
         while queue and room > 0 and bytes_left > 0:
             operation = queue.popleft()
             if operation.future.done():
                 continue
-            if operation.kind is Kind.COMMAND:
-                if operation.session is None and not self._owner.number(operation):
+            if operation.kind == "command":
+                its_session = operation.session or self._owner.number(operation)
+                if its_session is None:
                     continue
-                if operation.session is not session:
-                    if session is not None:  # a message speaks of one session
-                        queue.appendleft(operation)
-                        break
-                    session = operation.session
-            self._add(batch, operation)
+                if session is not None and its_session is not session:  # a message speaks of one session
+                    queue.appendleft(operation)
+                    break
+                session = its_session
+                add(id=last_id + 1, command=operation.payload, sequence=operation.sequence)
+            elif operation.kind == "open_session":
+                add(id=last_id + 1, open_session=True)
+            else:
+                add(id=last_id + 1, query=operation.payload, any_node=operation.kind == "any_node_query")
+            last_id += 1
+            in_flight[last_id] = operation
+            operation.id = last_id
+            operation.connection = self
             bytes_left -= len(operation.payload)
             room -= 1
-        if not batch.requests:
+        if last_id == self._last_id:
             return None
         if session is not None:
             batch.session_id = session.id
             batch.acknowledged_below = session.written()
-        self._probe_id = self._last_id
-        self._note_written(alone=len(self.in_flight) == len(batch.requests))
+        self._last_id = self._probe_id = last_id
+        self._note_written(alone=len(in_flight) == len(batch.requests))
         return batch
-
-    def _add(self, batch: pb.RequestBatch, operation: Operation) -> None:
-        self._last_id = operation.id = number = self._last_id + 1
-        operation.connection = self
-        self.in_flight[number] = operation
-        match operation.kind:
-            case Kind.COMMAND:
-                batch.requests.add(id=number, command=operation.payload, sequence=operation.sequence)
-            case Kind.QUERY:
-                batch.requests.add(id=number, query=operation.payload)
-            case Kind.ANY_NODE_QUERY:
-                batch.requests.add(id=number, query=operation.payload, any_node=True)
-            case Kind.OPEN_SESSION:
-                batch.requests.add(id=number, open_session=True)
 
     def _note_written(self, *, alone: bool) -> None:
         """Begin to wait, unless we have been waiting since an earlier message, even if that was given up."""

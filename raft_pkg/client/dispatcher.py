@@ -20,7 +20,7 @@ from collections import deque
 from raft_pkg.client.channel import UnreachableError
 from raft_pkg.client.connection import Connection
 from raft_pkg.client.locator import LeaderLocator
-from raft_pkg.client.operation import DeadlineWheel, Kind, Operation
+from raft_pkg.client.operation import DeadlineWheel, Operation
 from raft_pkg.client.session import Session
 from raft_pkg.errors import InvalidOperationError, OperationError, OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
@@ -58,7 +58,8 @@ class Dispatcher:
     def forget(self, operation: Operation) -> None:
         """The operation's future is done, one way or another."""
         self._wheel.discard(operation)
-        operation.leave_session()
+        if operation.session is not None:
+            operation.session.end(operation.sequence)
         if operation.future.cancelled():
             self._take_back(operation)
 
@@ -68,17 +69,18 @@ class Dispatcher:
         self._main.cancel()
         await asyncio.wait([self._main])
 
-    def number(self, operation: Operation) -> bool:
-        """Give a command its session and its number there; False: it waits here until a session is open."""
+    def number(self, operation: Operation) -> Session | None:
+        """Give a command its session and its number there; None: it waits here until a session is open."""
         session = self._session
-        if session is None or not session.usable():
+        sequence = 0 if session is None else session.begin()
+        if not sequence:
             self._without_session.append(operation)
             if self._opening is None:
                 self._open_session(operation.timeout)
-            return False
+            return None
         operation.session = session
-        operation.sequence = session.begin()
-        return True
+        operation.sequence = sequence
+        return session
 
     def answered(self, connection: Connection, batch: pb.OutcomeBatch) -> None:
         """A node has answered some of what was written to it."""
@@ -168,9 +170,7 @@ class Dispatcher:
     def _open_session(self, timeout: float) -> None:
         """Ask for a new session; gives up after `timeout` seconds, and begins again if commands still wait then."""
         self._session = None
-        self._opening = opening = Operation(
-            Kind.OPEN_SESSION, "open_session", None, b"", timeout=timeout, loop=self._loop
-        )
+        self._opening = opening = Operation("open_session", "open_session", None, b"", timeout=timeout, loop=self._loop)
         opening.future.add_done_callback(lambda _future: self._session_opened(opening))
         self._wheel.add(opening)
         self._enqueue(opening)
@@ -249,7 +249,9 @@ class Dispatcher:
                 )
             )
         else:
-            operation.leave_session()
+            if operation.session is not None:
+                operation.session.end(operation.sequence)
+            operation.session = None
             self._put_off(operation)
 
     def _put_off(self, operation: Operation) -> None:
@@ -278,7 +280,7 @@ class Dispatcher:
         else:
             reason += f" before a node took it; {self._locator.describe()}"
         error: OperationError = OperationFailedError(f"{operation}: {reason}")
-        if operation.kind is Kind.COMMAND and (connection is not None or operation.perhaps_done):
+        if operation.kind == "command" and (connection is not None or operation.perhaps_done):
             error = OutcomeUnknownError(f"{operation}: {reason}; it may or may not have been done")
         operation.future.set_exception(error)
 

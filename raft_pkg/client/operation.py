@@ -6,7 +6,7 @@ all of them, and an operation that ends in time leaves nothing behind.
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum
+from typing import Literal
 
 from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2
@@ -14,13 +14,10 @@ from raft_pkg.rpc import raft_pb2
 TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
 
 
-class Kind(Enum):
-    """What an operation asks of a node."""
-
-    COMMAND = "command"  # goes through the log: must not be applied twice
-    QUERY = "query"  # a read, which the leader answers
-    ANY_NODE_QUERY = "any_node_query"  # a read, which any node answers
-    OPEN_SESSION = "open_session"  # the client's own; a session that nobody uses does no harm
+Kind = Literal["command", "query", "any_node_query", "open_session"]
+"""What an operation asks of a node: a command goes through the log, and must not be applied twice; a query is a read,
+which the leader answers; an "any_node_query" is one that any node answers; "open_session" is the client's own, and does
+no harm when it happens twice."""
 
 
 class Operation:
@@ -63,12 +60,6 @@ class Operation:
 
     def __str__(self) -> str:
         return self.name if self.key is None else f"{self.name} of key {self.key!r}"
-
-    def leave_session(self) -> None:
-        """Its number there is not waited for any more; if it is sent again, it takes another."""
-        if self.session is not None:
-            self.session.end(self.sequence)
-            self.session = None
 
 
 class DeadlineWheel:

@@ -20,17 +20,13 @@ class Session:
         self._waiting: set[int] = set()
         self._acknowledged_below = 1
 
-    def usable(self) -> bool:
-        """Whether another command may begin; if not, it takes another session."""
-        if not self._waiting and self._clock() - self._written_at > SESSION_IDLE_SECONDS:
-            return False
-        if self._next - self._acknowledged_below >= SESSION_RESPONSES_MAX:
-            self._advance()
-        return self._next - self._acknowledged_below < SESSION_RESPONSES_MAX
-
     def begin(self) -> int:
-        """Number a command."""
+        """Number a command; 0: it must take another session, this one was not used for long, or is full."""
         sequence = self._next
+        if not self._waiting or sequence - self._acknowledged_below >= SESSION_RESPONSES_MAX:
+            idle = not self._waiting and self._clock() - self._written_at > SESSION_IDLE_SECONDS
+            if idle or sequence - self._advance() >= SESSION_RESPONSES_MAX:
+                return 0
         self._next = sequence + 1
         self._waiting.add(sequence)
         return sequence

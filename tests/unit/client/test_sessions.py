@@ -337,26 +337,27 @@ def test_a_session_numbers_from_1_on_and_knows_the_lowest_that_is_waited_for():
     assert session.written() == 5
 
 
-def test_a_session_is_usable_until_a_pause_of_some_length():
+def test_a_session_is_good_until_a_pause_of_some_length():
     clock = Clock()
     session = Session(7, clock)
     clock.now = SESSION_IDLE_SECONDS
-    assert session.usable()
-    sequence = session.begin()
+    assert session.begin() == 1
     session.written()
-    session.end(sequence)
+    session.end(1)
     clock.now *= 2
-    assert session.usable()
-    clock.now += 0.001
-    assert not session.usable()
+    assert session.begin() == 2
+    clock.now *= 2  # while one is waited for, it is not idle
+    assert session.begin() == 3
+    session.end(2)
+    session.end(3)
+    assert session.begin() == 0
 
 
 def test_a_session_takes_no_more_commands_than_the_cluster_records():
     session = Session(7, Clock())
-    for _ in range(SESSION_RESPONSES_MAX):
-        assert session.usable()
-        session.begin()
+    assert all(session.begin() for _ in range(SESSION_RESPONSES_MAX))
+    assert not session.begin()
     session.end(2)
-    assert not session.usable()
+    assert not session.begin()
     session.end(1)
-    assert session.usable()
+    assert session.begin() == SESSION_RESPONSES_MAX + 1
