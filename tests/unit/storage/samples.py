@@ -46,14 +46,20 @@ def recovered(
     return Recovered(hard_state, log, torn_bytes, INCARNATION, *base, snapshot)
 
 
-def storage_on(disk: SimulatedDisk, *, segment_bytes: int = 1 << 20, ahead_bytes: int = 512) -> FileStorage:
+def storage_on(
+    disk: SimulatedDisk,
+    *,
+    segment_bytes: int = 1 << 20,
+    ahead_bytes: int = 512,
+    new_incarnation: Callable[[], int] = lambda: INCARNATION,
+) -> FileStorage:
     return FileStorage(
         DATA,
         "raft-0",
         segment_bytes=segment_bytes,
         ahead_bytes=ahead_bytes,
         filesystem=disk,
-        new_incarnation=lambda: INCARNATION,
+        new_incarnation=new_incarnation,
     )
 
 
