@@ -152,6 +152,8 @@ class SimulatedDisk(Filesystem):
         self._sync("sync_file", self._open[descriptor])
 
     def close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self.before("close", self._open[descriptor])
         (self._locked if descriptor in self._locked else self._open).pop(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
