@@ -15,7 +15,7 @@ OUTSTANDING = 256
 KEYS = 1_000
 VALUE_BYTES = 256
 DISK_BYTES_MAX = 100 * 1024 * 1024
-"""A snapshot, what calls for the next one (16 MiB), the tail (8 MiB), and the segments that they lie in (16 MiB each)."""
+"""A snapshot, what calls for the next one (16 MiB), the tail (8 MiB), and their segments (16 MiB each)."""
 CATCH_UP_SECONDS_MAX = 60.0
 
 
