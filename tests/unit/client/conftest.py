@@ -9,6 +9,7 @@ import pytest
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.server.state_machine import StateMachine
 
 Script = Callable[[pb.Request], pb.Outcome | None]
 
@@ -105,10 +106,10 @@ class ScriptedNode:
 
 
 class ReplicatedState:
-    """What the nodes of a cluster agree on: a key-value store with sessions. Nodes that `serve` it all lead at once."""
+    """What the nodes of a cluster agree on: a state machine with sessions. Nodes that `serve` it all lead at once."""
 
-    def __init__(self) -> None:
-        self.machine = SessionedMachine(KeyValueStore())
+    def __init__(self, machine: StateMachine | None = None) -> None:
+        self.machine = SessionedMachine(machine or KeyValueStore())
         self.index = 0
         self.time_ms = 0  # log time
         self.ttl_ms = 600_000

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from raft_pkg.cli import main
 from raft_pkg.client import AsyncRaftClient, OperationFailedError, RaftClient
 from raft_pkg.client.dispatcher import SILENCE_SECONDS
 from raft_pkg.rpc import raft_pb2 as pb
@@ -107,3 +108,11 @@ async def test_the_synchronous_client_has_the_same_calls(make_node):
         (b"c", b"", False),
         (b"", b"q", True),
     ]
+
+
+async def test_raftctl_get_any_node(make_node, capsys):
+    nodes = await make_nodes(make_node, 1)
+    with pytest.raises(SystemExit) as end:
+        await asyncio.to_thread(main, ["get", "k", "--any-node", "--endpoints", nodes[0].address])
+    assert (end.value.code, capsys.readouterr().out) == (0, "0\n")
+    assert [request.any_node for request in nodes[0].requests] == [True]

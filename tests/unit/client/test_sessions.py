@@ -1,6 +1,7 @@
 """§6.3 of the dissertation: a client's command is applied once, however often it has to be sent."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -10,6 +11,7 @@ from raft_pkg.client.dispatcher import SILENCE_SECONDS
 from raft_pkg.client.session import SESSION_IDLE_SECONDS, Session
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSES_MAX
+from tests.integration.load import Ledger
 from tests.unit.client.conftest import ReplicatedState, losing, until
 
 
@@ -361,3 +363,55 @@ def test_a_session_takes_no_more_commands_than_the_cluster_records():
     assert not session.begin()
     session.end(1)
     assert session.begin() == SESSION_RESPONSES_MAX + 1
+
+
+# --- all of it at once ----------------------------------------------------------------------------------------------
+
+
+def troubled(state, node, other, chance):
+    """Two leaders that share a log, refuse some commands, lose some answers, and let sessions expire."""
+    run = node.script
+
+    def answer(request):
+        if state.index % 100 == 99:
+            state.index += 1
+            state.time_ms += state.ttl_ms + 1
+        match chance.randrange(40):
+            case 0:
+                return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_BUSY)
+            case 1:
+                return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_NOT_LEADER, leader_address=other.address)
+            case 2:
+                return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_UNKNOWN)
+            case 3:
+                run(request)
+                return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_UNKNOWN)
+            case 4:
+                raise ConnectionResetError
+            case 5:
+                run(request)
+                raise ConnectionResetError
+        return run(request)
+
+    return answer
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_a_command_is_applied_once(make_node, state, seed):
+    chance = random.Random(seed)
+    one, other = await make_node(), await make_node()
+    state.serve(one, other)
+    one.script, other.script = troubled(state, one, other, chance), troubled(state, other, one, chance)
+    ledger = Ledger("k")
+    async with AsyncRaftClient([one.address, other.address]) as client:
+
+        async def write(number):
+            for i in range(10):
+                await ledger.append(client, f"{number}.{i}\n")
+                await ledger.read(client)
+
+        await asyncio.gather(*(write(number) for number in range(30)))
+    assert ledger.judge(state.value("k")) == [], f"seed {seed}"
+    assert ledger.failed == set()
+    assert len(ledger.acknowledged) > 100
+    assert len(one.openings) + len(other.openings) > 2
