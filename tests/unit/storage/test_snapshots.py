@@ -264,6 +264,7 @@ def test_memory_lets_compacted_entries_go() -> None:
 def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     node.storage.close()
+    assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
     methods: list[Callable[[], object]] = [
         lambda: writer.write(b"x"),
         writer.commit,
