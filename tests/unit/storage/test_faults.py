@@ -244,26 +244,46 @@ def test_a_failure_while_a_snapshot_is_taken(
     assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
 
 
-@pytest.mark.parametrize("operation", ["sync_data", "create", "write", "sync_file", "rename"])
-def test_a_failure_while_a_log_is_begun_anew(operation: str) -> None:
-    """The snapshot has its name by then: it counts, whatever becomes of the call."""
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("create", "0000000002.log.tmp"),
+        ("write", "0000000002.log.tmp"),
+        ("sync_file", "0000000002.log.tmp"),
+        ("rename", "0000000002.log"),
+        ("close", LOG),
+        ("create", "node.json.tmp"),
+        ("rename", "node.json"),
+        ("remove", LOG),
+    ],
+)
+def test_a_failure_while_a_log_is_begun_anew(operation: str, name: str) -> None:
+    """The snapshot has its name by then: it counts, whatever becomes of the call, and what it makes void goes."""
     disk, storage = three_batches()
     storage.append(None, [entry(8, 2)])
     writer = storage.begin_snapshot(40, 40, MEMBERS)
     writer.write(b"installed")
-    fail(disk, operation, errno.EIO, LOG if operation == "sync_data" else "0000000002.log")
-    if operation in ("create", "write", "sync_file"):
-        fail(disk, operation, errno.EIO, "0000000002.log.tmp")
-    with pytest.raises(StorageError, match="the device failed"):
+    fail(disk, operation, errno.EIO, name)
+    with pytest.raises(StorageError, match="cannot commit the snapshot: Input/output error; the device failed"):
         writer.commit()
     with pytest.raises(StorageError, match="unusable since then"):
         writer.commit()
     writer.discard()
     found = recover(disk)
-    if operation == "sync_data":
-        assert (found.snapshot, len(found.entries)) == (None, 7)
-    else:
-        assert (found.snapshot.index, found.base_index, found.entries) == (40, 40, [])
+    assert (found.snapshot.index, found.base_index, found.entries) == (40, 40, [])
+    assert [path.name for path in disk.nodes if path.suffix == ".log"] == ["0000000002.log"]
+
+
+def test_a_log_that_can_not_be_synced_gets_no_snapshot() -> None:
+    disk, storage = three_batches()
+    storage.append(None, [entry(8, 2)])
+    writer = storage.begin_snapshot(40, 40, MEMBERS)
+    fail(disk, "sync_data", errno.EIO, LOG)
+    with pytest.raises(StorageError, match="cannot sync the log: Input/output error"):
+        writer.commit()
+    writer.discard()
+    found = recover(disk)
+    assert (found.snapshot, len(found.entries)) == (None, 7)
 
 
 @pytest.mark.parametrize(("operation", "name"), [("open", SNAPSHOT.name), ("read", SNAPSHOT.name)])

@@ -88,6 +88,11 @@ def test_any_data_is_read_back_in_any_pieces(node: Restartable, data: bytes) -> 
         assert node.storage.read_snapshot(len(data) // 2, size) == data[len(data) // 2 :][:size]
     assert node.storage.read_snapshot(len(data), 100) == b""
     assert node.storage.read_snapshot(len(data) + 1, 100) == b""
+    assert node.storage.read_snapshot(1 << 64, 1 << 64) == b""
+    assert node.storage.read_snapshot(0, 0) == b""
+    for offset, size in ((-1, 5), (0, -1)):
+        with pytest.raises(ValueError, match=f"no piece of {size} bytes at {offset}"):
+            node.storage.read_snapshot(offset, size)
 
 
 def test_a_configuration_of_many_members_is_read_back(node: Restartable) -> None:
@@ -259,6 +264,7 @@ def test_memory_lets_compacted_entries_go() -> None:
 def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     node.storage.close()
+    assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
     methods: list[Callable[[], object]] = [
         lambda: writer.write(b"x"),
         writer.commit,
