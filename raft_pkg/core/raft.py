@@ -7,6 +7,7 @@ an argument), draws chance only from the generator it was given, and does no I/O
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from random import Random
 
@@ -147,6 +148,7 @@ class Raft:
         self._transfer_deadline = now
         self._inbox = SnapshotInbox()
         self._acquaintances = Acquaintances(dict(peers or {}))
+        self._challenges: dict[str, int] = {}
         self._joining: AddLearner | None = None
         self._join_deadline = now
         self._output = Output()
@@ -249,8 +251,7 @@ class Raft:
         elif not self.configuration:
             self._look_for_cluster(now)
         elif not self.is_voter:
-            self._reset_election_timer(now)
-            self._follow(None)
+            self._miss_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
         else:
@@ -344,7 +345,7 @@ class Raft:
                 self._joining = change
                 self._join_deadline = now + JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
                 self._output.addresses = self.addresses
-                self._greet(node_id)
+                self._challenge(node_id)
             case Promote(node_id):
                 self._promote(node_id)
             case Remove(node_id):
@@ -362,6 +363,11 @@ class Raft:
         """Whether a follower that answers is being sent the newest snapshot: another one would start that anew."""
         heard_after = self._now - self.config.election_timeout_max
         return any(p.snapshot is not None and p.heard_at > heard_after for p in self.progress.values())
+
+    @property
+    def is_receiving_snapshot(self) -> bool:
+        """Whether pieces of a leader's snapshot have come, and more are needed."""
+        return self._inbox.is_open
 
     def synced(self, entry: Entry) -> None:
         """All that was written up to and including `entry` is on disk.
@@ -452,6 +458,16 @@ class Raft:
 
     # --- before there is a cluster --------------------------------------------------------------------------------
 
+    def _miss_leader(self, now: float) -> None:
+        """Nobody leads this node, which has no vote. If it is a learner, its leader may not know of it any longer: what
+        made it one was perhaps never committed."""
+        self.role = Role.FOLLOWER
+        self._reset_election_timer(now)
+        self._follow(None)
+        if self.configuration.is_learner(self.node_id):
+            for peer in self.peers:
+                self._greet(peer)
+
     def _look_for_cluster(self, now: float) -> None:
         """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
         self._election_deadline = now + self.config.heartbeat_interval
@@ -460,16 +476,21 @@ class Raft:
                 self._greet(node_id)
         self._maybe_begin_cluster(now)
 
-    def _greet(self, node_id: str) -> None:
-        hello = self._hello(answer=False)
+    def _greet(self, node_id: str, *, challenge: int = 0) -> None:
+        hello = self._hello(challenge=challenge)
         self._output.messages.append(Message(self.node_id, node_id, self.current_term, hello, self.incarnation))
 
-    def _hello(self, *, answer: bool) -> Hello:
+    def _challenge(self, node_id: str) -> None:
+        """Greet a node, and remember what its answer must repeat: it comes from the life that the node lives now."""
+        challenge = self._challenges[node_id] = self._random.getrandbits(63) | 1
+        self._greet(node_id, challenge=challenge)
+
+    def _hello(self, *, answer: bool = False, challenge: int = 0) -> Hello:
         peers = self._acquaintances.peers
         leader = self.leader or ""
         addresses = self.addresses
         address = addresses.get(self.node_id) or peers.get(self.node_id, "")
-        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""))
+        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, challenge, leader, addresses.get(leader, ""))
 
     def _handle_hello(self, message: Message, hello: Hello, now: float) -> None:
         sender, incarnation = message.sender, message.sender_incarnation
@@ -477,7 +498,7 @@ class Raft:
             return
         self._acquaintances.heard(sender, incarnation, hello)
         if not hello.answer:
-            self._reply(message, self._hello(answer=True))
+            self._reply(message, self._hello(answer=True, challenge=hello.challenge))
         if self.role is Role.LEADER:
             self._meet(Member(sender, hello.address, incarnation), hello)
         elif not self.configuration:
@@ -507,16 +528,30 @@ class Raft:
 
     def _meet(self, member: Member, hello: Hello) -> None:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
-        joining = self._joining
-        if joining is not None and joining.node_id == member.node_id:
-            self._joining = None
-            newcomer = Member(joining.node_id, joining.address, member.incarnation)
-            self._try_change(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
-            return
-        known = self.configuration.member(member.node_id)
-        lost_its_disk = hello.blank and known is not None and known.incarnation != member.incarnation
-        if lost_its_disk and self._why_no_change_now() is None:
-            self._try_change(membership.replaced(self.configuration, member))
+        node_id = member.node_id
+        known = self.configuration.member(node_id)
+        if hello.answer and hello.challenge and hello.challenge == self._challenges.get(node_id):
+            del self._challenges[node_id]
+            if self._joining is not None and self._joining.node_id == node_id:
+                self._add(self._joining, member.incarnation)
+            elif known is not None and known.incarnation != member.incarnation and self._why_no_change_now() is None:
+                self._change_if_possible(membership.replaced(self.configuration, member))
+        elif known is not None and known.incarnation != member.incarnation:
+            self._challenge(node_id)  # what it said may have been said by an earlier life, and come late
+
+    def _add(self, joining: AddLearner, incarnation: int) -> None:
+        """The node that is to be added has answered."""
+        self._joining = None
+        newcomer = Member(joining.node_id, joining.address, incarnation)
+        try:
+            self._change_configuration(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
+        except ChangeRefusedError as error:
+            self._notice(ChangeFailed(self.current_term, str(error)))
+
+    def _change_if_possible(self, configuration: Configuration) -> None:
+        """A change that nobody asked for: if it can't be now, the same will be tried again."""
+        with suppress(ChangeRefusedError):
+            self._change_configuration(configuration)
 
     def _promote(self, node_id: str) -> None:
         configuration = membership.promoted(self.configuration, node_id)
@@ -533,12 +568,6 @@ class Raft:
 
     def _answers(self, progress: Progress) -> bool:
         return self._now - progress.heard_at <= self.config.election_timeout_max
-
-    def _try_change(self, configuration: Configuration) -> None:
-        try:
-            self._change_configuration(configuration)
-        except ChangeRefusedError as error:
-            self._notice(ChangeFailed(self.current_term, str(error)))
 
     def _change_configuration(self, configuration: Configuration) -> None:
         """Append a configuration, unless no majority of its voters answers: it could never be committed."""
@@ -560,11 +589,11 @@ class Raft:
             why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
             self._notice(ChangeFailed(self.current_term, why))
         elif joining is not None:
-            self._greet(joining.node_id)
+            self._challenge(joining.node_id)
         elif self._why_no_change_now() is None:
             ready = (n for n in self.configuration.to_promote if self._has_caught_up(self.progress[n]))
             for node_id in ready:
-                self._try_change(membership.promoted(self.configuration, node_id))
+                self._change_if_possible(membership.promoted(self.configuration, node_id))
                 break
 
     def _configuration_committed(self) -> None:
@@ -657,6 +686,7 @@ class Raft:
     def _become_leader(self, now: float) -> None:
         votes = tuple(sorted(voter for voter, granted in self._votes.items() if granted))
         self.role = Role.LEADER
+        self._inbox.clear()
         self.progress = {}
         self._track_followers()
         self._lease_until, self._lease_given_up = now, False
@@ -684,6 +714,7 @@ class Raft:
         self.progress = {}
         self.transfer_target = None
         self._joining = None
+        self._challenges.clear()
         for message, request in self._reads_of_followers.values():
             self._reply(message, ReadIndexReply(request.number, 0))
         lost = self._reads.clear()
@@ -722,6 +753,7 @@ class Raft:
             if found_term != request.prev_log_term:
                 self._reply(message, self._refusal(request, found_term))
                 return
+        self._inbox.clear()  # the log goes on from where it was: no snapshot is needed any more
         self._store(entries)
         last_new_index = max(prev_log_index + len(request.entries), self.log.base_index)
         self.commit_index = max(self.commit_index, min(request.leader_commit, last_new_index))

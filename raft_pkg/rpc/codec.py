@@ -143,13 +143,15 @@ def _encode_hello(body: Hello) -> pb.Hello:
         peers=body.peers,
         address=body.address,
         answer=body.answer,
+        challenge=body.challenge,
         leader_id=body.leader,
         leader_address=body.leader_address,
     )
 
 
 def _decode_hello(body: pb.Hello) -> Hello:
-    return Hello(body.blank, tuple(body.peers), body.address, body.answer, body.leader_id, body.leader_address)
+    peers = tuple(body.peers)
+    return Hello(body.blank, peers, body.address, body.answer, body.challenge, body.leader_id, body.leader_address)
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {

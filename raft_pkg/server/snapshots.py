@@ -60,6 +60,8 @@ class Snapshots:
 
     def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
         """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
+        if self._incoming is not None and not raft.is_receiving_snapshot:
+            self._discard()
         if self._pieces is None:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
