@@ -122,7 +122,8 @@ class Hello:
     """Who are you? A node that belongs to no cluster yet asks, and is asked.
 
     `blank`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
-    `answer` wants none, and repeats the `challenge` of what it answers. `leader` and `leader_address`: whom the sender follows, empty when it knows of nobody.
+    `answer` wants none, and repeats the `challenge` of what it answers. `leader` and `leader_address`: whom the
+    sender follows, empty when it knows of nobody.
     """
 
     blank: bool

@@ -482,7 +482,7 @@ class Raft:
 
     def _challenge(self, node_id: str) -> None:
         """Greet a node, and remember what its answer must repeat: it comes from the life that the node lives now."""
-        challenge = self._challenges[node_id] = self._random.getrandbits(63) | 1
+        challenge = self._challenges.setdefault(node_id, self._random.getrandbits(63) | 1)
         self._greet(node_id, challenge=challenge)
 
     def _hello(self, *, answer: bool = False, challenge: int = 0) -> Hello:
