@@ -72,6 +72,10 @@ class SimulatedDisk(Filesystem):
         """The content of every file."""
         return {path: bytes(node.data) for path, node in self.nodes.items() if isinstance(node, File)}
 
+    @property
+    def open_files(self) -> list[Path]:
+        return list(self._open.values())
+
     @classmethod
     def holding(cls, files: dict[Path, bytes]) -> "SimulatedDisk":
         """A disk with these files on it, all of them synced."""

@@ -19,6 +19,7 @@ from samples import (
     snapshot_path,
     storage_on,
     take_snapshot,
+    three_batches,
 )
 from simulated_disk import SimulatedDisk
 
@@ -110,6 +111,7 @@ def test_a_snapshot_is_nothing_before_it_is_committed(node: Restartable) -> None
         node.storage.read_snapshot(0, 1)
     assert node.restart() == recovered(HardState(1, "raft-1"), entries(1, 10), 0)
     assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
+    take_snapshot(node.storage, 8)
 
 
 def test_a_snapshot_that_was_given_up_leaves_nothing(node: Restartable) -> None:
@@ -259,6 +261,16 @@ def test_memory_lets_compacted_entries_go() -> None:
     storage.compact(6)
     storage.crash()
     assert storage.recover() == recovered(HardState(), entries(7, 10), 0, (6, 1), metadata)
+
+
+def test_closing_lets_go_of_every_file() -> None:
+    disk, storage = three_batches()
+    take_snapshot(storage, 4)
+    storage.read_snapshot(0, 1)
+    storage.begin_snapshot(5, 2, MEMBERS).write(b"half")
+    assert len(disk.open_files) == 3
+    storage.close()
+    assert disk.open_files == []
 
 
 def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartable) -> None:
