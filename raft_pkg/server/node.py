@@ -512,31 +512,36 @@ class Node:
                 self._end_change(NotLeaderError(leader))
 
     def _apply(self, entry: Entry) -> None:
-        commands = self._pending_entries.pop((entry.index, entry.term), [])
+        applied, session_id = self._apply_to_machine(entry)
         self.applied_index = entry.index
         self._snapshots.applied(len(entry.data))
         self._note_applied_term(entry.term)
+        commands = self._pending_entries.pop((entry.index, entry.term), None)
+        if commands is not None:
+            for pending, outcome in zip(commands, applied, strict=True):
+                self._settle_applied(pending, outcome, session_id)
+
+    def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
+        """What became of each of the entry's commands, and the session that it opens (0: none)."""
         match entry.kind:
             case EntryKind.COMMANDS:
-                applied = self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index)
-                for pending, outcome in zip(commands, applied, strict=bool(commands)):
-                    self._settle_applied(pending, outcome)
+                return self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index), 0
             case EntryKind.OPEN_SESSION:
                 session_id = self._machine.open_session(pb.OpenSession.FromString(entry.data))
-                for pending in commands:
-                    self._settle_ok(pending, b"", entry.index, session_id)
+                return [Applied(b"", entry.index)], session_id
+        return [], 0
 
     def _note_applied_term(self, term: int) -> None:
         if term > self._applied_term:
             self._applied_term = term
             self._refuse_lost_entries()
 
-    def _settle_applied(self, pending: PendingCommand, applied: Applied) -> None:
+    def _settle_applied(self, pending: PendingCommand, applied: Applied, session_id: int) -> None:
         if applied.expired:
             self._queued_bytes -= pending.size
             self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
         else:
-            self._settle_ok(pending, applied.result, applied.index)
+            self._settle_ok(pending, applied.result, applied.index, session_id)
 
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
@@ -548,8 +553,9 @@ class Node:
     def _answer_reads(self, number: int, index: int) -> None:
         if self.applied_index < index:
             raise InvariantError(f"read {number} must see index {index}, and only {self.applied_index} is applied")
-        for pending in self._pending_reads.pop(number):
-            self._settle_ok(pending, self._machine.query(pending.command), self.applied_index)
+        answers = [self._machine.query(pending.command) for pending in self._pending_reads[number]]
+        for pending, answer in zip(self._pending_reads.pop(number), answers, strict=True):
+            self._settle_ok(pending, answer, self.applied_index)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 

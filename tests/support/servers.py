@@ -40,6 +40,7 @@ class Switch:
 
     def __init__(self, transport: GrpcTransport, cut: set[str]) -> None:
         self.transport, self.cut = transport, cut
+        self.reach, self.meet = transport.reach, transport.meet
 
     def send(self, messages: Sequence[Message]) -> None:
         self.transport.send([m for m in messages if not {m.sender, m.recipient} & self.cut])
@@ -52,7 +53,7 @@ class Server:
         self.output = io.StringIO()
         log = EventLog(config.node_id, self.output)
         self.storage = FileStorage(config.data_dir, config.node_id, filesystem=filesystem)
-        self.transport = Switch(GrpcTransport(config.node_id, config.peers, log.emit), cut)
+        self.transport = Switch(GrpcTransport(config.node_id, config.peers[config.node_id], log.emit), cut)
         self.node = Node(config, self.storage, KeyValueStore(), self.transport, log)
         self.server = grpc.aio.server(options=SERVER_OPTIONS)
         self.running: asyncio.Task[str]

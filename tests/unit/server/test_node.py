@@ -147,16 +147,30 @@ async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
     node = alone.nodes["a"]
     caller = Caller()
 
-    def fail(_commands):
+    def fail(_batch, _index):
         raise RuntimeError("a bug")
 
-    node._state_machine.apply = fail
+    node._machine.apply = fail
     node.submit(caller, [put("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
     assert caller.codes == ["UNKNOWN"]
     node.submit(caller, [put("key")])
     assert caller.codes == ["UNKNOWN", "UNAVAILABLE"]
+
+
+async def test_a_query_that_ends_the_node_is_settled_too(alone):
+    node = alone.nodes["a"]
+    caller = Caller()
+
+    def fail(_query):
+        raise RuntimeError("a bug")
+
+    node._machine.query = fail
+    node.submit(caller, [get("key"), get("key")])
+    with pytest.raises(RuntimeError, match="a bug"):
+        await node.run()
+    assert caller.codes == ["UNAVAILABLE"] * 2
 
 
 async def test_a_broken_invariant_ends_the_node_and_says_so(alone):
@@ -214,20 +228,25 @@ async def test_a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged(tmp_
     cluster.close()
 
 
+def follower_with(cluster, filesystem):
+    """Node a with this file system, once it follows another leader than itself."""
+    cluster.stop("a")
+    node = cluster.start("a", filesystem=filesystem)
+    cluster.run(2.0)
+    cluster.cut = {"a"}
+    cluster.run(2.0)
+    cluster.cut = set()
+    cluster.run(1.0)
+    assert node.raft.leader == cluster.leader.config.node_id != "a"
+    return node
+
+
 @pytest.mark.parametrize("failing", ["write", "sync"])
 def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
     filesystem = FailingFilesystem(failing)
     cluster = NodeCluster(tmp_path)
-    cluster.stop("a")
-    node = cluster.start("a", filesystem=filesystem)
-    cluster.cut = {"a"}
-    cluster.run(2.0)
-    cluster.cut = set()
+    node = follower_with(cluster, filesystem)
     cluster.submit(cluster.leader, put("key"))
-    cluster.cut = {"a"}
-    cluster.deliver_all()
-    cluster.now = cluster.leader.raft.next_timeout()
-    cluster.leader.turn()
     sent = [message for message in cluster.network if message.recipient == "a"]
     assert sent
     cluster.network.clear()
@@ -255,22 +274,31 @@ async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch):
     monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 0.2)  # a busy machine may need as long
     filesystem = SlowFilesystem()
     cluster = NodeCluster(tmp_path)
-    cluster.stop("a")
-    node = cluster.start("a", filesystem=filesystem)
-    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (), 0, 0))])
+    node = follower_with(cluster, filesystem)
+    leader = cluster.leader.raft
+    last = node.raft.log.last_index
+
+    def hear(prev_log_index, *entries):
+        body = AppendEntries(prev_log_index, leader.current_term, entries, 0, 0)
+        incarnations = leader.incarnation, node.raft.incarnation
+        node.deliver([Message(leader.node_id, "a", leader.current_term, body, *incarnations)])
+
+    hear(last)
     running = asyncio.create_task(node.run())
     await asyncio.sleep(0)
+    began = cluster.now
     filesystem.cluster = cluster
-    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (Entry(1, 1, EntryKind.NOOP, b""),), 0, 0))])
+    hear(last, Entry(last + 1, leader.current_term, EntryKind.NOOP, b""))
     for _ in range(5):  # a message takes a few turns of the event loop to come in
         await asyncio.sleep(0)
-    assert cluster.now == 0.4
-    node.deliver([Message("b", "a", 1, AppendEntries(1, 1, (), 0, 0))])
+    assert cluster.now == began + 0.4
+    logged = len(cluster.events("a"))
+    hear(last + 1)
     await asyncio.sleep(0.4)
     node.stop("the test is over")
     await running
-    assert "pre_vote_started" not in [event["event"] for event in cluster.events("a")]
-    assert node.raft.leader == "b"
+    assert cluster.events("a")[logged:] == []
+    assert node.raft.leader == leader.node_id
     cluster.close()
 
 
@@ -397,9 +425,11 @@ def test_the_log_tells_of_the_election_in_the_order_of_the_contract(cluster):
     leader = cluster.leader.config.node_id
     names = [event["event"] for event in cluster.events(leader)]
     assert names[0] == "log_recovered"
-    assert names[-2:] == ["became_leader", "leader_changed"]
+    assert names[-3:] == ["became_leader", "leader_changed", "members_changed"]
+    begun = {"index": 1, "voters": ["a", "b", "c"], "learners": [], "outgoing": []}
     for node in followers(cluster):
-        last = cluster.events(node.config.node_id)[-1]
+        *_, last, configured = cluster.events(node.config.node_id)
         assert (last["event"], last["leader"], last["term"]) == ("leader_changed", leader, node.raft.current_term)
+        assert (configured["event"], {name: configured[name] for name in begun}) == ("configuration_changed", begun)
     granted = [event for node in followers(cluster) for event in cluster.events(node.config.node_id)]
     assert {event["candidate"] for event in granted if event["event"] == "vote_granted"} == {leader}

@@ -159,10 +159,10 @@ async def test_a_client_that_does_not_read_is_not_read_from(alone, monkeypatch):
     taken = 0
     submit = alone.node.submit
 
-    def count(caller, requests):
+    def count(caller, requests, **session):
         nonlocal taken
         taken += len(requests)
-        submit(caller, requests)
+        submit(caller, requests, **session)
 
     monkeypatch.setattr(alone.node, "submit", count)
     stream = Stream(alone)

@@ -53,7 +53,8 @@ async def linked(*, started=True):
     def report(event, **fields):
         reports.append((event, fields))
 
-    transport = GrpcTransport("a", {"a": "127.0.0.1:1", "b": peer.address}, report)
+    transport = GrpcTransport("a", "127.0.0.1:1", report)
+    transport.reach({"a": "127.0.0.1:1", "b": peer.address})
     if started:
         await peer.start()
     running = asyncio.create_task(transport.run())
