@@ -44,11 +44,11 @@ class PeerLink:
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._connected = False
+        self.is_connected = False
 
     def send(self, message: Message) -> None:
         """Queue a message, or lose it when there is no connection or the queue is full."""
-        if self._connected and self._queued_bytes < QUEUE_BYTES_MAX:
+        if self.is_connected and self._queued_bytes < QUEUE_BYTES_MAX:
             encoded = encode_message(message)
             size = encoded.ByteSize()
             self._queue.append((encoded, size))
@@ -67,10 +67,10 @@ class PeerLink:
                 continue
             async with channel:
                 connected_at = loop.time()
-                self._connected = True
+                self.is_connected = True
                 self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
-                self._connected = False
+                self.is_connected = False
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
@@ -124,7 +124,7 @@ class GrpcTransport:
         """From now on these are the nodes that messages may go to: identity to HOST:PORT."""
         wanted = {node_id: address for node_id, address in addresses.items() if node_id != self._node_id}
         for node_id in self._links.keys() - wanted.keys() - self._strangers.keys():
-            self._drop(node_id)
+            self._drop(node_id, "it is no member any more")
         for node_id, address in wanted.items():
             self._strangers.pop(node_id, None)
             self._link(node_id, address)
@@ -141,7 +141,7 @@ class GrpcTransport:
         if len(self._strangers) > STRANGERS_MAX:
             oldest = next(iter(self._strangers))
             del self._strangers[oldest]
-            self._drop(oldest)
+            self._drop(oldest, "other nodes have asked since")
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
@@ -152,16 +152,19 @@ class GrpcTransport:
 
     async def run(self) -> None:
         """Keep all links up, until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
-            for node_id, link in self._links.items():
-                self._start(node_id, link)
-            await asyncio.Event().wait()  # a cluster of one has no links, and does not end for it
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for node_id, link in self._links.items():
+                    self._start(node_id, link)
+                await asyncio.Event().wait()  # a cluster of one has no links, and does not end for it
+        finally:
+            self._tasks = None
 
     def _link(self, node_id: str, address: str) -> None:
         present = self._links.get(node_id)
         if present is not None and present.address == address:
             return
-        self._drop(node_id)
+        self._drop(node_id, f"its address is {address} now")
         link = self._links[node_id] = PeerLink(node_id, address, self._own_address, self._report)
         self._start(node_id, link)
 
@@ -169,8 +172,10 @@ class GrpcTransport:
         if self._tasks is not None:
             self._runs[node_id] = self._tasks.create_task(link.run(), name=f"link to {node_id}")
 
-    def _drop(self, node_id: str) -> None:
-        self._links.pop(node_id, None)
-        run = self._runs.pop(node_id, None)
+    def _drop(self, node_id: str, reason: str) -> None:
+        link, run = self._links.pop(node_id, None), self._runs.pop(node_id, None)
         if run is not None:
             run.cancel()
+        if link is not None and link.is_connected:
+            link.is_connected = False
+            self._report(Event.PEER_DISCONNECTED, peer=node_id, reason=reason)
