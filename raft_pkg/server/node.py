@@ -305,17 +305,20 @@ class Node:
         """Until there is work or the core's next time-out; always lets other tasks run."""
         if self.is_busy:
             await asyncio.sleep(0)
-            return
+        else:
+            await self._wait_for_work()
+        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
+            # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
+            await asyncio.sleep(CATCH_UP_SECONDS)
+        self._wake.clear()
+
+    async def _wait_for_work(self) -> None:
         delay = self.raft.next_timeout() - self._clock()
         timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
         try:
             await self._wake.wait()
         finally:
             timer.cancel()
-        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
-            # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
-            await asyncio.sleep(CATCH_UP_SECONDS)
-        self._wake.clear()
 
     def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""

@@ -89,14 +89,19 @@ class NodeCluster:
         self.nodes: dict[str, Node] = {}
         self.storages: dict[str, FileStorage] = {}
         self.wires: dict[str, Wire] = {}
-        self.logs = {voter: io.StringIO() for voter in voters}
+        self.logs: dict[str, io.StringIO] = {}
         for voter in voters:
             self.start(voter)
 
-    def start(self, node_id: str, *, filesystem: Filesystem | None = None) -> Node:
-        """Start a node on its directory."""
+    def start(
+        self, node_id: str, *, filesystem: Filesystem | None = None, peers: Mapping[str, str] | None = None
+    ) -> Node:
+        """Start a node on its directory; `peers` are those that the cluster began with, unless it is to join."""
         storage = FileStorage(self.directory / node_id, node_id, filesystem=filesystem)
-        config = ServerConfig(node_id, "127.0.0.1:0", self.peers, self.directory / node_id, **self.options)
+        config = ServerConfig(
+            node_id, "127.0.0.1:0", peers or self.peers, self.directory / node_id, **self.options
+        )
+        log = self.logs.setdefault(node_id, io.StringIO())
         wire = self.wires[node_id] = Wire(self.network)
 
         def next_entry() -> Any:
@@ -107,13 +112,19 @@ class NodeCluster:
             WitnessedStorage(node_id, storage, self.witness),
             WitnessedStore(node_id, self.witness, next_entry),
             WitnessedTransport(wire, self.witness),
-            EventLog(node_id, self.logs[node_id]),
+            EventLog(node_id, log),
             random=Random(node_id),
             clock=lambda: self.now,
             wall_clock=lambda: 1_000_000 + self.now,
         )
         self.nodes[node_id], self.storages[node_id] = node, storage
         return node
+
+    def join(self, node_id: str) -> Node:
+        """Start one more node, which knows of one member and waits until the cluster adds it."""
+        known = next(iter(self.peers))
+        self.peers[node_id] = f"127.0.0.1:{7000 + len(self.peers)}"
+        return self.start(node_id, peers={name: self.peers[name] for name in (node_id, known)})
 
     def stop(self, node_id: str) -> None:
         """End a node between two turns."""
@@ -161,6 +172,11 @@ class NodeCluster:
         leaders = [node for node in self.nodes.values() if node.is_leader]
         assert leaders, "there is no leader"
         return max(leaders, key=lambda node: node.raft.current_term)
+
+    @property
+    def followers(self) -> list[Node]:
+        """Those that do not lead."""
+        return [node for node in self.nodes.values() if not node.is_leader]
 
     def submit(self, node: Node, *requests: pb.Request, session_id: int = 0, acknowledged: int = 0) -> Caller:
         """Give requests to a node and let it take a turn."""

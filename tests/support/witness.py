@@ -4,7 +4,7 @@ Wraps the storage and the transport of real nodes, and is their state machine. A
 something not yet synced raises `BrokenPromiseError` at once.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +66,9 @@ class Witness:
     """Sees every write, sync, send and application of all nodes of a cluster, in their order."""
 
     def __init__(self, voters: Sequence[str]) -> None:
-        self.disks = {voter: Disk() for voter in voters}
+        self.voters = tuple(voters)
+        """Those that the cluster began with; a majority of them is part of every quorum that the tests make."""
+        self.disks: defaultdict[str, Disk] = defaultdict(Disk)
         self.seen: list[tuple[str, str]] = []
         """Node and what it did: write, sync, apply, or the name of a message's body that it sent."""
         self.promises: Counter[str] = Counter()
@@ -81,13 +83,15 @@ class Witness:
         self.disks[node_id].sync()
 
     def wrote_snapshot(self, node_id: str, index: int, data: bytes) -> None:
+        """A piece of a snapshot is on disk."""
         self.seen.append((node_id, "snapshot"))
         sizes = self.disks[node_id].snapshot_bytes
         sizes[index] = sizes.get(index, 0) + len(data)
 
     def has_snapshot(self, node_id: str, index: int) -> None:
+        """A snapshot counts from now on: check that all it stands for is committed."""
         if len(self._committed) < index:
-            raise BrokenPromiseError(f"{node_id} has a snapshot of index {index}, and that is not committed")
+            self._require_committed(node_id, self.disks[node_id].written[index - 1])
         self.disks[node_id].install(self._committed[:index])
 
     def recovered(self, node_id: str, recovered: Recovered) -> None:
@@ -134,8 +138,8 @@ class Witness:
 
     def _require_committed(self, node_id: str, entry: Entry) -> None:
         self.promises["committed entry"] += 1
-        holders = [voter for voter, disk in self.disks.items() if disk.has(entry)]
-        if 2 * len(holders) <= len(self.disks):
+        holders = [voter for voter in self.voters if self.disks[voter].has(entry)]
+        if 2 * len(holders) <= len(self.voters):
             raise BrokenPromiseError(f"{node_id} takes {entry} for committed, and only {holders} have it on disk")
         if len(self._committed) < entry.index:
             self._committed = self.disks[node_id].written[: entry.index]

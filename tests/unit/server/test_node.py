@@ -32,11 +32,6 @@ def alone(tmp_path):
     cluster.close()
 
 
-def followers(cluster):
-    """Those that do not lead."""
-    return [node for node in cluster.nodes.values() if not node.is_leader]
-
-
 def result(outcome):
     """What the key-value store answered."""
     return pb.KvResult.FromString(outcome.result)
@@ -79,7 +74,7 @@ def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
 
 
 def test_writes_and_reads_of_a_follower_are_sent_to_the_leader(cluster):
-    caller = cluster.submit(followers(cluster)[0], put("key"), get("key"))
+    caller = cluster.submit(cluster.followers[0], put("key"), get("key"))
     assert caller.codes == ["NOT_LEADER"] * 2
     leader = cluster.leader.config.node_id
     assert {(outcome.leader_id, outcome.leader_address) for outcome in caller.flushed} == {
@@ -128,7 +123,7 @@ async def test_a_node_that_stops_settles_everybody(cluster):
     reading = cluster.submit(leader, get("key"))
     queued = Caller()
     leader.submit(queued, [put("key"), get("key")])
-    transfer = leader.transfer_leadership(followers(cluster)[0].config.node_id)
+    transfer = leader.transfer_leadership(cluster.followers[0].config.node_id)
     leader.stop("asked to")
     assert await leader.run() == "asked to"
     assert proposed.codes == ["UNKNOWN"] * 2  # others may have it and commit it
@@ -269,8 +264,10 @@ class SlowFilesystem(Filesystem):
             self.cluster.now += 0.4
 
 
-async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch):
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "while it takes a snapshot"])
+async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch, busy):
     """Regression: whose own sync took long began an election before it heard what the leader had said meanwhile."""
+    monkeypatch.setattr(node_module.Node, "is_busy", busy)
     monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 0.2)  # a busy machine may need as long
     filesystem = SlowFilesystem()
     cluster = NodeCluster(tmp_path)
@@ -321,7 +318,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
 
 def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 1000)
-    follower = followers(cluster)[0]
+    follower = cluster.followers[0]
     for _ in range(50):
         assert cluster.submit(follower, put("key", b"x" * 500), get("key")).codes == ["NOT_LEADER"] * 2
 
@@ -369,7 +366,7 @@ def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
 
 
 async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluster):
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
     leader.turn()
     waiting = cluster.submit(leader, put("key"))
@@ -381,7 +378,7 @@ async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluste
 
 
 async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     cluster.cut = {target}
     done = leader.transfer_leadership(target)
     leader.turn()
@@ -390,18 +387,18 @@ async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
     with pytest.raises(TransferRefusedError, match="did not take over"):
         await done
     assert waiting.codes == ["OK"]
-    refused = followers(cluster)[0].transfer_leadership(target)
-    followers(cluster)[0].turn()
+    refused = cluster.followers[0].transfer_leadership(target)
+    cluster.followers[0].turn()
     with pytest.raises(NotLeaderError):
         await refused
 
 
 async def test_a_caller_that_gave_up_a_transfer_does_not_end_the_node(cluster):
     """Regression: the refusal of a future that was cancelled raised, and ended the loop."""
-    follower = followers(cluster)[0]
+    follower = cluster.followers[0]
     follower.transfer_leadership("a").cancel()
     follower.turn()
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     under_way = leader.transfer_leadership(target)
     leader.turn()
     under_way.cancel()
@@ -427,9 +424,9 @@ def test_the_log_tells_of_the_election_in_the_order_of_the_contract(cluster):
     assert names[0] == "log_recovered"
     assert names[-3:] == ["became_leader", "leader_changed", "members_changed"]
     begun = {"index": 1, "voters": ["a", "b", "c"], "learners": [], "outgoing": []}
-    for node in followers(cluster):
+    for node in cluster.followers:
         *_, last, configured = cluster.events(node.config.node_id)
         assert (last["event"], last["leader"], last["term"]) == ("leader_changed", leader, node.raft.current_term)
         assert (configured["event"], {name: configured[name] for name in begun}) == ("configuration_changed", begun)
-    granted = [event for node in followers(cluster) for event in cluster.events(node.config.node_id)]
+    granted = [event for node in cluster.followers for event in cluster.events(node.config.node_id)]
     assert {event["candidate"] for event in granted if event["event"] == "vote_granted"} == {leader}
