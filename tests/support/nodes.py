@@ -98,9 +98,7 @@ class NodeCluster:
     ) -> Node:
         """Start a node on its directory; `peers` are those that the cluster began with, unless it is to join."""
         storage = FileStorage(self.directory / node_id, node_id, filesystem=filesystem)
-        config = ServerConfig(
-            node_id, "127.0.0.1:0", peers or self.peers, self.directory / node_id, **self.options
-        )
+        config = ServerConfig(node_id, "127.0.0.1:0", peers or self.peers, self.directory / node_id, **self.options)
         log = self.logs.setdefault(node_id, io.StringIO())
         wire = self.wires[node_id] = Wire(self.network)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -17,7 +18,6 @@ from raft_pkg.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.server.node import Transport

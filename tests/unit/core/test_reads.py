@@ -1,4 +1,4 @@
-"""A leader's reads wait, share a round, and go when a quorum has answered it; a follower's wait for its leader's word."""
+"""A leader's reads wait, share a round, and go when a quorum has answered; a follower's wait for the leader's word."""
 
 from raft_pkg.core.reads import ForwardedReads, ReadQueue
 

@@ -156,7 +156,7 @@ NO_CONFIGURATIONS = {
     "a field too many": b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}',
     "a member of two parts": b'{"voters":[["a",""]],"learners":[],"outgoing":[],"to_promote":[]}',
     "an incarnation that is true": b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "an incarnation too great": b'{"voters":[["a","",9223372036854775808]],"learners":[],"outgoing":[],"to_promote":[]}',
+    "too great an incarnation": Configuration.of("a").encode().replace(b",0]", b",9223372036854775808]"),
     "an identity twice": b'{"voters":[["a","",1],["a","",2]],"learners":[],"outgoing":[],"to_promote":[]}',
     "an identity without a name": b'{"voters":[["","",1]],"learners":[],"outgoing":[],"to_promote":[]}',
     "a name that is no text": b'{"voters":[["\\ud800","",1]],"learners":[],"outgoing":[],"to_promote":[]}',

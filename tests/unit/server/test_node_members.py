@@ -51,7 +51,7 @@ async def test_a_node_is_added_as_a_learner_promoted_and_removed(cluster):
     assert index == leader.raft.configuration_index
     assert configuration(cluster.nodes["d"]) == ({**roles, "d": "voter"}, False, True)
     await change(cluster, leader, Remove("d"))
-    assert configuration(leader) == ({name: "voter" for name in "abc"}, False, True)
+    assert configuration(leader) == (dict.fromkeys("abc", "voter"), False, True)
     assert "d" not in cluster.wires[leader.config.node_id].addresses
     told = [event["index"] for event in events(cluster, leader.config.node_id, "members_changed")]
     assert told == sorted(told)
@@ -115,7 +115,7 @@ async def test_a_change_under_way_when_leadership_is_lost_may_come_or_not(cluste
         await future
     cluster.cut = set()
     cluster.run(1.0)
-    assert configuration(old) == ({name: "voter" for name in "abc"}, False, True), "its entry was replaced"
+    assert configuration(old) == (dict.fromkeys("abc", "voter"), False, True), "its entry was replaced"
 
 
 async def test_a_leader_that_removes_itself_is_told_and_another_one_leads(cluster):
@@ -192,7 +192,7 @@ def test_a_node_that_lost_its_disk_comes_back_as_a_learner_and_is_promoted_by_it
     wiped = cluster.start(node_id)
     assert wiped.raft.incarnation != before
     cluster.run(3.0)
-    assert configuration(wiped) == ({name: "voter" for name in "abc"}, False, True)
+    assert configuration(wiped) == (dict.fromkeys("abc", "voter"), False, True)
     assert wiped.raft.configuration.member(node_id).incarnation == wiped.raft.incarnation
     roles = [(event["voters"], event["learners"]) for event in events(cluster, node_id, "configuration_changed")]
     others = [name for name in "abc" if name != node_id]

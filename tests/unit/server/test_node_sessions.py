@@ -178,9 +178,7 @@ def test_the_leader_answers_them_as_all_others(cluster):
 
 
 def test_a_follower_still_sends_on_what_only_the_leader_may_answer(cluster):
-    caller = cluster.submit(
-        cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True)
-    )
+    caller = cluster.submit(cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True))
     cluster.run(0.1)
     assert {outcome.id: code for outcome, code in zip(caller.flushed, caller.codes, strict=True)} == {
         1: "NOT_LEADER",

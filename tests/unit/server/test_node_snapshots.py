@@ -100,7 +100,7 @@ async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
     while node.is_busy:
         caller = Caller()
         node.submit(caller, [put("during", b"1")])
-        while not caller.flushed:
+        while not caller.flushed:  # noqa: ASYNC110 - nothing but the loop's own turns is waited for
             await asyncio.sleep(0)
         assert caller.codes == ["OK"]
         answered += 1

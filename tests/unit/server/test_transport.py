@@ -42,7 +42,6 @@ class Peer(raft_pb2_grpc.RaftPeerServicer):
         self.server.add_insecure_port(self.address)
         await self.server.start()
 
-
     async def stop(self):
         self.takes.set()
         await self.server.stop(0)
