@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raft_pkg.addresses import parse_address
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc.sessions import SESSION_TTL_SECONDS
 
@@ -57,9 +58,17 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
-        for name in ("snapshot_entries", "snapshot_bytes", "session_ttl"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not above 0")
+        for option, value in (
+            ("--snapshot-entries", self.snapshot_entries),
+            ("--snapshot-bytes", self.snapshot_bytes),
+            ("--session-ttl-ms", self.session_ttl),
+        ):
+            if not value > 0:
+                raise ConfigurationError(f"{option}: {value} is not above 0")
+        try:
+            Configuration(tuple(Member(peer, address) for peer, address in self.peers.items()))
+        except ValueError as error:
+            raise ConfigurationError(f"--peers: {error}") from None
         try:
             raft = RaftConfig(
                 self.election_timeout_min,

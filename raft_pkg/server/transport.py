@@ -47,11 +47,11 @@ class PeerLink:
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._connected = False
+        self.is_connected = False
 
     def send(self, message: Message) -> None:
         """Queue a message, or lose it when there is no connection or the queue is full."""
-        if self._connected and self._queued_bytes < QUEUE_BYTES_MAX:
+        if self.is_connected and self._queued_bytes < QUEUE_BYTES_MAX:
             encoded = encode_message(message)
             size = encoded.ByteSize()
             self._queue.append((encoded, size))
@@ -70,10 +70,10 @@ class PeerLink:
                 continue
             async with channel:
                 connected_at = loop.time()
-                self._connected = True
+                self.is_connected = True
                 self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
-                self._connected = False
+                self.is_connected = False
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
@@ -150,33 +150,36 @@ class GrpcTransport:
 
     async def run(self) -> None:
         """Keep all links up, until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
-            for node_id, link in self._links.items():
-                self._start(node_id, link)
-            while True:
-                await asyncio.sleep(STRANGER_SECONDS_MAX / 4)
-                self._drop_silent_strangers()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for node_id, link in self._links.items():
+                    self._start(node_id, link)
+                while True:
+                    await asyncio.sleep(STRANGER_SECONDS_MAX / 4)
+                    self._drop_silent_strangers()
+        finally:
+            self._tasks = None
 
     def _note_stranger(self, node_id: str) -> None:
         self._strangers.pop(node_id, None)
         self._strangers[node_id] = time.monotonic()
         if len(self._strangers) > STRANGERS_MAX:
-            self._drop_stranger(next(iter(self._strangers)))
+            self._drop_stranger(next(iter(self._strangers)), "other nodes have asked since")
 
     def _drop_silent_strangers(self) -> None:
         heard_before = time.monotonic() - STRANGER_SECONDS_MAX
         for node_id in [node_id for node_id, heard_at in self._strangers.items() if heard_at < heard_before]:
-            self._drop_stranger(node_id)
+            self._drop_stranger(node_id, f"it has said nothing for {STRANGER_SECONDS_MAX:.0f} s")
 
-    def _drop_stranger(self, node_id: str) -> None:
+    def _drop_stranger(self, node_id: str, reason: str) -> None:
         del self._strangers[node_id]
-        self._drop(node_id)
+        self._drop(node_id, reason)
 
     def _link(self, node_id: str, address: str) -> None:
         present = self._links.get(node_id)
         if present is not None and present.address == address:
             return
-        self._drop(node_id)
+        self._drop(node_id, f"its address is {address} now")
         link = self._links[node_id] = PeerLink(node_id, address, self._own_address, self._report)
         self._start(node_id, link)
 
@@ -184,8 +187,10 @@ class GrpcTransport:
         if self._tasks is not None:
             self._runs[node_id] = self._tasks.create_task(link.run(), name=f"link to {node_id}")
 
-    def _drop(self, node_id: str) -> None:
-        self._links.pop(node_id, None)
-        run = self._runs.pop(node_id, None)
+    def _drop(self, node_id: str, reason: str) -> None:
+        link, run = self._links.pop(node_id, None), self._runs.pop(node_id, None)
         if run is not None:
             run.cancel()
+        if link is not None and link.is_connected:
+            link.is_connected = False
+            self._report(Event.PEER_DISCONNECTED, peer=node_id, reason=reason)
