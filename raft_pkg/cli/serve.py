@@ -66,7 +66,7 @@ def serve(
             min=1,
             help="Or after so many bytes of them, and no fewer than the last one has.",
         ),
-    ] = 64 * 1024 * 1024,
+    ] = 16 * 1024 * 1024,
     tail_entries: Annotated[
         int, typer.Option(envvar="RAFT_TAIL_ENTRIES", min=0, help="Entries before a snapshot that the log keeps.")
     ] = 10_000,

@@ -364,11 +364,6 @@ class Raft:
         heard_after = self._now - self.config.election_timeout_max
         return any(p.snapshot is not None and p.heard_at > heard_after for p in self.progress.values())
 
-    @property
-    def is_receiving_snapshot(self) -> bool:
-        """Whether pieces of a leader's snapshot have come, and more are needed."""
-        return self._inbox.is_open
-
     def synced(self, entry: Entry) -> None:
         """All that was written up to and including `entry` is on disk.
 
@@ -686,7 +681,6 @@ class Raft:
     def _become_leader(self, now: float) -> None:
         votes = tuple(sorted(voter for voter, granted in self._votes.items() if granted))
         self.role = Role.LEADER
-        self._inbox.clear()
         self.progress = {}
         self._track_followers()
         self._lease_until, self._lease_given_up = now, False
@@ -753,7 +747,6 @@ class Raft:
             if found_term != request.prev_log_term:
                 self._reply(message, self._refusal(request, found_term))
                 return
-        self._inbox.clear()  # the log goes on from where it was: no snapshot is needed any more
         self._store(entries)
         last_new_index = max(prev_log_index + len(request.entries), self.log.base_index)
         self.commit_index = max(self.commit_index, min(request.leader_commit, last_new_index))

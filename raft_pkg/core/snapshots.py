@@ -15,11 +15,6 @@ class SnapshotInbox:
         self._received = 0
         self._checksum = 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a snapshot is being received."""
-        return self._metadata is not None
-
     def next_offset(self, metadata: SnapshotMetadata) -> int:
         """The place that the next piece of that snapshot must have."""
         return self._received if metadata == self._metadata else 0

@@ -35,6 +35,7 @@ class Snapshots:
         self._pieces: Iterator[bytes] | None = None
         """What is still to be written of the snapshot that is being taken; None: none is."""
         self._incoming: SnapshotWriter | None = None
+        self._incoming_index = 0
         self._applied_bytes = 0
         """Data of the entries that were applied since the newest snapshot was captured."""
 
@@ -60,8 +61,8 @@ class Snapshots:
 
     def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
         """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
-        if self._incoming is not None and not raft.is_receiving_snapshot:
-            self._discard()
+        if self._incoming is not None and applied_index >= self._incoming_index:
+            self._discard()  # the entries that it stands for came before its last piece
         if self._pieces is None:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
@@ -110,6 +111,7 @@ class Snapshots:
         metadata = piece.metadata
         if piece.offset == 0:
             self._discard()
+            self._incoming_index = metadata.index
             self._incoming = self._storage.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
         assert self._incoming is not None
         self._incoming.write(piece.data)

@@ -202,12 +202,23 @@ async def test_links_come_and_go_with_those_that_the_node_wants_to_reach():
         transport.reach({"b": b.address, "c": c.address})
         await arrives(transport, "c", c, 2)
         transport.reach({"c": c.address})
-        assert disconnected(reports) == [{"peer": "b", "reason": "it is no member any more"}]
+        await arrives(transport, "b", b, 3)
+        await arrives(transport, "c", c, 4)
+        assert connected(reports) == 2, "who stays is not dialled again, and who leaves can still be answered"
+
+
+async def test_who_is_no_member_and_says_nothing_is_forgotten(monkeypatch):
+    monkeypatch.setattr(transport_module, "STRANGER_SECONDS_MAX", 0.2)
+    async with peers(1) as ((b,), transport, reports):
+        transport.reach({"b": b.address})
+        await arrives(transport, "b", b, 1)
+        transport.reach({})
+        await until(lambda: disconnected(reports))
+        assert disconnected(reports) == [{"peer": "b", "reason": "it has said nothing for 0 s"}]
         heard = list(b.terms)
         transport.send([message(3, recipient="b")])
-        await arrives(transport, "c", c, 4)
+        await asyncio.sleep(0.05)
         assert b.terms == heard
-        assert connected(reports) == 2, "who stays is not dialled again"
 
 
 async def test_a_node_that_moves_is_reached_where_it_is_now():
@@ -249,7 +260,8 @@ async def test_a_stranger_becomes_a_member_and_is_forgotten_as_one():
         transport.reach({"d": d.address})
         assert disconnected(reports) == [], "the link that is there is kept"
         transport.reach({})
-        assert [fields["peer"] for fields in disconnected(reports)] == ["d"]
+        await arrives(transport, "d", d, 2)
+        assert disconnected(reports) == [], "and it can still be answered"
 
 
 async def test_of_many_strangers_the_newest_are_answered(monkeypatch):
