@@ -163,6 +163,26 @@ def test_a_snapshot_of_many_pieces_arrives_whole(cluster):
     assert cluster.witness.promises["InstallSnapshotReply: so much of the snapshot"] >= 5
 
 
+def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
+    away = cluster.followers[0].config.node_id
+    cluster.cut = {away}
+    write(cluster, cluster.leader, entries=40, size=200_000)
+    leader = cluster.leader
+    while leader.is_busy:
+        leader.turn()
+    cluster.run(0.2)
+
+    def known():
+        status = next(member for member in leader.members().members if member.id == away)
+        return status.snapshot_bytes_sent, status.snapshot_bytes
+
+    assert known() == (0, leader.raft.snapshot.size)
+    cluster.cut = set()
+    cluster.run(2.0)
+    assert known() == (0, 0)
+    assert leader.raft.progress[away].match_index == leader.raft.log.last_index
+
+
 def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_are_lost(cluster):
     """Whether the entries that it stands for were those of the callers, the snapshot does not say."""
     old = cluster.leader
