@@ -141,16 +141,20 @@ class NodeCluster:
     def deliver_all(self) -> None:
         """Deliver messages, and turn who got some, until none is under way."""
         for _ in range(1000):
-            messages, self.network[:] = list(self.network), []
-            if not messages:
+            if not self.network:
                 return
-            reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
-            for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
-                for sender in sorted({message.sender for message in reached}):
-                    batch = [m for m in reached if (m.sender, m.recipient) == (sender, node_id)]
-                    self.nodes[node_id].deliver(batch, self.peers.get(sender, ""))
-                self.nodes[node_id].turn()
+            self.deliver_round()
         raise AssertionError("the nodes do not stop to talk")
+
+    def deliver_round(self) -> None:
+        """Deliver the messages that are under way now, and turn who got some."""
+        messages, self.network[:] = list(self.network), []
+        reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
+        for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
+            for sender in sorted({message.sender for message in reached}):
+                batch = [m for m in reached if (m.sender, m.recipient) == (sender, node_id)]
+                self.nodes[node_id].deliver(batch, self.peers.get(sender, ""))
+            self.nodes[node_id].turn()
 
     def run(self, seconds: float) -> None:
         """Let time pass."""

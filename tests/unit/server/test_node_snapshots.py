@@ -163,6 +163,28 @@ def test_a_snapshot_of_many_pieces_arrives_whole(cluster):
     assert cluster.witness.promises["InstallSnapshotReply: so much of the snapshot"] >= 5
 
 
+def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
+    away = cluster.followers[0].config.node_id
+    cluster.cut = {away}
+    write(cluster, cluster.leader, entries=40, size=200_000)
+    leader = cluster.leader
+    while leader.is_busy:
+        leader.turn()
+    size = leader.raft.snapshot.size
+    cluster.cut = set()
+    cluster.now = leader.raft.next_timeout()
+    leader.turn()
+    seen = []
+    while cluster.network:
+        cluster.deliver_round()
+        status = next(member for member in leader.members().members if member.id == away)
+        seen.append((status.snapshot_bytes_sent, status.snapshot_bytes))
+    assert (0, size) in seen
+    assert any(0 < sent < size for sent, _ in seen)
+    assert seen == [*sorted(seen[:-1]), (0, 0)]
+    assert leader.raft.progress[away].match_index == leader.raft.log.last_index
+
+
 def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_are_lost(cluster):
     """Whether the entries that it stands for were those of the callers, the snapshot does not say."""
     old = cluster.leader
