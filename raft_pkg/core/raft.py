@@ -132,7 +132,8 @@ class Raft:
         self._durable_index = self.log.last_index
         self._handed_out = self.commit_index
         self._votes: dict[str, bool] = {}
-        self._read_numbers = count(1)
+        # Some of these numbers travel: a late answer to this node's former life must not look like one to this.
+        self._read_numbers = count(random.getrandbits(48))
         self._reads = ReadQueue()
         self._forwarded_reads = ForwardedReads()
         self._reads_of_followers: dict[int, tuple[Message, ReadIndex]] = {}
