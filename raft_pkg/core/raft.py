@@ -320,9 +320,9 @@ class Raft:
         if progress is None or target not in self.voters:
             others = ", ".join(voter for voter in self.voters if voter != self.node_id) or "there is none"
             raise TransferRefusedError(f"{target} is not a voter besides this leader ({others})")
-        silent = now - progress.heard_at
-        if silent > self.config.election_timeout_max:
-            raise TransferRefusedError(f"{target} has not answered for {silent:.1f} s")
+        self._now = now
+        if self._is_silent(progress):
+            raise TransferRefusedError(f"{target} has not answered for {now - progress.heard_at:.1f} s")
         self.transfer_target = target
         self._transfer_deadline = now + self.config.election_timeout_max
         self._heartbeat_due = True
@@ -532,8 +532,12 @@ class Raft:
         missing = self.log.last_index - progress.match_index
         return missing <= self.config.appends_in_flight_max and self._answers(progress)
 
+    def _is_silent(self, progress: Progress) -> bool:
+        return self._now - progress.heard_at > self.config.election_timeout_max
+
     def _answers(self, progress: Progress) -> bool:
-        return self._now - progress.heard_at <= self.config.election_timeout_max
+        """Whether a follower takes entries of this leader; one that is new to it must first have shown that it does."""
+        return progress.match_index > 0 and not self._is_silent(progress)
 
     def _try_change(self, configuration: Configuration) -> None:
         try:
@@ -543,12 +547,11 @@ class Raft:
 
     def _change_configuration(self, configuration: Configuration) -> None:
         """Append a configuration, unless no majority of its voters answers: it could never be committed."""
-        voters = [member.node_id for member in configuration.voters]
-        answering = [v for v in voters if v == self.node_id or (v in self.progress and self._answers(self.progress[v]))]
-        if len(answering) <= len(voters) // 2:
-            raise ChangeRefusedError(
-                f"it would lose quorum: of the voters {', '.join(voters)} only {', '.join(answering) or 'none'} answer"
-            )
+        answering = {self.node_id} | {peer for peer, progress in self.progress.items() if self._answers(progress)}
+        if not Electorate(configuration).agreed(answering.__contains__):
+            voters = sorted({member.node_id for member in configuration.voters + configuration.outgoing})
+            heard = ", ".join(voter for voter in voters if voter in answering) or "none"
+            raise ChangeRefusedError(f"it would lose quorum: of the voters {', '.join(voters)} only {heard} answer")
         self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
         self._heartbeat_due = True
 
