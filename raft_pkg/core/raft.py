@@ -878,6 +878,7 @@ class Raft:
         """Appends where there is something to send; heartbeats where they are due and nothing else goes."""
         if self._heartbeat_due and self.config.lease_reads:
             self._reads.begin_lease_round(self._now)
+            self._confirm_reads()
         ask_all = self._begin_reads() or self._heartbeat_due
         if self._heartbeat_due:
             self._maybe_hand_over()
