@@ -250,8 +250,7 @@ class Raft:
         elif not self.configuration:
             self._look_for_cluster(now)
         elif not self.is_voter:
-            self._reset_election_timer(now)
-            self._follow(None)
+            self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
         else:
@@ -456,10 +455,18 @@ class Raft:
     def _look_for_cluster(self, now: float) -> None:
         """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
         self._election_deadline = now + self.config.heartbeat_interval
+        self._follow(None)
         for node_id in self.addresses:
             if node_id != self.node_id:
                 self._greet(node_id)
         self._maybe_begin_cluster(now)
+
+    def _wait_for_leader(self, now: float) -> None:
+        """Who has no vote begins no election. It says who it is: to the others it may be in another incarnation."""
+        self._reset_election_timer(now)
+        self._follow(None)
+        for peer in self.peers:
+            self._greet(peer)
 
     def _greet(self, node_id: str) -> None:
         hello = self._hello(answer=False)
@@ -480,7 +487,7 @@ class Raft:
         if not hello.answer:
             self._reply(message, self._hello(answer=True))
         if self.role is Role.LEADER:
-            self._meet(Member(sender, hello.address, incarnation), hello)
+            self._meet(Member(sender, hello.address, incarnation))
         elif not self.configuration:
             self._output.addresses = self.addresses
             self._maybe_begin_cluster(now)
@@ -506,18 +513,18 @@ class Raft:
             return f"the leader has committed nothing in its term {self.current_term} yet; try again soon"
         return None
 
-    def _meet(self, member: Member, hello: Hello) -> None:
+    def _meet(self, member: Member) -> None:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
         joining = self._joining
         if joining is not None and joining.node_id == member.node_id:
             self._joining = None
             newcomer = Member(joining.node_id, joining.address, member.incarnation)
             self._try_change(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
-            return
-        known = self.configuration.member(member.node_id)
-        lost_its_disk = hello.blank and known is not None and known.incarnation != member.incarnation
-        if lost_its_disk and self._why_no_change_now() is None:
-            self._try_change(membership.replaced(self.configuration, member))
+        elif self._incarnations.get(member.node_id, member.incarnation) != member.incarnation:
+            # What is said by an incarnation that is gone can come late: the one that is known must be silent.
+            is_silent = self._is_silent(self.progress[member.node_id])
+            if is_silent and self._why_no_change_now() is None:
+                self._try_change(membership.replaced(self.configuration, member))
 
     def _promote(self, node_id: str) -> None:
         configuration = membership.promoted(self.configuration, node_id)
