@@ -341,9 +341,8 @@ class Raft:
         match change:
             case AddLearner(node_id, address, promote):
                 membership.with_learner(self.configuration, Member(node_id, address), promote=promote)
-                self._joining = change
+                self._join(change)
                 self._join_deadline = now + JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
-                self._output.addresses = self.addresses
                 self._greet(node_id)
             case Promote(node_id):
                 self._promote(node_id)
@@ -517,7 +516,7 @@ class Raft:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
         joining = self._joining
         if joining is not None and joining.node_id == member.node_id:
-            self._joining = None
+            self._join(None)
             newcomer = Member(joining.node_id, joining.address, member.incarnation)
             self._try_change(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
         elif self._incarnations.get(member.node_id, member.incarnation) != member.incarnation:
@@ -525,6 +524,11 @@ class Raft:
             is_silent = self._is_silent(self.progress[member.node_id])
             if is_silent and self._why_no_change_now() is None:
                 self._try_change(membership.replaced(self.configuration, member))
+
+    def _join(self, change: AddLearner | None) -> None:
+        """Wait for a node that is to be added; None: no longer."""
+        self._joining = change
+        self._output.addresses = self.addresses
 
     def _promote(self, node_id: str) -> None:
         configuration = membership.promoted(self.configuration, node_id)
@@ -566,7 +570,7 @@ class Raft:
         """Greet who is to be added, give up on it in the end; promote a learner that waits for it."""
         joining = self._joining
         if joining is not None and now >= self._join_deadline:
-            self._joining = None
+            self._join(None)
             waited = JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
             why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
             self._notice(ChangeFailed(self.current_term, why))
@@ -694,7 +698,7 @@ class Raft:
     def _give_up_leadership(self) -> None:
         self.progress = {}
         self.transfer_target = None
-        self._joining = None
+        self._join(None)
         for message, request in self._reads_of_followers.values():
             self._reply(message, ReadIndexReply(request.number, 0))
         lost = self._reads.clear()
