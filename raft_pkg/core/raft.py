@@ -331,7 +331,8 @@ class Raft:
         """Begin one change of the members (§6); a notice `ChangeCompleted` or `ChangeFailed` tells its end.
 
         Raises `NotLeaderError`, and `ChangeRefusedError` with the reason: another change is under way, the leader has
-        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers.
+        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers; and
+        `ValueError` for an identity that no member can have.
         """
         self._require_leader()
         self._now = now
