@@ -45,6 +45,8 @@ class ChangingCluster(Cluster):
         super().__init__((), seed=seed, config=config)
         self.told: dict[str, Mapping[str, str]] = {}
         self.incoming: dict[str, SnapshotWriter] = {}
+        self.installed = 0
+        """How many snapshots of leaders have come in whole."""
         self._incarnations = count(1)
         together = tuple(nodes)
         for node_id in together:
@@ -125,8 +127,9 @@ class ChangingCluster(Cluster):
         if piece.is_last:
             assert self.incoming.pop(member.node_id).commit() == metadata
             restored = decode_state(member.disk.read_snapshot(0, metadata.size))
-            assert restored[: len(member.applied)] == member.applied, "State Machine Safety: a snapshot changes the past"
+            assert restored[: len(member.applied)] == member.applied, "State Machine Safety: the past has changed"
             self.properties.check_committed(member.node_id, restored[len(member.applied) :])
+            self.installed += 1
             member.applied = restored
             member.last_written = metadata.index
 
