@@ -59,6 +59,8 @@ from raft_pkg.core.reads import ForwardedReads, ReadQueue
 from raft_pkg.core.snapshots import SnapshotInbox
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
 
+BEGINNING_TERM = 1
+"""In this term a cluster begins, without an election: nobody votes in it."""
 JOIN_ELECTION_TIMEOUTS = 20
 """For so many of the longest election time-outs a leader waits for a node that is to be added to answer."""
 
@@ -182,7 +184,8 @@ class Raft:
     @property
     def is_blank(self) -> bool:
         """Whether this node has promised nothing to anybody, and was told nothing: it may begin a cluster."""
-        no_promise = HardState(self.current_term, self.voted_for) == HardState()
+        # One in the very first term has stopped between writing that and the first entry.
+        no_promise = self.current_term <= BEGINNING_TERM and self.voted_for is None
         return no_promise and not self.configuration and self.log.last_index == 0
 
     @property
@@ -495,7 +498,7 @@ class Raft:
     def _maybe_begin_cluster(self, now: float) -> None:
         configuration = self._acquaintances.beginning(self.node_id, self.incarnation) if self.is_blank else None
         if configuration is not None:
-            self.current_term = 1
+            self.current_term = BEGINNING_TERM
             self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
             self._election_deadline = now
 
