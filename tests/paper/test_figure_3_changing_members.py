@@ -113,7 +113,7 @@ class ChangingWorld(HostileWorld):
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_properties_of_figure_3_hold_while_members_change(seed):
-    """§6: "safety … for the entire transition"; §7, dissertation §4."""
+    """Figure 3, §6, §7, dissertation §4: nothing that changes may cost safety."""
     world = ChangingWorld(seed)
     world.run(STEPS)
     world.end_well()
