@@ -234,8 +234,6 @@ class Raft:
             if progress is None or progress.incarnation != incarnation:
                 progress = Progress(self.log.last_index + 1, self._now, incarnation=incarnation)
             self.progress[peer] = progress
-        if self.transfer_target is not None and self.transfer_target not in self.voters:
-            self._end_transfer()
 
     # --- what the caller calls ------------------------------------------------------------------------------------
 
