@@ -33,7 +33,7 @@ from tests.support.members import configuration, configuration_entry, lead
 ABC = configuration("abc")
 
 
-# --- requests are answered "without consulting their current configurations" ---------------------------------------------
+# --- requests are answered "without consulting their current configurations" ------------------------------------------
 
 
 def test_a_voter_answers_a_candidate_that_is_not_in_its_configuration():

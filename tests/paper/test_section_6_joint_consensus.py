@@ -135,7 +135,7 @@ def configurations(raft):
 
 
 def test_a_change_of_voters_begins_with_c_old_new():
-    """§6: the leader "stores the configuration for joint consensus (C_old,new …) as a log entry and replicates that entry"."""
+    """§6: it "stores the configuration for joint consensus (C_old,new …) as a log entry and replicates that entry"."""
     raft = lead(OLD)
     raft.change_members(Remove("c"), 0.0)
     output = carry_out(raft)
