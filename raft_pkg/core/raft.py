@@ -463,11 +463,12 @@ class Raft:
         self._maybe_begin_cluster(now)
 
     def _wait_for_leader(self, now: float) -> None:
-        """Who has no vote begins no election. It says who it is: to the others it may be in another incarnation."""
+        """Who has no vote begins no election. A member says who it is: to the others it may be in another incarnation."""
         self._reset_election_timer(now)
         self._follow(None)
-        for peer in self.peers:
-            self._greet(peer)
+        if self.node_id in self._incarnations:
+            for peer in self.peers:
+                self._greet(peer)
 
     def _greet(self, node_id: str) -> None:
         hello = self._hello(answer=False)
