@@ -44,6 +44,8 @@ class ChangingCluster(Cluster):
     def __init__(self, nodes: Iterable[str] = "abc", *, seed: int = 0, config: RaftConfig = CONFIG) -> None:
         super().__init__((), seed=seed, config=config)
         self.told: dict[str, Mapping[str, str]] = {}
+        self.given: dict[str, Configuration] = {}
+        """Nodes that go by a configuration which is not in their logs, as long as they keep their disks."""
         self.incoming: dict[str, SnapshotWriter] = {}
         self.installed = 0
         """How many snapshots of leaders have come in whole."""
@@ -74,7 +76,7 @@ class ChangingCluster(Cluster):
         member.last_written = max(recovered.base_index + len(recovered.entries), len(member.applied))
         member.raft = Raft(
             node_id,
-            Configuration(),
+            self.given.get(node_id, Configuration()),
             config=self.config,
             random=Random(self.random.random()),
             now=self.now,
@@ -96,6 +98,7 @@ class ChangingCluster(Cluster):
         if self.members[node_id].raft is not None:
             self.crash(node_id)
         self.members[node_id].disk = self._empty_disk()
+        self.given.pop(node_id, None)
 
     def write(self, node_id: str) -> Output | None:
         """As in `Cluster`, with the pieces of snapshots that come in and go out."""
