@@ -21,7 +21,6 @@ from raft_pkg.core.membership import (
     ChangeRefusedError,
     ConfigurationLog,
     Promote,
-    Remove,
 )
 from raft_pkg.core.messages import (
     AppendEntries,
@@ -348,8 +347,8 @@ class Raft:
                 self._greet(node_id)
             case Promote(node_id):
                 self._promote(node_id)
-            case Remove(node_id):
-                self._change_configuration(membership.removed(self.configuration, node_id))
+            case _:
+                self._change_configuration(membership.removed(self.configuration, change.node_id))
 
     def snapshot_taken(self, snapshot: SnapshotMetadata) -> None:
         """The caller has a snapshot of the state machine on disk: the log before it may go, save for a tail (§7)."""
@@ -463,7 +462,7 @@ class Raft:
         self._maybe_begin_cluster(now)
 
     def _wait_for_leader(self, now: float) -> None:
-        """Who has no vote begins no election. A member says who it is: to the others it may be in another incarnation."""
+        """Who has no vote stands for nothing. A member says who it is: the others may know it in another incarnation."""
         self._reset_election_timer(now)
         self._follow(None)
         if self.node_id in self._incarnations:
