@@ -96,7 +96,7 @@ class Configuration:
 
     @classmethod
     def decode(cls, data: bytes) -> "Configuration":
-        """The reverse of `encode`. Raises `ValueError` on anything that `encode` does not produce."""
+        """The reverse of `encode`. Raises `ValueError`, and nothing else, on data that state no configuration."""
         try:
             fields = json.loads(data)
             groups = {n: tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")}

@@ -22,7 +22,6 @@ from raft_pkg.core.membership import (
     ChangeRefusedError,
     ConfigurationLog,
     Promote,
-    Remove,
 )
 from raft_pkg.core.messages import (
     AppendEntries,
@@ -60,6 +59,8 @@ from raft_pkg.core.reads import ForwardedReads, ReadQueue
 from raft_pkg.core.snapshots import SnapshotInbox
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
 
+BEGINNING_TERM = 1
+"""In this term a cluster begins, without an election: nobody votes in it."""
 JOIN_ELECTION_TIMEOUTS = 20
 """For so many of the longest election time-outs a leader waits for a node that is to be added to answer."""
 
@@ -133,7 +134,8 @@ class Raft:
         self._durable_index = self.log.last_index
         self._handed_out = self.commit_index
         self._votes: dict[str, bool] = {}
-        self._read_numbers = count(1)
+        # Some of these numbers travel: a late answer to this node's former life must not look like one to this.
+        self._read_numbers = count(random.getrandbits(48))
         self._reads = ReadQueue()
         self._forwarded_reads = ForwardedReads()
         self._reads_of_followers: dict[int, tuple[Message, ReadIndex]] = {}
@@ -183,7 +185,8 @@ class Raft:
     @property
     def is_blank(self) -> bool:
         """Whether this node has promised nothing to anybody, and was told nothing: it may begin a cluster."""
-        no_promise = HardState(self.current_term, self.voted_for) == HardState()
+        # One in the very first term has stopped between writing that and the first entry.
+        no_promise = self.current_term <= BEGINNING_TERM and self.voted_for is None
         return no_promise and not self.configuration and self.log.last_index == 0
 
     @property
@@ -232,8 +235,6 @@ class Raft:
             if progress is None or progress.incarnation != incarnation:
                 progress = Progress(self.log.last_index + 1, self._now, incarnation=incarnation)
             self.progress[peer] = progress
-        if self.transfer_target is not None and self.transfer_target not in self.voters:
-            self._end_transfer()
 
     # --- what the caller calls ------------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Raft:
         elif not self.configuration:
             self._look_for_cluster(now)
         elif not self.is_voter:
-            self._miss_leader(now)
+            self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
         else:
@@ -320,9 +321,9 @@ class Raft:
         if progress is None or target not in self.voters:
             others = ", ".join(voter for voter in self.voters if voter != self.node_id) or "there is none"
             raise TransferRefusedError(f"{target} is not a voter besides this leader ({others})")
-        silent = now - progress.heard_at
-        if silent > self.config.election_timeout_max:
-            raise TransferRefusedError(f"{target} has not answered for {silent:.1f} s")
+        self._now = now
+        if self._is_silent(progress):
+            raise TransferRefusedError(f"{target} has not answered for {now - progress.heard_at:.1f} s")
         self.transfer_target = target
         self._transfer_deadline = now + self.config.election_timeout_max
         self._heartbeat_due = True
@@ -332,7 +333,8 @@ class Raft:
         """Begin one change of the members (§6); a notice `ChangeCompleted` or `ChangeFailed` tells its end.
 
         Raises `NotLeaderError`, and `ChangeRefusedError` with the reason: another change is under way, the leader has
-        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers.
+        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers; and
+        `ValueError` for an identity that no member can have.
         """
         self._require_leader()
         self._now = now
@@ -342,14 +344,13 @@ class Raft:
         match change:
             case AddLearner(node_id, address, promote):
                 membership.with_learner(self.configuration, Member(node_id, address), promote=promote)
-                self._joining = change
+                self._join(change)
                 self._join_deadline = now + JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
-                self._output.addresses = self.addresses
                 self._challenge(node_id)
             case Promote(node_id):
                 self._promote(node_id)
-            case Remove(node_id):
-                self._change_configuration(membership.removed(self.configuration, node_id))
+            case _:
+                self._change_configuration(membership.removed(self.configuration, change.node_id))
 
     def snapshot_taken(self, snapshot: SnapshotMetadata) -> None:
         """The caller has a snapshot of the state machine on disk: the log before it may go, save for a tail (§7)."""
@@ -385,6 +386,9 @@ class Raft:
         hard_state = HardState(self.current_term, self.voted_for)
         if hard_state != self._saved_hard_state:
             output.hard_state = self._saved_hard_state = hard_state
+            # Nothing is said in a term, nor led by one's own vote, before that is on disk.
+            output.messages = output.early_messages + output.messages
+            output.early_messages = []
         output.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
         self._first_unsaved = self.log.last_index + 1
         output.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
@@ -453,23 +457,23 @@ class Raft:
 
     # --- before there is a cluster --------------------------------------------------------------------------------
 
-    def _miss_leader(self, now: float) -> None:
-        """Nobody leads this node, which has no vote. If it is a learner, its leader may not know of it any longer: what
-        made it one was perhaps never committed."""
-        self.role = Role.FOLLOWER
-        self._reset_election_timer(now)
-        self._follow(None)
-        if self.configuration.is_learner(self.node_id):
-            for peer in self.peers:
-                self._greet(peer)
-
     def _look_for_cluster(self, now: float) -> None:
         """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
         self._election_deadline = now + self.config.heartbeat_interval
+        self._follow(None)
         for node_id in self.addresses:
             if node_id != self.node_id:
                 self._greet(node_id)
         self._maybe_begin_cluster(now)
+
+    def _wait_for_leader(self, now: float) -> None:
+        """Who has no vote stands for nothing. A member says who it is: the others may know it in another incarnation,
+        and what made it a member in this one was perhaps never committed."""
+        self._become_follower(self.current_term, None, now, "it has no vote")
+        self._reset_election_timer(now)
+        if self.node_id in self._incarnations:
+            for peer in self.peers:
+                self._greet(peer)
 
     def _greet(self, node_id: str, *, challenge: int = 0) -> None:
         hello = self._hello(challenge=challenge)
@@ -503,7 +507,7 @@ class Raft:
     def _maybe_begin_cluster(self, now: float) -> None:
         configuration = self._acquaintances.beginning(self.node_id, self.incarnation) if self.is_blank else None
         if configuration is not None:
-            self.current_term = 1
+            self.current_term = BEGINNING_TERM
             self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
             self._election_deadline = now
 
@@ -524,19 +528,24 @@ class Raft:
     def _meet(self, member: Member, hello: Hello) -> None:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
         node_id = member.node_id
-        known = self.configuration.member(node_id)
+        other_life = self._incarnations.get(node_id, member.incarnation) != member.incarnation
         if hello.answer and hello.challenge and hello.challenge == self._challenges.get(node_id):
             del self._challenges[node_id]
             if self._joining is not None and self._joining.node_id == node_id:
                 self._add(self._joining, member.incarnation)
-            elif known is not None and known.incarnation != member.incarnation and self._why_no_change_now() is None:
+            elif other_life and self._is_silent(self.progress[node_id]) and self._why_no_change_now() is None:
                 self._change_if_possible(membership.replaced(self.configuration, member))
-        elif known is not None and known.incarnation != member.incarnation:
+        elif other_life and not hello.answer:
             self._challenge(node_id)  # what it said may have been said by an earlier life, and come late
+
+    def _join(self, change: AddLearner | None) -> None:
+        """Wait for a node that is to be added; None: no longer."""
+        self._joining = change
+        self._output.addresses = self.addresses
 
     def _add(self, joining: AddLearner, incarnation: int) -> None:
         """The node that is to be added has answered."""
-        self._joining = None
+        self._join(None)
         newcomer = Member(joining.node_id, joining.address, incarnation)
         try:
             self._change_configuration(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
@@ -561,17 +570,20 @@ class Raft:
         missing = self.log.last_index - progress.match_index
         return missing <= self.config.appends_in_flight_max and self._answers(progress)
 
+    def _is_silent(self, progress: Progress) -> bool:
+        return self._now - progress.heard_at > self.config.election_timeout_max
+
     def _answers(self, progress: Progress) -> bool:
-        return self._now - progress.heard_at <= self.config.election_timeout_max
+        """Whether a follower takes entries of this leader; one that is new to it must first have shown that it does."""
+        return progress.match_index > 0 and not self._is_silent(progress)
 
     def _change_configuration(self, configuration: Configuration) -> None:
         """Append a configuration, unless no majority of its voters answers: it could never be committed."""
-        voters = [member.node_id for member in configuration.voters]
-        answering = [v for v in voters if v == self.node_id or (v in self.progress and self._answers(self.progress[v]))]
-        if len(answering) <= len(voters) // 2:
-            raise ChangeRefusedError(
-                f"it would lose quorum: of the voters {', '.join(voters)} only {', '.join(answering) or 'none'} answer"
-            )
+        answering = {self.node_id} | {peer for peer, progress in self.progress.items() if self._answers(progress)}
+        if not Electorate(configuration).agreed(answering.__contains__):
+            voters = sorted({member.node_id for member in configuration.voters + configuration.outgoing})
+            heard = ", ".join(voter for voter in voters if voter in answering) or "none"
+            raise ChangeRefusedError(f"it would lose quorum: of the voters {', '.join(voters)} only {heard} answer")
         self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
         self._heartbeat_due = True
 
@@ -579,7 +591,7 @@ class Raft:
         """Greet who is to be added, give up on it in the end; promote a learner that waits for it."""
         joining = self._joining
         if joining is not None and now >= self._join_deadline:
-            self._joining = None
+            self._join(None)
             waited = JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
             why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
             self._notice(ChangeFailed(self.current_term, why))
@@ -707,7 +719,7 @@ class Raft:
     def _give_up_leadership(self) -> None:
         self.progress = {}
         self.transfer_target = None
-        self._joining = None
+        self._join(None)
         self._challenges.clear()
         for message, request in self._reads_of_followers.values():
             self._reply(message, ReadIndexReply(request.number, 0))
@@ -899,6 +911,7 @@ class Raft:
         """Appends where there is something to send; heartbeats where they are due and nothing else goes."""
         if self._heartbeat_due and self.config.lease_reads:
             self._reads.begin_lease_round(self._now)
+            self._confirm_reads()
         ask_all = self._begin_reads() or self._heartbeat_due
         if self._heartbeat_due:
             self._maybe_hand_over()

@@ -135,7 +135,7 @@ def _pause(world: Faultable, chance: Random) -> End:
 
 def _skew_clock(world: Faultable, chance: Random) -> End:
     host = _victim(world, chance)
-    rates = (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)
+    rates: Sequence[float] = (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)
     if world.conditions.raft.lease_reads:  # no clock may run faster than another by more
         rates = (1.0, 1 - LEASE_DRIFT_MAX / 2, 1 - LEASE_DRIFT_MAX * 0.9)
     host.skew_clock(chance.choice(rates))

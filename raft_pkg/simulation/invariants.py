@@ -360,7 +360,7 @@ class Invariants:
                 ELECTION_SAFETY, f"{now.node} leads term {now.term} without the votes of a majority", now.node
             )
         self._logs_of_leaders[now.term] = now
-        if not now.entries or now.entries[-1].term != now.term:
+        if now.term_at(now.last_index) != now.term:
             raise Violation(
                 OWN_TERM_ENTRY, f"{now.node} leads term {now.term} with no entry of that term to commit (§8)", now.node
             )
@@ -372,6 +372,8 @@ class Invariants:
         """Whether a majority by the node's configuration has voted for it, each in the incarnation that it names."""
         voters = {(m.node_id, m.incarnation) for m in now.configuration.voters + now.configuration.outgoing}
         given = {node for node, inc in voters if self._votes.get((node, inc, now.term)) == now.node}
+        if now.is_voter:
+            given.add(now.node)
         return self._electorate(now.configuration).agreed(given.__contains__)
 
     def _electorate(self, configuration: Configuration) -> Electorate:
