@@ -264,6 +264,8 @@ class Invariants:
         self._snapshots: dict[int, SnapshotMetadata] = {}
         self._electorates: dict[int, tuple[Configuration, Electorate]] = {}
         self._disks: dict[str, Disk] = {}
+        self._lost_disks: dict[tuple[str, int], Disk] = {}
+        """By node and incarnation: what they acknowledged may still be on its way."""
         self._nodes: dict[str, Observation] = {}
         self._leaders: dict[int, str] = {}
         self._logs_of_leaders: dict[int, Observation] = {}
@@ -303,7 +305,9 @@ class Invariants:
 
     def disk_lost(self, node: str) -> None:
         """The node's disk is gone, and another one in its place."""
-        self._disks.pop(node, None)
+        disk = self._disks.pop(node, None)
+        if disk is not None:
+            self._lost_disks[node, disk.incarnation] = disk
         self._nodes.pop(node, None)
 
     def node_started(self, node: str, recovered: Recovered) -> None:
@@ -579,7 +583,9 @@ class Invariants:
 
         def holds(node: str) -> bool:
             disk = self.disk(node)
-            return members[node] == disk.incarnation and disk.holds(entry.index, entry.term)
+            if members[node] != disk.incarnation:
+                disk = self._lost_disks.get((node, members[node]), Disk())
+            return disk.holds(entry.index, entry.term)
 
         return self._electorate(configuration).agreed(holds)
 
