@@ -251,7 +251,7 @@ class Raft:
             self._tick_leader(now)
         elif not self.configuration:
             self._look_for_cluster(now)
-        elif not self.is_voter:
+        elif not self._may_stand():
             self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
@@ -386,8 +386,8 @@ class Raft:
         hard_state = HardState(self.current_term, self.voted_for)
         if hard_state != self._saved_hard_state:
             output.hard_state = self._saved_hard_state = hard_state
-            # Nothing is said in a term, nor led by one's own vote, before that is on disk.
-            output.messages = output.early_messages + output.messages
+            # A leader by its own vote alone would lead the same term once more if it crashed before the sync.
+            output.messages += output.early_messages
             output.early_messages = []
         output.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
         self._first_unsaved = self.log.last_index + 1
@@ -656,6 +656,17 @@ class Raft:
     def _reset_election_timer(self, now: float) -> None:
         timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
         self._election_deadline = now + timeout
+
+    def _may_stand(self) -> bool:
+        """Whether this node may begin an election: as a voter, or as one that is leaving.
+
+        A voter of C_old,new whose log has C_new is needed until that is committed: of two, the other has no majority
+        without this one's vote, and does not get it while its log is shorter (dissertation §4.2.2, Figure 4.6).
+        """
+        if self.is_voter or self.configuration_index <= self.commit_index:
+            return self.is_voter
+        before = self.configuration_at(self.configuration_index - 1)
+        return before.is_joint and before.votes(self.node_id, self.incarnation)
 
     def _start_election(self, now: float, *, leadership_transfer: bool = False) -> None:
         self.current_term += 1

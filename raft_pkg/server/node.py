@@ -327,12 +327,13 @@ class Node:
         for message in messages:
             self.raft.receive(message, now)
         self.raft.tick(now)
-        self._start_transfers(now)
-        self._start_changes(now)
+        if self._transfers or self._changes:
+            self._carry_out_all()  # the notices so far are about those before
+            self._start_transfers(now)
+            self._start_changes(now)
         self._propose_commands()
         self._request_reads()
-        while self._carry_out(self.raft.take_output()):
-            pass
+        self._carry_out_all()
         self._work_on_snapshot()
         self._flush_callers()
 
@@ -425,6 +426,10 @@ class Node:
             self._pending_reads[self.raft.read_index(any_node=any_node)] = queries
         except NotLeaderError:
             self._refuse_not_leader(queries)
+
+    def _carry_out_all(self) -> None:
+        while self._carry_out(self.raft.take_output()):
+            pass
 
     def _carry_out(self, output: Output) -> bool:
         """Do what `Output` asks for, in its order; True if the core may ask for more at once."""

@@ -80,7 +80,7 @@ def draw(seed: int) -> Conditions:
     chance = Random(f"{seed} conditions")
     election_timeout_min = chance.choice((0.150, 0.150, 0.200, 0.300))
     lease_reads = chance.random() < 0.3
-    conditions = Conditions(
+    return Conditions(
         faulty_seconds=chance.uniform(2.0, 4.0),
         faults=chance.choice((0, 6, 10, 15, 20, 30)),
         network=Network(
@@ -115,4 +115,3 @@ def draw(seed: int) -> Conditions:
         any_node=chance.choice((0.0, 0.3)),
         spares=chance.choice((0, 1, 2)),
     )
-    return conditions

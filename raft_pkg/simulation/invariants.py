@@ -37,7 +37,6 @@ RECOVERY = "Recovery Forgets Nothing"
 ACKNOWLEDGED_WRITES = "No Acknowledged Write Lost"
 AT_MOST_ONCE = "At-Most-Once Application"
 READS = "Reads See What Was Acknowledged"
-EXPIRED_SESSIONS = "An Expired Session Never Applies"
 LINEARIZABILITY = "Linearizability"
 PROGRESS = "Progress"
 STABILITY = "A Healthy Leader Keeps Its Office"
@@ -415,7 +414,8 @@ class Invariants:
             if before.configuration and configuration and now.configuration_index > before.configuration_index:
                 self._check_overlap(now)
         stands = now.role in (Role.CANDIDATE, Role.PRE_CANDIDATE)
-        if stands and not now.is_voter and not (before and before.role is now.role):
+        is_out = not now.is_voter and now.configuration_index <= now.commit_index
+        if stands and is_out and not (before and before.role is now.role):
             raise Violation(ONLY_VOTERS_STAND, f"{now.node} stands for election, and is no voter", now.node)
         if now.is_leader and not now.is_voter and now.configuration_index <= now.commit_index:
             raise Violation(
@@ -431,7 +431,7 @@ class Invariants:
             if previous > now.commit_index:
                 raise Violation(
                     ONE_CHANGE,
-                    f"{now.node} appends configuration {entry.index} before {previous} is committed ({now.commit_index})",
+                    f"{now.node} appends configuration {entry.index}; {previous} is not committed ({now.commit_index})",
                     now.node,
                 )
             if now.term_at(now.commit_index) != now.term:
@@ -470,7 +470,7 @@ class Invariants:
         if committed.configuration != snapshot.configuration:
             raise Violation(
                 SNAPSHOT,
-                f"{now.node}'s snapshot of {snapshot.index} has {snapshot.configuration}, not {committed.configuration}",
+                f"{now.node}'s snapshot of {snapshot.index}: {snapshot.configuration}, not {committed.configuration}",
                 now.node,
             )
         if self._snapshots.setdefault(snapshot.index, snapshot) != snapshot:

@@ -99,7 +99,7 @@ class NodeRules:
         if not Electorate(raft.configuration).agreed((confirming | {self._node}).__contains__):
             raise Violation(
                 READ_INDEX,
-                f"{self._node} answers a read; of the heartbeats since it came, only {sorted(confirming)} have answered",
+                f"{self._node} answers a read; to heartbeats since it came, only {sorted(confirming)} have answered",
                 self._node,
             )
 

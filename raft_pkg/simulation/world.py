@@ -252,9 +252,7 @@ class World:
         )
         terms = [host.term for host in members]
         if terms != terms_before:
-            raise Violation(
-                STABILITY, f"terms went from {terms_before} to {terms}", *(host.id for host in self.hosts)
-            )
+            raise Violation(STABILITY, f"terms went from {terms_before} to {terms}", *(host.id for host in self.hosts))
 
     def _read_everything(self) -> None:
         """The last word of the history: what every key holds in the end."""
