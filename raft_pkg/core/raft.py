@@ -462,7 +462,7 @@ class Raft:
         self._maybe_begin_cluster(now)
 
     def _wait_for_leader(self, now: float) -> None:
-        """Who has no vote stands for nothing. A member says who it is: the others may know it in another incarnation."""
+        """Who has no vote does not stand. A member says who it is: the others may know it in another incarnation."""
         self._reset_election_timer(now)
         self._follow(None)
         if self.node_id in self._incarnations:
