@@ -249,7 +249,7 @@ class Raft:
             self._tick_leader(now)
         elif not self.configuration:
             self._look_for_cluster(now)
-        elif not self.is_voter:
+        elif not self._may_stand():
             self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
@@ -462,7 +462,7 @@ class Raft:
         self._maybe_begin_cluster(now)
 
     def _wait_for_leader(self, now: float) -> None:
-        """Who has no vote does not stand. A member says who it is: the others may know it in another incarnation."""
+        """Begin no election. A member says who it is: the others may know it in another incarnation."""
         self._reset_election_timer(now)
         self._follow(None)
         if self.node_id in self._incarnations:
@@ -633,6 +633,15 @@ class Raft:
         return self.config.check_quorum and (self.role is Role.LEADER or heard_lately)
 
     # --- elections (§5.2, §5.4.1) -----------------------------------------------------------------------------------
+
+    def _may_stand(self) -> bool:
+        """Whether this node is a voter, or was one until a configuration that may not be committed.
+
+        Nobody else may have the entry that removes it, and then only this node can be elected (dissertation §4.2.2).
+        """
+        if self.is_voter or self.configuration_index <= self.commit_index:
+            return self.is_voter
+        return self._configurations.at(self.configuration_index - 1).votes(self.node_id, self.incarnation)
 
     def _reset_election_timer(self, now: float) -> None:
         timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
