@@ -165,6 +165,17 @@ def test_c_new_follows_only_when_c_old_new_is_committed():
     assert not raft.configuration.is_joint
 
 
+def test_the_commitment_of_what_was_before_leads_to_no_c_new():
+    """§6: the majorities that count are those of C_old,new already, and C_old,new itself is not committed by that."""
+    raft = lead(configuration("abcd"))
+    entry = raft.propose(b"x")
+    raft.change_members(Remove("d"), 0.0)
+    carry_out(raft)
+    acknowledge(raft, "b", "c", up_to=entry.index)
+    assert raft.commit_index == entry.index
+    assert configurations(raft) == [(entry.index + 1, configuration("abc", outgoing="abcd"))]
+
+
 def test_c_new_is_committed_by_its_own_majority_alone():
     """§6: "the old configuration is irrelevant and servers not in the new configuration can be shut down"."""
     raft = lead(configuration("abcde"))
