@@ -40,6 +40,8 @@ class ServerConfig:
     """A snapshot is taken when so many entries were applied since the last one."""
     snapshot_bytes: int = 64 * 1024 * 1024
     """Or when their data have so many bytes, and at least as many as the last snapshot."""
+    snapshot_step_bytes: int = 256 * 1024
+    """A turn of the node writes and syncs at least so much of a snapshot that is being taken."""
     tail_entries: int = _DEFAULTS.tail_entries_max
     """Entries before a snapshot that the log keeps for slow followers, and at most 16 MiB of them."""
     session_ttl: float = SESSION_TTL_SECONDS
@@ -57,7 +59,7 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
-        for name in ("snapshot_entries", "snapshot_bytes", "session_ttl"):
+        for name in ("snapshot_entries", "snapshot_bytes", "snapshot_step_bytes", "session_ttl"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not above 0")
         try:

@@ -15,8 +15,6 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.storage.interface import SnapshotWriter, Storage
 
-STEP_BYTES = 256 * 1024
-"""A turn writes and syncs at least so much of a snapshot that is being taken, and at most a piece more."""
 RESTORE_BYTES = 1024 * 1024
 """A snapshot is read back in pieces of so many bytes."""
 OVERDUE = 4
@@ -89,7 +87,7 @@ class Snapshots:
         for piece in self._pieces:
             step.append(piece)
             size += len(piece)
-            if size >= STEP_BYTES:
+            if size >= self._config.snapshot_step_bytes:
                 self._writer.write(b"".join(step))
                 return None
         self._writer.write(b"".join(step))
