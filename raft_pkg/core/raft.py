@@ -384,6 +384,9 @@ class Raft:
         hard_state = HardState(self.current_term, self.voted_for)
         if hard_state != self._saved_hard_state:
             output.hard_state = self._saved_hard_state = hard_state
+            # A leader by its own vote alone would lead the same term once more if it crashed before the sync.
+            output.messages += output.early_messages
+            output.early_messages = []
         output.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
         self._first_unsaved = self.log.last_index + 1
         output.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
