@@ -4,17 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from bokeh.models import (
-    BoxAnnotation,
-    ColumnDataSource,
-    FactorRange,
-    HoverTool,
-    Legend,
-    LegendItem,
-    PrintfTickFormatter,
-    Range1d,
-    Span,
-)
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, PrintfTickFormatter, Range1d
+from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
@@ -53,7 +44,7 @@ OUTCOME_MARKERS = {"ok": "circle", "fail": "x", "info": "inverted_triangle"}
 OUTCOME_COLOURS = {"ok": GREEN, "fail": ORANGE, "info": VERMILION}
 OUTCOME_WORDS = {"ok": "answered", "fail": "failed", "info": "not known"}
 FAULTS_ROW = "faults"
-LEFT_BORDER_PIXELS = 66
+LEFT_BORDER_PIXELS = 74
 LABELLED_SHARE_MIN = 0.025
 """Bands shorter than this share of the run have their term in the hover text alone."""
 LABELLED_FAULT_SHARE_MIN = 0.08
@@ -82,7 +73,7 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
     The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
     """
     kept, free = violation.core.operations, violation.core.free[:8]
-    operations = sorted([*kept, *free], key=lambda operation: operation.invoked)
+    operations = [*kept, *free]
     moments = sorted({*chain.from_iterable(_ends(operation) for operation in operations)})
     steps = {position: step for step, position in enumerate(moments)}
     end = len(moments) + 0.5
@@ -240,13 +231,13 @@ def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
     for f in FUNCTIONS:
         chosen = [point for point in points if point.operation.f == f]
         if chosen:
-            items.append(LegendItem(label=f, renderers=[_scatter(plot, f, chosen)]))
+            items.append(_item(f, _scatter(plot, f, chosen)))
     plot.add_tools(HoverTool(tooltips=[("", "@told"), ("key", "@key"), ("", "@latency ms, ended at @at{0.000} s")]))
     _legend(plot, items)
     return plot
 
 
-def _scatter(plot: figure, f: str, points: Iterable[Point]) -> GlyphRenderer:
+def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[Any]":
     """The operations of one function; those that were not answered are larger, of another shape, and on top."""
     ordered = sorted(points, key=lambda point: point.outcome != "ok")
     is_answered = [point.outcome == "ok" for point in ordered]
@@ -275,7 +266,9 @@ def _scatter(plot: figure, f: str, points: Iterable[Point]) -> GlyphRenderer:
 
 
 def _rate(rates: Rates, time_axis: Range1d) -> figure:
-    plot = _figure(height=220, name="rate", x_range=time_axis, title="Operations a second, by outcome")
+    counts_axis = Range1d(start=0, end=1.05 * max(map(max, rates.by_outcome.values())) or 1)
+    title = "Operations a second, by outcome"
+    plot = _figure(height=220, name="rate", x_range=time_axis, y_range=counts_axis, title=title)
     items = []
     for outcome, counts in rates.by_outcome.items():
         line = plot.step(
@@ -286,10 +279,13 @@ def _rate(rates: Rates, time_axis: Range1d) -> figure:
             line_width=2,
             line_dash={"ok": "solid", "fail": "dashed", "info": "dotdash"}[outcome],
         )
-        items.append(LegendItem(label=OUTCOME_WORDS[outcome], renderers=[line]))
-    plot.y_range.start = 0
+        items.append(_item(OUTCOME_WORDS[outcome], line))
     _legend(plot, items)
     return plot
+
+
+def _item(label: str, renderer: "GlyphRenderer[Any]") -> LegendItem:
+    return LegendItem(label=label, renderers=[renderer])
 
 
 def _legend(plot: figure, items: list[LegendItem]) -> None:
@@ -303,7 +299,6 @@ def _legend(plot: figure, items: list[LegendItem]) -> None:
         label_text_font_size="12px",
         glyph_width=14,
         glyph_height=14,
-        padding=0,
         spacing=8,
         margin=2,
     )
