@@ -48,6 +48,9 @@ LEFT_BORDER_PIXELS = 74
 LABELLED_SHARE_MIN = 0.025
 """Bands shorter than this share of the run have their term in the hover text alone."""
 LABELLED_FAULT_SHARE_MIN = 0.08
+FREE_DRAWN_MAX = 8
+TOLD_CHARACTERS_MAX = 28
+"""What is longer is cut above its bar: that fits on a phone."""
 
 
 def run_figures(run: Run, points: Sequence[Point], rates: Rates, marked: Iterable[float]) -> list[figure]:
@@ -72,7 +75,7 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
 
     The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
     """
-    kept, free = violation.core.operations, violation.core.free[:8]
+    kept, free = violation.core.operations, violation.core.free[:FREE_DRAWN_MAX]
     operations = [*kept, *free]
     moments = sorted({*chain.from_iterable(_ends(operation) for operation in operations)})
     steps = {position: step for step, position in enumerate(moments)}
@@ -98,12 +101,12 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
             fill_alpha=0.35 if operation in free else 0.9,
             line_dash="dashed" if operation in free or operation.completed is None else "solid",
         )
-        is_late = left > end * 0.6
+        is_late = left > end * 0.45
         text = plot.text(
             x=[right if is_late else left],
             y=[row],
             y_offset=-10,
-            text=[_told(operation, is_wrong=is_wrong, is_free=operation in free)],
+            text=[_told(operation, is_wrong=is_wrong)],
             text_font_size="12px",
             text_align="right" if is_late else "left",
             text_font_style="bold" if is_wrong else "normal",
@@ -315,9 +318,8 @@ def _ends(operation: Operation) -> tuple[int, ...]:
     return (operation.invoked,) if operation.completed is None else (operation.invoked, operation.completed)
 
 
-def _told(operation: Operation, *, is_wrong: bool, is_free: bool) -> str:
+def _told(operation: Operation, *, is_wrong: bool) -> str:
     what = did(operation).removeprefix(f"process {operation.process} ")
-    if len(what) > 44:
-        what = f"{what[:42]}…"
-    ending = "  ← can't be explained" if is_wrong else "  (at any time)" if is_free else ""
-    return f"{what}{ending}"
+    if len(what) > TOLD_CHARACTERS_MAX:
+        what = f"{what[: TOLD_CHARACTERS_MAX - 1]}…"
+    return f"✗ {what}" if is_wrong else what
