@@ -134,6 +134,18 @@ def test_where_nothing_is_promised_nothing_is_broken(tmp_path: Path) -> None:
     assert judge(tmp_path, faults=[fault(unavailable_seconds_max=None)]).verdict is Verdict.OK
 
 
+def test_a_calm_time_may_have_a_promise_too(tmp_path: Path) -> None:
+    """The hole after 5 s is no fault's."""
+    other = fault(began=runs.ts(12), healed=runs.ts(13), ended=runs.ts(14))
+
+    def promise(description: dict[str, Any]) -> None:
+        description["unavailable_seconds_max"] = 0.4
+
+    assert judge(tmp_path, change=promise).verdict is Verdict.OK
+    found = only(judge(tmp_path / "other", change=promise, faults=[other]), "availability", Verdict.VIOLATION)
+    assert found.summary.startswith("without any fault: 0.5")
+
+
 def test_a_fault_after_the_clients_had_ended_is_not_known(tmp_path: Path) -> None:
     late = fault(began=runs.ts(21), healed=runs.ts(22), ended=runs.ts(23))
     found = only(judge(tmp_path, faults=[late]), "availability", Verdict.UNKNOWN)
