@@ -532,12 +532,16 @@ class Invariants:
         """The configurations by which the leader has gone in this step, in order, with their indexes."""
         if before is None or before.configuration_index == now.configuration_index:
             return [(now.configuration_index, now.configuration)]
-        found = [(before.configuration_index, before.configuration)]
-        for index in range(max(before.configuration_index + 1, now.first_index), now.last_index + 1):
-            entry = self._entry(now, index)
-            if entry.kind is EntryKind.CONFIGURATION and (leader is now or entry.term == leader.term):
-                found.append((index, self._decode(entry)))
-        return found
+        changes = self._changes_after(now, before.configuration_index)
+        own = [entry for entry in changes if leader is now or entry.term == leader.term]
+        return [
+            (before.configuration_index, before.configuration),
+            *((entry.index, self._decode(entry)) for entry in own),
+        ]
+
+    def _changes_after(self, now: Observation, index: int) -> list[Entry]:
+        entries = (self._entry(now, later) for later in range(index + 1, now.last_index + 1))
+        return [entry for entry in entries if entry.kind is EntryKind.CONFIGURATION]
 
     def _is_held(self, entry: Entry, configuration: Configuration) -> bool:
         return _agree(configuration, lambda member: self._holds(member, entry))
@@ -631,13 +635,9 @@ class Invariants:
 
     def _check_changes(self, before: Observation | None, now: Observation) -> None:
         """A leader changes the members only when the last change and an entry of its term are committed (§6)."""
-        known = before.configuration_index if before else 0
-        changes = [
-            entry
-            for entry in now.entries[max(0, known + 1 - now.first_index) :]
-            if entry.kind is EntryKind.CONFIGURATION and entry.term == now.term
-        ]
-        for entry in changes:
+        known = before.configuration_index if before else now.first_index - 1
+        changes = self._changes_after(now, known)
+        for entry in (entry for entry in changes if entry.term == now.term):
             if known > now.commit_index:
                 raise Violation(
                     ONE_CHANGE,

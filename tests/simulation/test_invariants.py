@@ -587,6 +587,21 @@ def test_a_change_goes_on_in_the_step_that_commits_it() -> None:
     assert cluster.invariants.configuration == Configuration.of("a")
 
 
+def test_a_change_that_is_compacted_in_the_step_that_commits_it_is_right() -> None:
+    joint = Configuration((Member("a"),), outgoing=(Member("a"), Member("b")))
+    alone = Configuration.of("a")
+    cluster = Cluster([change(1, 0, Configuration.of("a", "b")), *log(1, 1)[1:]])
+    cluster.commit()
+    cluster.append(change(3, 1, joint))
+    cluster.on_disk("a", 1, [change(4, 1, alone)], vote="a")
+    taken = snapshot(4, 1, configuration=alone)
+    cluster.invariants.disk("a", 0).begin_to_commit(taken)
+    cluster.invariants.disk("a", 0).sync()
+    seen_before = seen("a", 1, [*cluster.entries, change(4, 1, alone)], leads=True, commit=4)
+    cluster.step(replace(seen_before, first_index=5, previous_term=1, entries=[], snapshot=taken))
+    assert cluster.invariants.committed_index == 4
+
+
 def test_a_lost_disk_is_another_node() -> None:
     cluster = Cluster()
     cluster.recover("c", HardState(1, "a"), [])
