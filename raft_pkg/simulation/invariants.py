@@ -7,7 +7,6 @@ A node is known by its identity and its incarnation: one that lost its disk is a
 counts for nothing.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -272,8 +271,6 @@ class Invariants:
         self._answers: dict[int, int] = {}
         self._votes: dict[tuple[Identity, int], Identity] = {}
         self._sent_once: set[bytes] = set()
-        self.counts: Counter[str] = Counter()
-        """How often what is seldom has happened: a run that never does it proves nothing of it."""
         self.acknowledged_index = 0
         """The highest index that some client has heard of in an outcome."""
 
@@ -328,7 +325,6 @@ class Invariants:
         """A machine has got an empty disk: what it was is gone, and a new incarnation will take its place."""
         self._incarnations.pop(node, None)
         self._nodes.pop(node, None)
-        self.counts["disks lost"] += 1
 
     def step_ended(self, now: Observation) -> None:
         """A node has taken a turn, or has died in one."""
@@ -536,12 +532,16 @@ class Invariants:
         """The configurations by which the leader has gone in this step, in order, with their indexes."""
         if before is None or before.configuration_index == now.configuration_index:
             return [(now.configuration_index, now.configuration)]
-        found = [(before.configuration_index, before.configuration)]
-        for index in range(max(before.configuration_index + 1, now.first_index), now.last_index + 1):
-            entry = self._entry(now, index)
-            if entry.kind is EntryKind.CONFIGURATION and (leader is now or entry.term == leader.term):
-                found.append((index, self._decode(entry)))
-        return found
+        changes = self._changes_after(now, before.configuration_index)
+        own = [entry for entry in changes if leader is now or entry.term == leader.term]
+        return [
+            (before.configuration_index, before.configuration),
+            *((entry.index, self._decode(entry)) for entry in own),
+        ]
+
+    def _changes_after(self, now: Observation, index: int) -> list[Entry]:
+        entries = (self._entry(now, later) for later in range(index + 1, now.last_index + 1))
+        return [entry for entry in entries if entry.kind is EntryKind.CONFIGURATION]
 
     def _is_held(self, entry: Entry, configuration: Configuration) -> bool:
         return _agree(configuration, lambda member: self._holds(member, entry))
@@ -572,7 +572,6 @@ class Invariants:
                 )
         if entry.kind is EntryKind.CONFIGURATION or last is None:
             place = (self._decode(entry) if entry.kind is EntryKind.CONFIGURATION else Configuration()), entry.index
-            self.counts["configurations"] += 1
         else:
             place = last.configuration, last.configuration_index
         committed = _Committed(entry, term, digest, commands, *place)
@@ -636,13 +635,9 @@ class Invariants:
 
     def _check_changes(self, before: Observation | None, now: Observation) -> None:
         """A leader changes the members only when the last change and an entry of its term are committed (§6)."""
-        known = before.configuration_index if before else 0
-        changes = [
-            entry
-            for entry in now.entries[max(0, known + 1 - now.first_index) :]
-            if entry.kind is EntryKind.CONFIGURATION and entry.term == now.term
-        ]
-        for entry in changes:
+        known = before.configuration_index if before else now.first_index - 1
+        changes = self._changes_after(now, known)
+        for entry in (entry for entry in changes if entry.term == now.term):
             if known > now.commit_index:
                 raise Violation(
                     ONE_CHANGE,
@@ -796,7 +791,6 @@ class Invariants:
 
     def session_expired(self, command: bytes) -> None:
         """A client is told that its session has expired: the command is not applied from now on."""
-        self.counts["commands of expired sessions"] += 1
         if command not in self._applied_as:
             self._refused.add(command)
 

@@ -77,3 +77,21 @@ def test_while_pipelining_only_refusals_of_what_is_under_way_count():
     assert not progress.is_stale_rejection(10)
     assert not progress.is_stale_rejection(15)
     assert progress.is_stale_rejection(16)
+
+
+def test_late_successes_do_not_fill_a_broken_pipeline_again():
+    """Found by the simulator: in a network that reorders, answers to 64 appends called for 64 more, and those again."""
+    progress = replicating(9)
+    for last_index in (10, 11, 12):
+        progress.sent(last_index)
+    progress.rejected(10)
+    for index in (10, 11):
+        assert progress.may_send(64)
+        progress.sent(index)
+        progress.matched(9)
+        assert not progress.may_send(64)
+        progress.matched(index)
+        assert progress.probing
+    progress.heartbeat()
+    progress.matched(11)
+    assert (progress.probing, progress.next_index) == (False, 12)
