@@ -25,6 +25,8 @@ class Progress:
     match_index: int = 0
     probing: bool = True
     probe_in_flight: bool = False
+    is_broken: bool = False
+    """Whether the pipeline broke, and the next heartbeat is still to come: much of what is answered is of before."""
     in_flight: deque[int] = field(default_factory=deque)
     """The last index of each append with entries that was sent and not yet answered."""
     incarnation: int = 0
@@ -51,8 +53,8 @@ class Progress:
 
     def matched(self, index: int) -> None:
         """The follower's log equals ours up to `index`."""
-        self.probing = False
-        self.probe_in_flight = False
+        self.probing = self.is_broken
+        self.probe_in_flight = self.is_broken and self.probe_in_flight and index <= self.match_index
         self.snapshot = None
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
@@ -68,10 +70,12 @@ class Progress:
     def rejected(self, next_index: int) -> None:
         """The follower lacks what precedes `next_index` or disagrees with it: probe from an earlier place.
 
-        When that breaks a pipeline, the probe leaves with the next heartbeat: the answers to all that is still under
-        way come first, and refusals among them would break the next pipeline, and so on.
+        When that breaks a pipeline, one append after the other is sent until the next heartbeat: were it filled again
+        at the first success among what is still under way, the next refusal there would break that, and so on, with
+        more appends on their way each time.
         """
-        self.probe_in_flight = not self.probing
+        self.is_broken = self.is_broken or not self.probing
+        self.probe_in_flight = False
         self.probing = True
         self.in_flight.clear()
         self.next_index = max(next_index, self.match_index + 1)
@@ -82,7 +86,7 @@ class Progress:
         Lost appends are sent again at the next heartbeat, and not with each round of reads: entries are heavy, and
         pieces heavier.
         """
-        self.probe_in_flight = False
+        self.probe_in_flight = self.is_broken = False
         self.heartbeats_since_piece += 1
         if self.heartbeats_since_piece > PIECE_HEARTBEATS_MAX:
             self.piece_in_flight = False

@@ -249,7 +249,9 @@ class Raft:
             return
         if self.role is Role.LEADER:
             self._tick_leader(now)
-        elif not self.configuration:
+            return
+        self._output.failed_reads += self._forwarded_reads.give_up()
+        if not self.configuration:
             self._look_for_cluster(now)
         elif not self._may_stand():
             self._wait_for_leader(now)

@@ -116,6 +116,12 @@ class ForwardedReads:
         lost = [question for question, (asked_at, _) in self._asked.items() if asked_at < asked_before]
         return [number for question in lost for number in self._asked.pop(question)[1]]
 
+    def give_up(self) -> list[int]:
+        """Give up all: no leader is heard, so the entries that some must see may never come; returns their numbers."""
+        lost = [number for number, _ in self._known]
+        self._known = []
+        return lost + self.clear()
+
     def clear(self) -> list[int]:
         """Give up all that have no answer (the leader is another); returns their numbers."""
         lost = [number for _, numbers in self._asked.values() for number in numbers] + self._waiting

@@ -134,6 +134,18 @@ def test_what_the_leader_has_said_outlives_it():
     assert (output.reads, output.failed_reads) == ([(number, 2)], [])
 
 
+def test_who_hears_no_leader_gives_up_all_its_reads():
+    """§6.4: the entries that a read must see may never come, as to a server that was removed or cut off."""
+    raft = following()
+    number, question = ask(raft)
+    receive(raft, "b", ReadIndexReply(question.number, 3))
+    carry_out(raft)
+    raft.tick(raft.next_timeout())
+    assert carry_out(raft).failed_reads == [number]
+    append(raft, "b", (1, 1), log_of(1, 1, 1, 1)[1:], commit=4, term=raft.current_term)
+    assert carry_out(raft).reads == []
+
+
 def test_without_a_leader_there_is_nobody_to_ask():
     """§6.4."""
     raft = follower([1], term=1)
