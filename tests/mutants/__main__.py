@@ -102,30 +102,20 @@ def quick_hunts(paths: Iterable[Path]) -> Iterator[Hunt]:
 
 
 def simulate(nodes: int, deadline: float, hunt: Hunt) -> Outcome:
-    """Simulate with one bug planted, in processes of its own."""
-    seconds_max = min(MUTANT_SECONDS_MAX, deadline - time.monotonic())
+    """Simulate with one bug planted, in a process of its own."""
+    began = time.monotonic()
+    seconds_max = min(MUTANT_SECONDS_MAX, deadline - began)
     if seconds_max <= 0:
         return hunt.survived(0.0, f"not hunted: the {ALL_SECONDS_MAX} s for all are over")
-    command = [sys.executable, "-m", "raft_pkg.cli", "simulate", "--seeds", hunt.seeds, "--nodes", str(nodes)]
-    command += ["--mutant", str(hunt.path), "--jobs", "1", "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    command = [sys.executable, "-m", "tests.mutants._hunt", str(hunt.path), hunt.seeds, str(nodes)]
     try:
-        output, errors = process.communicate(timeout=seconds_max)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=seconds_max, check=False)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)  # with the process that it simulates in
-        process.communicate()
-        return hunt.survived(seconds_max, f"no verdict within {seconds_max:.0f} s")
-    if process.returncode not in (0, 1) or not output.strip():  # the mutant does not fit, or the machine gave up
-        return hunt.survived(0.0, (errors.strip().splitlines() or [f"ended with {process.returncode}"])[-1])
-    report = json.loads(output.splitlines()[-1])
-    if not report["failures"]:
-        return hunt.survived(report["seconds"], f"survived {report['seeds_done']} seeds")
-    failure = min(report["failures"], key=lambda failure: failure["seed"])
-    return Outcome(
-        hunt.path.stem, hunt.breaks, failure["invariant"], failure["seed"], report["seconds"], failure["what"]
-    )
+        return hunt.survived(seconds_max, f"survived {seconds_max:.0f} s")
+    seconds = round(time.monotonic() - began, 1)
+    if run.returncode != 0:  # the mutant does not fit, or the machine gave up
+        return hunt.survived(seconds, (run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1])
+    return Outcome(hunt.path.stem, hunt.breaks, seconds=seconds, **json.loads(run.stdout))
 
 
 def table_of(outcomes: Iterable[Outcome]) -> Table:
