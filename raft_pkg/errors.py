@@ -22,7 +22,7 @@ class ForeignDirectoryError(StorageError):
 
 
 class CorruptLogError(StorageError):
-    """The log is damaged where a crash can't have torn it. Cutting it off would forget promises made to others.
+    """The log or the snapshot is damaged, and not by a crash. Doing without it would forget promises made to others.
 
     Restore the directory from a copy, or remove the node from the cluster and add it anew with an empty directory.
     """

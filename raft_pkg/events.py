@@ -44,7 +44,8 @@ class Event(StrEnum):
     """index (of the log entry or snapshot that it is from), voters [ids], learners [ids], outgoing [ids] (voters of the
     old configuration, while both decide together); the node goes by it from now on, committed or not"""
     MEMBERS_CHANGED = "members_changed"
-    """index; the leader has committed the configuration that ends a change of members"""
+    """index; a leader has committed the newest configuration: the first one, or that which ends a change of members;
+    told again by a leader that can't know that it was committed before"""
     MEMBERS_CHANGE_FAILED = "members_change_failed"
     """reason; the leader could not make a change of members, and nothing was changed"""
     SNAPSHOT_TAKEN = "snapshot_taken"

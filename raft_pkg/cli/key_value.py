@@ -47,9 +47,18 @@ def put(
         print_json({"key": key, "ok": True, "index": index})
 
 
-def get(key: Key, endpoints: Endpoints, timeout: Timeout = 5.0, as_json: Json = False) -> None:
+def get(
+    key: Key,
+    *,
+    endpoints: Endpoints,
+    any_node: Annotated[
+        bool, typer.Option("--any-node", help="Let any node answer, and spare the leader the work.")
+    ] = False,
+    timeout: Timeout = 5.0,
+    as_json: Json = False,
+) -> None:
     """Print the value of a key; exit status 1 when there is no such key."""
-    value = _execute(endpoints, key, as_json, lambda client: client.get(key, timeout=timeout))
+    value = _execute(endpoints, key, as_json, lambda client: client.get(key, any_node=any_node, timeout=timeout))
     if as_json:
         print_json({"key": key, "ok": True, "found": value is not None, **value_members("value", value)})
     elif value is not None:

@@ -13,10 +13,15 @@ def serve(
     node_id: Annotated[str, typer.Option("--id", envvar="RAFT_ID", help="Identity of this node, among --peers.")],
     peers: Annotated[
         str,
-        typer.Option(envvar="RAFT_PEERS", metavar="ID=HOST:PORT,…", help="All voting members, this node included."),
+        typer.Option(
+            envvar="RAFT_PEERS",
+            metavar="ID=HOST:PORT,…",
+            help="With whom to begin a cluster, this node included; for a node that joins one: itself and any members.",
+        ),
     ],
     data_dir: Annotated[
-        Path, typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="The log; made when it is not there.")
+        Path,
+        typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="Log and snapshots; made when it is not there."),
     ],
     listen: Annotated[
         str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to take connections.")
@@ -34,6 +39,40 @@ def serve(
     heartbeat_interval_ms: Annotated[
         int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Time between heartbeats, ms.")
     ] = 50,
+    lease_reads: Annotated[
+        bool,
+        typer.Option(
+            "--lease-reads",
+            envvar="RAFT_LEASE_READS",
+            help="Answer reads by the leader's lease: faster, and right only while clocks run at like rates.",
+        ),
+    ] = False,
+    clock_drift_max: Annotated[
+        float,
+        typer.Option(
+            envvar="RAFT_CLOCK_DRIFT_MAX",
+            min=0,
+            max=0.99,
+            help="How unlike clocks may run; a lease is cut short by it.",
+        ),
+    ] = 0.1,
+    snapshot_entries: Annotated[
+        int, typer.Option(envvar="RAFT_SNAPSHOT_ENTRIES", min=1, help="Take a snapshot after so many entries.")
+    ] = 100_000,
+    snapshot_bytes: Annotated[
+        int,
+        typer.Option(
+            envvar="RAFT_SNAPSHOT_BYTES",
+            min=1,
+            help="Or after so many bytes of them, and no fewer than the last one has.",
+        ),
+    ] = 16 * 1024 * 1024,
+    tail_entries: Annotated[
+        int, typer.Option(envvar="RAFT_TAIL_ENTRIES", min=0, help="Entries before a snapshot that the log keeps.")
+    ] = 10_000,
+    session_ttl_ms: Annotated[
+        int, typer.Option(envvar="RAFT_SESSION_TTL_MS", min=1, help="A client's session ends after so long unused, ms.")
+    ] = 600_000,
 ) -> None:
     """Serve one node until SIGTERM."""
     addresses = parse_peers(peers)
@@ -49,6 +88,12 @@ def serve(
         election_timeout_min=election_timeout_ms_min / 1000,
         election_timeout_max=election_timeout_ms_max / 1000,
         heartbeat_interval=heartbeat_interval_ms / 1000,
+        lease_reads=lease_reads,
+        clock_drift_max=clock_drift_max,
+        snapshot_entries=snapshot_entries,
+        snapshot_bytes=snapshot_bytes,
+        tail_entries=tail_entries,
+        session_ttl=session_ttl_ms / 1000,
     )
     raise typer.Exit(run(config))
 
@@ -69,5 +114,7 @@ def parse_peers(peers: str) -> dict[str, str]:
         parse_address(address, f"--peers: {node_id}: address")
         addresses[node_id] = address
     if not addresses:
-        raise ConfigurationError("--peers names nobody; it must name every voting member, this node included")
+        raise ConfigurationError(
+            "--peers names nobody; it must name this node, and with whom it begins or joins a cluster"
+        )
     return addresses

@@ -12,6 +12,7 @@ import grpc
 
 from raft_pkg.client.channel import describe_status, open_channel
 from raft_pkg.client.operation import Operation
+from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Dispatcher(Protocol):
 
     queue: deque[Operation]
 
+    def number(self, operation: Operation) -> Session | None:
+        """Give a command its session and number; None: it waits elsewhere for a session."""
+
     def answered(self, connection: "Connection", batch: pb.OutcomeBatch) -> None:
         """The node answered some operations."""
 
@@ -45,7 +49,6 @@ class Connection:
         self.in_flight: dict[int, Operation] = {}
         self.active = False  # takes operations from the queue
         self.confirmed = False  # the node has acted as the leader since the connection became active
-        self.retired = False  # closes as soon as nothing is in flight
         self.waiting_since: float | None = None  # with something in flight and nothing accomplished
         self._channel = channel
         self._call = _begin(channel)
@@ -82,15 +85,9 @@ class Connection:
         self._probe_id = 0
         self.wake()
 
-    def retire(self) -> None:
-        """Take nothing more, and end the stream when all that is in flight has its outcome."""
-        self.active = False
-        self.retired = True
-        self.end_if_done()
-
-    def end_if_done(self) -> None:
-        if self.retired and not self.in_flight:
-            self._call.cancel()
+    def close(self) -> None:
+        """End the stream."""
+        self._call.cancel()
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -129,17 +126,27 @@ class Connection:
         in_flight = self.in_flight
         batch = pb.RequestBatch()
         add = batch.requests.add
+        session: Session | None = None
         last_id = self._last_id
         bytes_left = MAX_BATCH_BYTES
         while queue and room > 0 and bytes_left > 0:
             operation = queue.popleft()
             if operation.future.done():
                 continue
-            last_id += 1
-            if operation.is_read:
-                add(id=last_id, query=operation.payload)
+            if operation.kind == "command":
+                its_session = operation.session or self._owner.number(operation)
+                if its_session is None:
+                    continue
+                if session is not None and its_session is not session:  # a message speaks of one session
+                    queue.appendleft(operation)
+                    break
+                session = its_session
+                add(id=last_id + 1, command=operation.payload, sequence=operation.sequence)
+            elif operation.kind == "open_session":
+                add(id=last_id + 1, open_session=True)
             else:
-                add(id=last_id, command=operation.payload)
+                add(id=last_id + 1, query=operation.payload, any_node=operation.kind == "any_node_query")
+            last_id += 1
             in_flight[last_id] = operation
             operation.id = last_id
             operation.connection = self
@@ -147,6 +154,9 @@ class Connection:
             room -= 1
         if last_id == self._last_id:
             return None
+        if session is not None:
+            batch.session_id = session.id
+            batch.acknowledged_below = session.written()
         self._last_id = self._probe_id = last_id
         self._note_written(alone=len(in_flight) == len(batch.requests))
         return batch

@@ -1,41 +1,50 @@
-"""From the queue of operations to the leader and back: who gets what, and what an outcome means.
+"""From the queue of operations to a node and back: who gets what, and what an outcome means.
 
-The rules that keep a write from being applied twice are all here:
+The rules that make sure that a command is applied once are all here:
 
-- what was never written to a stream, or was answered "surely not done", is sent again, elsewhere or later;
-- a read changes nothing, so it is sent again whatever happened to it;
-- a write that may have reached a log ends with that node's answer, or as unknown. It is never sent again.
+- a command gets a number in the client's session when it is first written to a stream, and keeps it: the cluster
+  applies one number once, whatever reaches it (dissertation §6.3). So whatever has no outcome yet is sent again, to
+  whoever leads then, until its deadline;
+- at its deadline a command has failed if every node that it was written to has answered "surely not done", or if there
+  was none; otherwise its outcome is unknown;
+- when its session has expired, a command whose only answer this is was not done, and gets a number in a new session.
+  One that was sent before may have been applied then: its outcome is unknown.
+
+Commands wait until a session is open; queries do not need one.
 """
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
 
 from raft_pkg.client.channel import UnreachableError
 from raft_pkg.client.connection import Connection
 from raft_pkg.client.locator import LeaderLocator
 from raft_pkg.client.operation import DeadlineWheel, Operation
+from raft_pkg.client.session import Session
 from raft_pkg.errors import InvalidOperationError, OperationError, OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
 
-SILENCE_SECONDS = 1.0  # a leader that accomplishes nothing for so long is looked for elsewhere
+SILENCE_SECONDS = 1.0  # a node that accomplishes nothing for so long is left for another
 BUSY_BACK_OFF_FIRST_SECONDS = 0.005
 BUSY_BACK_OFF_MAX_SECONDS = 0.5
 
 
 class Dispatcher:
-    """Owns the queue, the connections and the search for the leader; lives in one event loop."""
+    """Owns the queue, the session, the connections and the search for a node; lives in one event loop."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, locator: LeaderLocator, chance: random.Random) -> None:
         self.queue: deque[Operation] = deque()
         self._loop = asyncio.get_running_loop()
-        self._chance = random.Random()
-        self._locator = LeaderLocator(endpoints, self._chance)
+        self._chance = chance
+        self._locator = locator
         self._wheel = DeadlineWheel(self._loop, self._expire, self._notice_silence)
+        self._session: Session | None = None
+        self._opening: Operation | None = None  # the session that is being opened
+        self._without_session: list[Operation] = []  # commands that wait for it
         self._connections: dict[str, Connection] = {}  # by address, those that may become active
         self._active: Connection | None = None
-        self._leader_wanted = asyncio.Event()
+        self._node_wanted = asyncio.Event()
         self._closed = False
         self._main = self._loop.create_task(self._run(), name="raft-client")
 
@@ -49,7 +58,9 @@ class Dispatcher:
     def forget(self, operation: Operation) -> None:
         """The operation's future is done, one way or another."""
         self._wheel.discard(operation)
-        if operation.connection is not None and operation.future.cancelled():
+        if operation.session is not None:
+            operation.session.end(operation.sequence)
+        if operation.future.cancelled():
             self._take_back(operation)
 
     async def close(self) -> None:
@@ -58,10 +69,24 @@ class Dispatcher:
         self._main.cancel()
         await asyncio.wait([self._main])
 
+    def number(self, operation: Operation) -> Session | None:
+        """Give a command its session and its number there; None: it waits here until a session is open."""
+        session = self._session
+        sequence = 0 if session is None else session.begin()
+        if not sequence:
+            self._without_session.append(operation)
+            if self._opening is None:
+                self._open_session(operation.timeout)
+            return None
+        operation.session = session
+        operation.sequence = sequence
+        return session
+
     def answered(self, connection: Connection, batch: pb.OutcomeBatch) -> None:
         """A node has answered some of what was written to it."""
         in_flight = connection.in_flight
         accomplished = False
+        refusal: pb.Outcome | None = None
         for outcome in batch.outcomes:
             operation = in_flight.pop(outcome.id, None)
             if operation is None or operation.future.done():
@@ -69,13 +94,18 @@ class Dispatcher:
             if outcome.code == pb.OUTCOME_CODE_OK:
                 accomplished = True
                 operation.future.set_result(outcome)
+            elif outcome.code in (pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE):
+                refusal = outcome
+                operation.connection = None
+                self._enqueue(operation)
             else:
-                accomplished |= outcome.code == pb.OUTCOME_CODE_INVALID
-                self._handle_refusal(connection, operation, outcome)
+                accomplished |= outcome.code in (pb.OUTCOME_CODE_INVALID, pb.OUTCOME_CODE_SESSION_EXPIRED)
+                self._handle_failure(connection, operation, outcome)
         if accomplished:
             self._confirm(connection)
             connection.waiting_since = self._loop.time() if in_flight else None
-        connection.end_if_done()
+        if refusal is not None:  # after all the outcomes that came with it: they are not to be asked for elsewhere
+            self._handle_refusal(connection, refusal)
 
     def broken(self, connection: Connection, reason: str) -> None:
         """A stream has ended; what was written to it and not answered may have been done."""
@@ -84,27 +114,12 @@ class Dispatcher:
         if connection is self._active:
             self._locator.failed(connection.address, reason, self._loop.time())
             self._leave(connection)
-        operations = list(connection.in_flight.values())
-        connection.in_flight.clear()
-        for operation in operations:
-            operation.connection = None
-            if operation.future.done():
-                continue
-            if operation.is_read:
-                self._enqueue(operation)
-            else:
-                operation.future.set_exception(
-                    OutcomeUnknownError(
-                        f"{operation}: it was sent to {connection.address}, whose answer was lost ({reason}); "
-                        "it may or may not have been done"
-                    )
-                )
 
     async def _run(self) -> None:
         reason = "the client was closed"
         try:
             async with asyncio.TaskGroup() as group:
-                await self._seek_leaders(group)
+                await self._seek_nodes(group)
         except* Exception as errors:  # a defect: nobody may wait for ever because of it
             reason = f"the client failed: {errors.exceptions[0]!r}"
             raise
@@ -114,14 +129,14 @@ class Dispatcher:
                 self._give_up(operation, reason)
             self._wheel.stop()
 
-    async def _seek_leaders(self, group: asyncio.TaskGroup) -> None:
-        """Whenever operations wait and no connection takes them, find the one to the leader."""
+    async def _seek_nodes(self, group: asyncio.TaskGroup) -> None:
+        """Whenever operations wait and no connection takes them, find a node."""
         while True:
-            await self._leader_wanted.wait()
+            await self._node_wanted.wait()
             while self.queue and self.queue[0].future.done():
                 self.queue.popleft()
             if not self.queue:
-                self._leader_wanted.clear()
+                self._node_wanted.clear()
                 continue
             address, delay = self._locator.next(self._loop.time())
             if delay:
@@ -129,7 +144,7 @@ class Dispatcher:
             connection = self._connections.get(address) or await self._connect(address, group)
             if connection is not None:
                 self._active = connection
-                self._leader_wanted.clear()
+                self._node_wanted.clear()
                 connection.activate()
 
     async def _connect(self, address: str, group: asyncio.TaskGroup) -> Connection | None:
@@ -144,62 +159,103 @@ class Dispatcher:
 
     def _enqueue(self, operation: Operation) -> None:
         self.queue.append(operation)
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
         if self._active is not None:
             self._active.wake()
         else:
-            self._leader_wanted.set()
+            self._node_wanted.set()
+
+    def _open_session(self, timeout: float) -> None:
+        """Ask for a new session; gives up after `timeout` seconds, and begins again if commands still wait then."""
+        self._session = None
+        self._opening = opening = Operation("open_session", "open_session", None, b"", timeout=timeout, loop=self._loop)
+        opening.future.add_done_callback(lambda _future: self._session_opened(opening))
+        self._wheel.add(opening)
+        self._enqueue(opening)
+
+    def _session_opened(self, opening: Operation) -> None:
+        """The session is open, or could not be opened in time."""
+        self._opening = None
+        self._wheel.discard(opening)
+        waiting = [operation for operation in self._without_session if not operation.future.done()]
+        self._without_session.clear()
+        error = opening.future.exception()
+        if isinstance(error, InvalidOperationError):
+            for operation in waiting:
+                operation.future.set_exception(OperationFailedError(f"{operation}: no session can be had: {error}"))
+            return
+        if error is None:
+            self._session = Session(opening.future.result().session_id, self._loop.time)
+        if waiting:
+            self.queue.extendleft(reversed(waiting))
+            self._serve_queue()
 
     def _confirm(self, connection: Connection) -> None:
-        """The node has acted as a leader does."""
+        """The node has done what was asked for."""
         if not connection.confirmed and connection.active:
             connection.confirmed = True
             self._locator.found(connection.address)
 
     def _leave(self, connection: Connection) -> None:
-        """Send nothing more there, and read elsewhere what was to be read there; writes wait for their outcome."""
+        """Send nothing more there, and ask another node for all that is not answered."""
         connection.active = False
-        if connection is self._active:
-            self._active = None
-        for operation in [operation for operation in connection.in_flight.values() if operation.is_read]:
-            del connection.in_flight[operation.id]
+        self._active = None
+        unanswered = [operation for operation in connection.in_flight.values() if not operation.future.done()]
+        connection.in_flight.clear()
+        for operation in unanswered:
             operation.connection = None
-            if not operation.future.done():
-                self._enqueue(operation)
+            operation.perhaps_done = True
+        self.queue.extendleft(reversed(unanswered))
         if self.queue:
-            self._leader_wanted.set()
+            self._node_wanted.set()
 
-    def _handle_refusal(self, connection: Connection, operation: Operation, outcome: pb.Outcome) -> None:
-        """Any outcome but OK."""
+    def _handle_refusal(self, connection: Connection, outcome: pb.Outcome) -> None:
+        """The node can't do what the operations ask for now; what it answered so is surely not done."""
+        if connection is not self._active:
+            return
+        if outcome.code == pb.OUTCOME_CODE_NOT_LEADER:
+            reason = f"not the leader; it follows {outcome.leader_id or 'nobody'}"
+        else:
+            reason = outcome.message or "unavailable"
+        self._locator.refused(connection.address, reason, outcome.leader_address or None)
+        self._leave(connection)
+
+    def _handle_failure(self, connection: Connection, operation: Operation, outcome: pb.Outcome) -> None:
+        """An outcome that says nothing against the node."""
         operation.connection = None
         match outcome.code:
-            case pb.OUTCOME_CODE_NOT_LEADER:
-                reason = f"not the leader; it follows {outcome.leader_id or 'nobody'}"
-                self._refused(connection, reason, outcome.leader_address or None)
-                self._enqueue(operation)
-            case pb.OUTCOME_CODE_UNAVAILABLE:
-                self._refused(connection, outcome.message or "unavailable", None)
-                self._enqueue(operation)
             case pb.OUTCOME_CODE_BUSY:
                 self._confirm(connection)
                 self._put_off(operation)
             case pb.OUTCOME_CODE_INVALID:
                 operation.future.set_exception(InvalidOperationError(f"{operation}: {outcome.message or 'invalid'}"))
-            case _ if operation.is_read:
-                self._put_off(operation)
+            case pb.OUTCOME_CODE_SESSION_EXPIRED:
+                self._handle_expired_session(operation)
             case _:
-                reason = outcome.message or "nobody can say whether it was or will be done"
-                error = OutcomeUnknownError(f"{operation}: {connection.address}: {reason}")
-                operation.future.set_exception(error)
+                operation.perhaps_done = True
+                self._put_off(operation)
 
-    def _refused(self, connection: Connection, reason: str, hint: str | None) -> None:
-        """The node does not act as the leader now."""
-        if connection is self._active:
-            self._locator.refused(connection.address, reason, hint)
-            self._leave(connection)
+    def _handle_expired_session(self, operation: Operation) -> None:
+        """The command was not applied now. If it was sent before, nobody can say what became of that."""
+        if operation.session is self._session:
+            self._session = None
+        if operation.perhaps_done:
+            operation.future.set_exception(
+                OutcomeUnknownError(
+                    f"{operation}: it was sent, its answer was lost, and its session has expired meanwhile; "
+                    "it may or may not have been done"
+                )
+            )
+        else:
+            if operation.session is not None:
+                operation.session.end(operation.sequence)
+            operation.session = None
+            self._put_off(operation)
 
     def _put_off(self, operation: Operation) -> None:
         """Try again a little later, and later still each time."""
-        operation.connection = None
         seconds = min(BUSY_BACK_OFF_MAX_SECONDS, BUSY_BACK_OFF_FIRST_SECONDS * 2 ** min(operation.attempts, 10))
         operation.attempts += 1
         self._loop.call_later(seconds * self._chance.uniform(0.5, 1.5), self._resume, operation)
@@ -217,15 +273,15 @@ class Dispatcher:
         if operation.future.done():
             return
         connection = self._take_back(operation)
-        error: OperationError
-        if connection is None:
-            error = OperationFailedError(f"{operation}: {reason} before a leader took it; {self._locator.describe()}")
-        elif operation.is_read:
-            error = OperationFailedError(f"{operation}: {reason} without an answer from {connection.address}")
+        if connection is not None:
+            reason += f" without an answer from {connection.address}"
+        elif operation.perhaps_done:
+            reason += f" without an answer; {self._locator.describe()}"
         else:
-            error = OutcomeUnknownError(
-                f"{operation}: {reason} without an answer from {connection.address}; it may or may not have been done"
-            )
+            reason += f" before a node took it; {self._locator.describe()}"
+        error: OperationError = OperationFailedError(f"{operation}: {reason}")
+        if operation.kind == "command" and (connection is not None or operation.perhaps_done):
+            error = OutcomeUnknownError(f"{operation}: {reason}; it may or may not have been done")
         operation.future.set_exception(error)
 
     def _take_back(self, operation: Operation) -> Connection | None:
@@ -235,11 +291,10 @@ class Dispatcher:
             return None
         connection.in_flight.pop(operation.id, None)
         connection.wake()
-        connection.end_if_done()
         return connection
 
     def _notice_silence(self) -> None:
-        """A leader that is paused or cut off keeps its connections: leave it when nothing comes of them."""
+        """A node that is paused or cut off keeps its connections: leave it when nothing comes of them."""
         connection = self._active
         if connection is None or connection.waiting_since is None:
             return
@@ -248,4 +303,4 @@ class Dispatcher:
             self._locator.failed(connection.address, f"silent for {SILENCE_SECONDS:g} s", now)
             self._connections.pop(connection.address, None)
             self._leave(connection)
-            connection.retire()
+            connection.close()

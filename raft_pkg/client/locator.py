@@ -73,3 +73,14 @@ class LeaderLocator:
         seconds = min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * BACK_OFF_FACTOR ** min(self._rounds, 50))
         self._rounds += 1
         return seconds * self._chance.uniform(0.5, 1.5)
+
+
+class AnyNodeLocator(LeaderLocator):
+    """Any node will do: begins with a random one, so that many clients spread, and stays there while it answers."""
+
+    def __init__(self, endpoints: Sequence[str], chance: random.Random) -> None:
+        super().__init__(chance.sample(endpoints, len(endpoints)), chance)
+
+    def refused(self, address: str, reason: str, hint: str | None) -> None:  # noqa: ARG002
+        """The node at `address` can't answer now: it knows of no leader. Where one might be makes no difference."""
+        super().refused(address, reason, None)

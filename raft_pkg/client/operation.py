@@ -6,10 +6,18 @@ all of them, and an operation that ends in time leaves nothing behind.
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
+from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2
 
 TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
+
+
+Kind = Literal["command", "query", "any_node_query", "open_session"]
+"""What an operation asks of a node: a command goes through the log, and must not be applied twice; a query is a read,
+which the leader answers; an "any_node_query" is one that any node answers; "open_session" is the client's own, and does
+no harm when it happens twice."""
 
 
 class Operation:
@@ -21,31 +29,37 @@ class Operation:
         "deadline",
         "future",
         "id",
-        "is_read",
         "key",
+        "kind",
         "name",
         "payload",
+        "perhaps_done",
+        "sequence",
+        "session",
         "tick",
         "timeout",
     )
 
     def __init__(
-        self, name: str, key: str, payload: bytes, *, is_read: bool, timeout: float, loop: asyncio.AbstractEventLoop
+        self, kind: Kind, name: str, key: str | None, payload: bytes, *, timeout: float, loop: asyncio.AbstractEventLoop
     ) -> None:
+        self.kind = kind
         self.name = name
-        self.key = key
-        self.payload = payload  # a serialized KvQuery when it is a read, else a serialized KvCommand
-        self.is_read = is_read
+        self.key = key  # for people; None: it is of no single key
+        self.payload = payload  # in the state machine's language
         self.timeout = timeout  # seconds
         self.deadline = loop.time() + timeout
         self.future: asyncio.Future[raft_pb2.Outcome] = loop.create_future()
-        self.connection: object | None = None  # where it was last written to; None: surely no server has it
+        self.session: Session | None = None  # of a command: from when it is first written on
+        self.sequence = 0  # its number there, the same however often it is sent
+        self.connection: object | None = None  # where it was written to and is not answered yet
         self.id = 0  # its number on that connection
+        self.perhaps_done = False  # an earlier connection took it, and its answer was lost
         self.attempts = 0  # how often a server has put it off
         self.tick = 0  # the wheel's own
 
     def __str__(self) -> str:
-        return f"{self.name} of key {self.key!r}"
+        return self.name if self.key is None else f"{self.name} of key {self.key!r}"
 
 
 class DeadlineWheel:

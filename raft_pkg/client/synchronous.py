@@ -33,13 +33,21 @@ class RaftClient:
         """Addresses of the nodes, as given."""
         return self._client.endpoints
 
+    def command(self, data: bytes, *, timeout: float | None = None) -> bytes:
+        """Have the state machine apply a command; returns its answer."""
+        return self._wait(self._client.command(data, timeout=timeout))
+
+    def query(self, data: bytes, *, any_node: bool = False, timeout: float | None = None) -> bytes:
+        """Ask the state machine; returns its answer. With `any_node`, any node may give it (see `get`)."""
+        return self._wait(self._client.query(data, any_node=any_node, timeout=timeout))
+
     def put(self, key: str, value: Value, *, timeout: float | None = None) -> int:
         """Set the value of a key; returns the log index at which that was done."""
         return self._wait(self._client.put(key, value, timeout=timeout))
 
-    def get(self, key: str, *, timeout: float | None = None) -> bytes | None:
-        """The value of a key, None when there is no such key."""
-        return self._wait(self._client.get(key, timeout=timeout))
+    def get(self, key: str, *, any_node: bool = False, timeout: float | None = None) -> bytes | None:
+        """The value of a key, None when there is no such key; see `AsyncRaftClient.get`."""
+        return self._wait(self._client.get(key, any_node=any_node, timeout=timeout))
 
     def delete(self, key: str, *, timeout: float | None = None) -> bool:
         """Remove a key; returns whether it was there."""
@@ -60,7 +68,7 @@ class RaftClient:
         return self._wait(self._client.status(timeout=timeout))
 
     def close(self) -> None:
-        """End what is under way: unsent operations fail, writes that were sent have an unknown outcome."""
+        """End what is under way: unsent operations fail, commands that were sent have an unknown outcome."""
         with self._lock:
             if self._closed:
                 return

@@ -40,7 +40,7 @@ class RaftConfig:
     tail_entries_max: int = 10_000
     """Entries before a new snapshot that the log keeps, so that a slow follower need not get the snapshot."""
 
-    tail_bytes_max: int = 16 * 1024 * 1024
+    tail_bytes_max: int = 8 * 1024 * 1024
     """And at most so many bytes of them."""
 
     lease_reads: bool = False

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 Number = TypeVar("Number", int, float)
 
 NODE_ID_BYTES_MAX = 255
+INCARNATION_MAX = (1 << 63) - 1
 MEMBERS_MAX = 64
 """Voters and learners of one configuration, each counted by itself: a limit for decoders, far above any use."""
 
@@ -95,7 +96,7 @@ class Configuration:
 
     @classmethod
     def decode(cls, data: bytes) -> "Configuration":
-        """The reverse of `encode`. Raises `ValueError` on anything that `encode` does not produce."""
+        """The reverse of `encode`. Raises `ValueError`, and nothing else, on data that state no configuration."""
         try:
             fields = json.loads(data)
             groups = {n: tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")}
@@ -125,7 +126,7 @@ def _check_members(name: str, members: tuple[Member, ...]) -> None:
     if len(ids) > 2 * MEMBERS_MAX:
         raise ValueError(f"{name}: {len(ids)} members, at most {2 * MEMBERS_MAX}")
     for member in members:
-        if not 0 < len(member.node_id.encode()) <= NODE_ID_BYTES_MAX or not 0 <= member.incarnation < 1 << 63:
+        if not 0 < len(member.node_id.encode()) <= NODE_ID_BYTES_MAX or not 0 <= member.incarnation <= INCARNATION_MAX:
             raise ValueError(f"{name}: {member.node_id!r} in incarnation {member.incarnation} can't be a member")
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from raft_pkg.core.configuration import MEMBERS_MAX, Configuration, Member
 from raft_pkg.core.messages import Hello
 
-STRANGERS_MAX = 64
-"""Nodes outside the configuration whose incarnations are remembered."""
+LEADERS_MAX = 64
+"""Leaders whose addresses are remembered by a node that belongs to no cluster."""
 
 
 class ChangeRefusedError(Exception):
@@ -160,27 +160,24 @@ class Acquaintances:
     """Whom it was told to begin a cluster with, itself included: identity to address."""
     leaders: dict[str, str] = field(default_factory=dict)
     """Members of a cluster that were named by others: identity to address."""
-    incarnations: dict[str, int] = field(default_factory=dict)
-    """The newest incarnation of each node that has said anything of itself."""
     _blank: dict[str, int] = field(default_factory=dict)
-    """Incarnations of those that belong to no cluster, and were told to begin the same one."""
+    """Incarnations of those that have answered that they belong to no cluster, and were told to begin the same one."""
 
     def heard(self, sender: str, incarnation: int, hello: Hello) -> None:
-        """A node has said who it is."""
-        if sender in self.incarnations or len(self.incarnations) < STRANGERS_MAX:
-            self.incarnations[sender] = incarnation
-        if hello.blank and hello.peers == tuple(sorted(self.peers)):
-            self._blank[sender] = incarnation
-        else:
+        """A node has said who it is. Only by an answer does it count as blank: a greeting may be from long ago."""
+        if not hello.blank or hello.peers != tuple(sorted(self.peers)):
             self._blank.pop(sender, None)
-        if hello.leader and hello.leader_address and len(self.leaders) < STRANGERS_MAX:
+        elif hello.answer and sender in self.peers:
+            self._blank[sender] = incarnation
+        if hello.leader and hello.leader_address and len(self.leaders) < LEADERS_MAX:
             self.leaders[hello.leader] = hello.leader_address
 
     def beginning(self, node_id: str, incarnation: int) -> Configuration | None:
         """The configuration with which this node, itself blank, begins the cluster; None: that is not for it to do.
 
-        One node alone begins, and only when all of them, in the incarnations that it names, were blank: a node that
-        comes back with an empty disk meets at least one that knows better, and is no voter again by mistake.
+        One node alone begins, and only when all of them, in the incarnations that it names, have answered this
+        incarnation that they were blank: a node that comes back with an empty disk meets at least one that knows
+        better, and is no voter again by mistake.
         """
         others = [peer for peer in self.peers if peer != node_id]
         if not self.peers or node_id != min(self.peers) or not self._blank.keys() >= set(others):

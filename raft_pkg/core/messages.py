@@ -122,13 +122,15 @@ class Hello:
     """Who are you? A node that belongs to no cluster yet asks, and is asked.
 
     `blank`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
-    `answer` wants none. `leader` and `leader_address`: whom the sender follows, empty when it knows of nobody.
+    `answer` wants none, and repeats the `challenge` of what it answers. `leader` and `leader_address`: whom the
+    sender follows, empty when it knows of nobody.
     """
 
     blank: bool
     peers: tuple[str, ...]
     address: str
     answer: bool = False
+    challenge: int = 0
     leader: str = ""
     leader_address: str = ""
 

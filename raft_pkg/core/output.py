@@ -85,7 +85,7 @@ class ConfigurationChanged:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCompleted:
-    """The last configuration of a change of members is committed; told by the leader that made it."""
+    """The last configuration of a change of members is committed; told by the leader that committed it."""
 
     term: int
     index: int

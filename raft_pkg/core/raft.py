@@ -7,6 +7,7 @@ an argument), draws chance only from the generator it was given, and does no I/O
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from random import Random
 
@@ -21,7 +22,6 @@ from raft_pkg.core.membership import (
     ChangeRefusedError,
     ConfigurationLog,
     Promote,
-    Remove,
 )
 from raft_pkg.core.messages import (
     AppendEntries,
@@ -59,6 +59,8 @@ from raft_pkg.core.reads import ForwardedReads, ReadQueue
 from raft_pkg.core.snapshots import SnapshotInbox
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
 
+BEGINNING_TERM = 1
+"""In this term a cluster begins, without an election: nobody votes in it."""
 JOIN_ELECTION_TIMEOUTS = 20
 """For so many of the longest election time-outs a leader waits for a node that is to be added to answer."""
 
@@ -132,7 +134,8 @@ class Raft:
         self._durable_index = self.log.last_index
         self._handed_out = self.commit_index
         self._votes: dict[str, bool] = {}
-        self._read_numbers = count(1)
+        # Some of these numbers travel: a late answer to this node's former life must not look like one to this.
+        self._read_numbers = count(random.getrandbits(48))
         self._reads = ReadQueue()
         self._forwarded_reads = ForwardedReads()
         self._reads_of_followers: dict[int, tuple[Message, ReadIndex]] = {}
@@ -147,6 +150,7 @@ class Raft:
         self._transfer_deadline = now
         self._inbox = SnapshotInbox()
         self._acquaintances = Acquaintances(dict(peers or {}))
+        self._challenges: dict[str, int] = {}
         self._joining: AddLearner | None = None
         self._join_deadline = now
         self._output = Output()
@@ -181,7 +185,8 @@ class Raft:
     @property
     def is_blank(self) -> bool:
         """Whether this node has promised nothing to anybody, and was told nothing: it may begin a cluster."""
-        no_promise = HardState(self.current_term, self.voted_for) == HardState()
+        # One in the very first term has stopped between writing that and the first entry.
+        no_promise = self.current_term <= BEGINNING_TERM and self.voted_for is None
         return no_promise and not self.configuration and self.log.last_index == 0
 
     @property
@@ -230,8 +235,6 @@ class Raft:
             if progress is None or progress.incarnation != incarnation:
                 progress = Progress(self.log.last_index + 1, self._now, incarnation=incarnation)
             self.progress[peer] = progress
-        if self.transfer_target is not None and self.transfer_target not in self.voters:
-            self._end_transfer()
 
     # --- what the caller calls ------------------------------------------------------------------------------------
 
@@ -248,9 +251,8 @@ class Raft:
             self._tick_leader(now)
         elif not self.configuration:
             self._look_for_cluster(now)
-        elif not self.is_voter:
-            self._reset_election_timer(now)
-            self._follow(None)
+        elif not self._may_stand():
+            self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
         else:
@@ -319,9 +321,9 @@ class Raft:
         if progress is None or target not in self.voters:
             others = ", ".join(voter for voter in self.voters if voter != self.node_id) or "there is none"
             raise TransferRefusedError(f"{target} is not a voter besides this leader ({others})")
-        silent = now - progress.heard_at
-        if silent > self.config.election_timeout_max:
-            raise TransferRefusedError(f"{target} has not answered for {silent:.1f} s")
+        self._now = now
+        if self._is_silent(progress):
+            raise TransferRefusedError(f"{target} has not answered for {now - progress.heard_at:.1f} s")
         self.transfer_target = target
         self._transfer_deadline = now + self.config.election_timeout_max
         self._heartbeat_due = True
@@ -331,7 +333,8 @@ class Raft:
         """Begin one change of the members (§6); a notice `ChangeCompleted` or `ChangeFailed` tells its end.
 
         Raises `NotLeaderError`, and `ChangeRefusedError` with the reason: another change is under way, the leader has
-        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers.
+        not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers; and
+        `ValueError` for an identity that no member can have.
         """
         self._require_leader()
         self._now = now
@@ -341,14 +344,13 @@ class Raft:
         match change:
             case AddLearner(node_id, address, promote):
                 membership.with_learner(self.configuration, Member(node_id, address), promote=promote)
-                self._joining = change
+                self._join(change)
                 self._join_deadline = now + JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
-                self._output.addresses = self.addresses
-                self._greet(node_id)
+                self._challenge(node_id)
             case Promote(node_id):
                 self._promote(node_id)
-            case Remove(node_id):
-                self._change_configuration(membership.removed(self.configuration, node_id))
+            case _:
+                self._change_configuration(membership.removed(self.configuration, change.node_id))
 
     def snapshot_taken(self, snapshot: SnapshotMetadata) -> None:
         """The caller has a snapshot of the state machine on disk: the log before it may go, save for a tail (§7)."""
@@ -384,6 +386,9 @@ class Raft:
         hard_state = HardState(self.current_term, self.voted_for)
         if hard_state != self._saved_hard_state:
             output.hard_state = self._saved_hard_state = hard_state
+            # A leader by its own vote alone would lead the same term once more if it crashed before the sync.
+            output.messages += output.early_messages
+            output.early_messages = []
         output.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
         self._first_unsaved = self.log.last_index + 1
         output.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
@@ -455,21 +460,36 @@ class Raft:
     def _look_for_cluster(self, now: float) -> None:
         """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
         self._election_deadline = now + self.config.heartbeat_interval
+        self._follow(None)
         for node_id in self.addresses:
             if node_id != self.node_id:
                 self._greet(node_id)
         self._maybe_begin_cluster(now)
 
-    def _greet(self, node_id: str) -> None:
-        hello = self._hello(answer=False)
+    def _wait_for_leader(self, now: float) -> None:
+        """Who has no vote stands for nothing. A member says who it is: the others may know it in another incarnation,
+        and what made it a member in this one was perhaps never committed."""
+        self._become_follower(self.current_term, None, now, "it has no vote")
+        self._reset_election_timer(now)
+        if self.node_id in self._incarnations:
+            for peer in self.peers:
+                self._greet(peer)
+
+    def _greet(self, node_id: str, *, challenge: int = 0) -> None:
+        hello = self._hello(challenge=challenge)
         self._output.messages.append(Message(self.node_id, node_id, self.current_term, hello, self.incarnation))
 
-    def _hello(self, *, answer: bool) -> Hello:
+    def _challenge(self, node_id: str) -> None:
+        """Greet a node, and remember what its answer must repeat: it comes from the life that the node lives now."""
+        challenge = self._challenges.setdefault(node_id, self._random.getrandbits(63) | 1)
+        self._greet(node_id, challenge=challenge)
+
+    def _hello(self, *, answer: bool = False, challenge: int = 0) -> Hello:
         peers = self._acquaintances.peers
         leader = self.leader or ""
         addresses = self.addresses
         address = addresses.get(self.node_id) or peers.get(self.node_id, "")
-        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""))
+        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, challenge, leader, addresses.get(leader, ""))
 
     def _handle_hello(self, message: Message, hello: Hello, now: float) -> None:
         sender, incarnation = message.sender, message.sender_incarnation
@@ -477,7 +497,7 @@ class Raft:
             return
         self._acquaintances.heard(sender, incarnation, hello)
         if not hello.answer:
-            self._reply(message, self._hello(answer=True))
+            self._reply(message, self._hello(answer=True, challenge=hello.challenge))
         if self.role is Role.LEADER:
             self._meet(Member(sender, hello.address, incarnation), hello)
         elif not self.configuration:
@@ -487,7 +507,7 @@ class Raft:
     def _maybe_begin_cluster(self, now: float) -> None:
         configuration = self._acquaintances.beginning(self.node_id, self.incarnation) if self.is_blank else None
         if configuration is not None:
-            self.current_term = 1
+            self.current_term = BEGINNING_TERM
             self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
             self._election_deadline = now
 
@@ -507,16 +527,35 @@ class Raft:
 
     def _meet(self, member: Member, hello: Hello) -> None:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
-        joining = self._joining
-        if joining is not None and joining.node_id == member.node_id:
-            self._joining = None
-            newcomer = Member(joining.node_id, joining.address, member.incarnation)
-            self._try_change(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
-            return
-        known = self.configuration.member(member.node_id)
-        lost_its_disk = hello.blank and known is not None and known.incarnation != member.incarnation
-        if lost_its_disk and self._why_no_change_now() is None:
-            self._try_change(membership.replaced(self.configuration, member))
+        node_id = member.node_id
+        other_life = self._incarnations.get(node_id, member.incarnation) != member.incarnation
+        if hello.answer and hello.challenge and hello.challenge == self._challenges.get(node_id):
+            del self._challenges[node_id]
+            if self._joining is not None and self._joining.node_id == node_id:
+                self._add(self._joining, member.incarnation)
+            elif other_life and self._is_silent(self.progress[node_id]) and self._why_no_change_now() is None:
+                self._change_if_possible(membership.replaced(self.configuration, member))
+        elif other_life and not hello.answer:
+            self._challenge(node_id)  # what it said may have been said by an earlier life, and come late
+
+    def _join(self, change: AddLearner | None) -> None:
+        """Wait for a node that is to be added; None: no longer."""
+        self._joining = change
+        self._output.addresses = self.addresses
+
+    def _add(self, joining: AddLearner, incarnation: int) -> None:
+        """The node that is to be added has answered."""
+        self._join(None)
+        newcomer = Member(joining.node_id, joining.address, incarnation)
+        try:
+            self._change_configuration(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
+        except ChangeRefusedError as error:
+            self._notice(ChangeFailed(self.current_term, str(error)))
+
+    def _change_if_possible(self, configuration: Configuration) -> None:
+        """A change that nobody asked for: if it can't be now, the same will be tried again."""
+        with suppress(ChangeRefusedError):
+            self._change_configuration(configuration)
 
     def _promote(self, node_id: str) -> None:
         configuration = membership.promoted(self.configuration, node_id)
@@ -531,23 +570,20 @@ class Raft:
         missing = self.log.last_index - progress.match_index
         return missing <= self.config.appends_in_flight_max and self._answers(progress)
 
-    def _answers(self, progress: Progress) -> bool:
-        return self._now - progress.heard_at <= self.config.election_timeout_max
+    def _is_silent(self, progress: Progress) -> bool:
+        return self._now - progress.heard_at > self.config.election_timeout_max
 
-    def _try_change(self, configuration: Configuration) -> None:
-        try:
-            self._change_configuration(configuration)
-        except ChangeRefusedError as error:
-            self._notice(ChangeFailed(self.current_term, str(error)))
+    def _answers(self, progress: Progress) -> bool:
+        """Whether a follower takes entries of this leader; one that is new to it must first have shown that it does."""
+        return progress.match_index > 0 and not self._is_silent(progress)
 
     def _change_configuration(self, configuration: Configuration) -> None:
         """Append a configuration, unless no majority of its voters answers: it could never be committed."""
-        voters = [member.node_id for member in configuration.voters]
-        answering = [v for v in voters if v == self.node_id or (v in self.progress and self._answers(self.progress[v]))]
-        if len(answering) <= len(voters) // 2:
-            raise ChangeRefusedError(
-                f"it would lose quorum: of the voters {', '.join(voters)} only {', '.join(answering) or 'none'} answer"
-            )
+        answering = {self.node_id} | {peer for peer, progress in self.progress.items() if self._answers(progress)}
+        if not Electorate(configuration).agreed(answering.__contains__):
+            voters = sorted({member.node_id for member in configuration.voters + configuration.outgoing})
+            heard = ", ".join(voter for voter in voters if voter in answering) or "none"
+            raise ChangeRefusedError(f"it would lose quorum: of the voters {', '.join(voters)} only {heard} answer")
         self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
         self._heartbeat_due = True
 
@@ -555,16 +591,16 @@ class Raft:
         """Greet who is to be added, give up on it in the end; promote a learner that waits for it."""
         joining = self._joining
         if joining is not None and now >= self._join_deadline:
-            self._joining = None
+            self._join(None)
             waited = JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
             why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
             self._notice(ChangeFailed(self.current_term, why))
         elif joining is not None:
-            self._greet(joining.node_id)
+            self._challenge(joining.node_id)
         elif self._why_no_change_now() is None:
             ready = (n for n in self.configuration.to_promote if self._has_caught_up(self.progress[n]))
             for node_id in ready:
-                self._try_change(membership.promoted(self.configuration, node_id))
+                self._change_if_possible(membership.promoted(self.configuration, node_id))
                 break
 
     def _configuration_committed(self) -> None:
@@ -620,6 +656,17 @@ class Raft:
     def _reset_election_timer(self, now: float) -> None:
         timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
         self._election_deadline = now + timeout
+
+    def _may_stand(self) -> bool:
+        """Whether this node may begin an election: as a voter, or as one that is leaving.
+
+        A voter of C_old,new whose log has C_new is needed until that is committed: of two, the other has no majority
+        without this one's vote, and does not get it while its log is shorter (dissertation §4.2.2, Figure 4.6).
+        """
+        if self.is_voter or self.configuration_index <= self.commit_index:
+            return self.is_voter
+        before = self.configuration_at(self.configuration_index - 1)
+        return before.is_joint and before.votes(self.node_id, self.incarnation)
 
     def _start_election(self, now: float, *, leadership_transfer: bool = False) -> None:
         self.current_term += 1
@@ -683,7 +730,8 @@ class Raft:
     def _give_up_leadership(self) -> None:
         self.progress = {}
         self.transfer_target = None
-        self._joining = None
+        self._join(None)
+        self._challenges.clear()
         for message, request in self._reads_of_followers.values():
             self._reply(message, ReadIndexReply(request.number, 0))
         lost = self._reads.clear()
@@ -874,6 +922,7 @@ class Raft:
         """Appends where there is something to send; heartbeats where they are due and nothing else goes."""
         if self._heartbeat_due and self.config.lease_reads:
             self._reads.begin_lease_round(self._now)
+            self._confirm_reads()
         ask_all = self._begin_reads() or self._heartbeat_due
         if self._heartbeat_due:
             self._maybe_hand_over()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.configuration import INCARNATION_MAX, Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -44,12 +44,14 @@ def encode_message(message: Message) -> pb.PeerMessage:
 
 def decode_message(message: pb.PeerMessage) -> Message:
     """The core's form of a message off the wire. Raises `DecodeError`."""
-    name = message.WhichOneof("body")
+    sender, name = getattr(message, "from"), message.WhichOneof("body")
     if name is None:
-        raise DecodeError(f"{getattr(message, 'from')} sent a message with a body that this version does not know")
+        raise DecodeError(f"{sender} sent a message with a body that this version does not know")
+    for incarnation in (message.from_incarnation, message.to_incarnation):
+        if incarnation > INCARNATION_MAX:
+            raise DecodeError(f"{sender} sent a message with incarnation {incarnation}, which no node has")
     body = _DECODERS[name](getattr(message, name))
-    sender, incarnation = getattr(message, "from"), message.from_incarnation
-    return Message(sender, message.to, message.term, body, incarnation, message.to_incarnation)
+    return Message(sender, message.to, message.term, body, message.from_incarnation, message.to_incarnation)
 
 
 def _encode_append_entries(body: AppendEntries) -> pb.AppendEntries:
@@ -143,13 +145,15 @@ def _encode_hello(body: Hello) -> pb.Hello:
         peers=body.peers,
         address=body.address,
         answer=body.answer,
+        challenge=body.challenge,
         leader_id=body.leader,
         leader_address=body.leader_address,
     )
 
 
 def _decode_hello(body: pb.Hello) -> Hello:
-    return Hello(body.blank, tuple(body.peers), body.address, body.answer, body.leader_id, body.leader_address)
+    peers = tuple(body.peers)
+    return Hello(body.blank, peers, body.address, body.answer, body.challenge, body.leader_id, body.leader_address)
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {

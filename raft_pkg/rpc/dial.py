@@ -8,20 +8,22 @@ import asyncio
 import grpc.aio
 
 from raft_pkg.addresses import resolve
+from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc.options import CHANNEL_OPTIONS
 
 
 async def dial(address: str, timeout: float) -> tuple[grpc.aio.Channel, str]:
     """Connect to HOST:PORT within `timeout` seconds; returns the connected channel and the IP:PORT it goes to.
 
-    Raises `ConnectionError`, saying why, when there is no connection by then.
+    Raises `ConnectionError`, saying why, when there is no connection by then, or can be none: another node may have
+    said what the address is.
     """
     try:
         async with asyncio.timeout(timeout):
             return await _connect(address)
     except TimeoutError:
         raise ConnectionError(f"{address}: no connection within {timeout:g} s") from None
-    except (OSError, UnicodeError) as error:  # UnicodeError: a label that the name service's encoding can't hold
+    except (OSError, UnicodeError, ConfigurationError) as error:  # UnicodeError: a label that IDNA can't hold
         raise ConnectionError(f"{address}: {error}") from None
 
 

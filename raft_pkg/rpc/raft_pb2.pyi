@@ -461,6 +461,7 @@ class Hello(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
     blank: _builtins.bool
     """the sender has no log, no term and no vote"""
     answer: _builtins.bool
@@ -471,6 +472,8 @@ class Hello(_message.Message):
     """whom the sender follows, empty when it knows of no leader"""
     leader_address: _builtins.str
     """the leader's HOST:PORT, for a node that was told of other members alone"""
+    challenge: _builtins.int
+    """an answer repeats that of the question: it comes from the life that the node lives now"""
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """identities that the sender was told to begin a cluster with, in order"""
@@ -484,10 +487,11 @@ class Hello(_message.Message):
         address: _builtins.str = ...,
         leader_id: _builtins.str = ...,
         leader_address: _builtins.str = ...,
+        challenge: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answer", b"answer", "blank", b"blank", "leader_address", b"leader_address", "leader_id", b"leader_id", "peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answer", b"answer", "blank", b"blank", "challenge", b"challenge", "leader_address", b"leader_address", "leader_id", b"leader_id", "peers", b"peers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

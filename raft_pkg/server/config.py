@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raft_pkg.addresses import parse_address
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc.sessions import SESSION_TTL_SECONDS
 
@@ -38,10 +39,12 @@ class ServerConfig:
     clock_drift_max: float = _DEFAULTS.clock_drift_max
     snapshot_entries: int = 100_000
     """A snapshot is taken when so many entries were applied since the last one."""
-    snapshot_bytes: int = 64 * 1024 * 1024
+    snapshot_bytes: int = 16 * 1024 * 1024
     """Or when their data have so many bytes, and at least as many as the last snapshot."""
     tail_entries: int = _DEFAULTS.tail_entries_max
-    """Entries before a snapshot that the log keeps for slow followers, and at most 16 MiB of them."""
+    """Entries before a snapshot that the log keeps for slow followers, and at most 8 MiB of them."""
+    snapshot_step_bytes: int = 256 * 1024
+    """A turn of the loop writes and syncs at least so much of a snapshot that is being taken, and at most a piece more."""
     session_ttl: float = SESSION_TTL_SECONDS
     """Seconds of log time after its last command at which a client's session ends; the leader's setting counts."""
     raft: RaftConfig = field(init=False)
@@ -57,9 +60,17 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
-        for name in ("snapshot_entries", "snapshot_bytes", "session_ttl"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not above 0")
+        for option, value in (
+            ("--snapshot-entries", self.snapshot_entries),
+            ("--snapshot-bytes", self.snapshot_bytes),
+            ("--session-ttl-ms", self.session_ttl),
+        ):
+            if not value > 0:
+                raise ConfigurationError(f"{option}: {value} is not above 0")
+        try:
+            Configuration(tuple(Member(peer, address) for peer, address in self.peers.items()))
+        except ValueError as error:
+            raise ConfigurationError(f"--peers: {error}") from None
         try:
             raft = RaftConfig(
                 self.election_timeout_min,

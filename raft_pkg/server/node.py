@@ -305,17 +305,20 @@ class Node:
         """Until there is work or the core's next time-out; always lets other tasks run."""
         if self.is_busy:
             await asyncio.sleep(0)
-            return
+        else:
+            await self._wait_for_work()
+        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
+            # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
+            await asyncio.sleep(CATCH_UP_SECONDS)
+        self._wake.clear()
+
+    async def _wait_for_work(self) -> None:
         delay = self.raft.next_timeout() - self._clock()
         timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
         try:
             await self._wake.wait()
         finally:
             timer.cancel()
-        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
-            # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
-            await asyncio.sleep(CATCH_UP_SECONDS)
-        self._wake.clear()
 
     def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
@@ -324,12 +327,13 @@ class Node:
         for message in messages:
             self.raft.receive(message, now)
         self.raft.tick(now)
-        self._start_transfers(now)
-        self._start_changes(now)
+        if self._transfers or self._changes:
+            self._carry_out_all()  # the notices so far are about those before
+            self._start_transfers(now)
+            self._start_changes(now)
         self._propose_commands()
         self._request_reads()
-        while self._carry_out(self.raft.take_output()):
-            pass
+        self._carry_out_all()
         self._work_on_snapshot()
         self._flush_callers()
 
@@ -423,6 +427,10 @@ class Node:
         except NotLeaderError:
             self._refuse_not_leader(queries)
 
+    def _carry_out_all(self) -> None:
+        while self._carry_out(self.raft.take_output()):
+            pass
+
     def _carry_out(self, output: Output) -> bool:
         """Do what `Output` asks for, in its order; True if the core may ask for more at once."""
         wrote = self._write(output)
@@ -512,31 +520,36 @@ class Node:
                 self._end_change(NotLeaderError(leader))
 
     def _apply(self, entry: Entry) -> None:
-        commands = self._pending_entries.pop((entry.index, entry.term), [])
+        applied, session_id = self._apply_to_machine(entry)
         self.applied_index = entry.index
         self._snapshots.applied(len(entry.data))
         self._note_applied_term(entry.term)
+        commands = self._pending_entries.pop((entry.index, entry.term), None)
+        if commands is not None:
+            for pending, outcome in zip(commands, applied, strict=True):
+                self._settle_applied(pending, outcome, session_id)
+
+    def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
+        """What became of each of the entry's commands, and the session that it opens (0: none)."""
         match entry.kind:
             case EntryKind.COMMANDS:
-                applied = self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index)
-                for pending, outcome in zip(commands, applied, strict=bool(commands)):
-                    self._settle_applied(pending, outcome)
+                return self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index), 0
             case EntryKind.OPEN_SESSION:
                 session_id = self._machine.open_session(pb.OpenSession.FromString(entry.data))
-                for pending in commands:
-                    self._settle_ok(pending, b"", entry.index, session_id)
+                return [Applied(b"", entry.index)], session_id
+        return [], 0
 
     def _note_applied_term(self, term: int) -> None:
         if term > self._applied_term:
             self._applied_term = term
             self._refuse_lost_entries()
 
-    def _settle_applied(self, pending: PendingCommand, applied: Applied) -> None:
+    def _settle_applied(self, pending: PendingCommand, applied: Applied, session_id: int) -> None:
         if applied.expired:
             self._queued_bytes -= pending.size
             self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
         else:
-            self._settle_ok(pending, applied.result, applied.index)
+            self._settle_ok(pending, applied.result, applied.index, session_id)
 
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
@@ -548,8 +561,9 @@ class Node:
     def _answer_reads(self, number: int, index: int) -> None:
         if self.applied_index < index:
             raise InvariantError(f"read {number} must see index {index}, and only {self.applied_index} is applied")
-        for pending in self._pending_reads.pop(number):
-            self._settle_ok(pending, self._machine.query(pending.command), self.applied_index)
+        answers = [self._machine.query(pending.command) for pending in self._pending_reads[number]]
+        for pending, answer in zip(self._pending_reads.pop(number), answers, strict=True):
+            self._settle_ok(pending, answer, self.applied_index)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 This is a replicated state machine around the application's: it sees the same entries on every node, and nothing else,
 so all nodes agree on what was applied, what was answered, and which session has expired. Its state is part of the
-snapshot. Time is log time: the greatest wall clock time that a leader wrote into an entry.
+snapshot. Time is log time: the greatest wall clock time that a leader wrote into an entry. The limits below, and those
+in `raft_pkg/rpc/sessions.py`, decide what is applied: they are the same on all nodes, as the rest of the program is.
 """
 
 import struct
@@ -141,7 +142,7 @@ class SessionedMachine:
 
     def _apply_in_sessions(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
         applied: list[Applied] = []
-        fresh: list[tuple[_Session | None, Applied]] = []
+        fresh: list[tuple[_Session | None, int, Applied]] = []
         commands: list[bytes] = []
         session, session_id = None, 0
         for command, its_session_id, sequence, acknowledged in zip(
@@ -156,14 +157,14 @@ class SessionedMachine:
                 response = _EXPIRED
             if response is None:
                 response = Applied(b"", index)  # the result follows
-                fresh.append((session, response))
+                fresh.append((session, sequence, response))
                 commands.append(command)
                 if session:
                     session.responses[sequence] = response
             applied.append(response)
-        for (session, response), result in zip(fresh, self._machine.apply(commands), strict=True):
+        for (session, sequence, response), result in zip(fresh, self._machine.apply(commands), strict=True):
             response.result = result
-            if session:
+            if session and sequence >= session.acknowledged:  # else it was forgotten at a later command
                 session.response_bytes += len(result)
         return applied
 

@@ -15,8 +15,6 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.storage.interface import SnapshotWriter, Storage
 
-STEP_BYTES = 256 * 1024
-"""A turn writes and syncs at least so much of a snapshot that is being taken, and at most a piece more."""
 RESTORE_BYTES = 1024 * 1024
 """A snapshot is read back in pieces of so many bytes."""
 OVERDUE = 4
@@ -35,6 +33,7 @@ class Snapshots:
         self._pieces: Iterator[bytes] | None = None
         """What is still to be written of the snapshot that is being taken; None: none is."""
         self._incoming: SnapshotWriter | None = None
+        self._incoming_index = 0
         self._applied_bytes = 0
         """Data of the entries that were applied since the newest snapshot was captured."""
 
@@ -60,6 +59,8 @@ class Snapshots:
 
     def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
         """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
+        if self._incoming is not None and applied_index >= self._incoming_index:
+            self._discard()  # the entries that it stands for came before its last piece
         if self._pieces is None:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
@@ -89,7 +90,7 @@ class Snapshots:
         for piece in self._pieces:
             step.append(piece)
             size += len(piece)
-            if size >= STEP_BYTES:
+            if size >= self._config.snapshot_step_bytes:
                 self._writer.write(b"".join(step))
                 return None
         self._writer.write(b"".join(step))
@@ -108,6 +109,7 @@ class Snapshots:
         metadata = piece.metadata
         if piece.offset == 0:
             self._discard()
+            self._incoming_index = metadata.index
             self._incoming = self._storage.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
         assert self._incoming is not None
         self._incoming.write(piece.data)

@@ -4,6 +4,7 @@ What can't be sent at once is lost, and Raft bears that: heartbeats show the lea
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -26,7 +27,9 @@ RECONNECT_DELAY_MAX = 2.0
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
 STRANGERS_MAX = 16
-"""Links to nodes that only asked something; with one more, the oldest goes."""
+"""Links to nodes that are reached only to be answered; with one more, the oldest goes."""
+STRANGER_SECONDS_MAX = 60.0
+"""Seconds after which such a link goes when nothing more has come from that node."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """A batch takes no further message once it has reached this many bytes."""
 
@@ -44,11 +47,11 @@ class PeerLink:
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._connected = False
+        self.is_connected = False
 
     def send(self, message: Message) -> None:
         """Queue a message, or lose it when there is no connection or the queue is full."""
-        if self._connected and self._queued_bytes < QUEUE_BYTES_MAX:
+        if self.is_connected and self._queued_bytes < QUEUE_BYTES_MAX:
             encoded = encode_message(message)
             size = encoded.ByteSize()
             self._queue.append((encoded, size))
@@ -67,10 +70,10 @@ class PeerLink:
                 continue
             async with channel:
                 connected_at = loop.time()
-                self._connected = True
+                self.is_connected = True
                 self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
-                self._connected = False
+                self.is_connected = False
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
@@ -115,33 +118,28 @@ class GrpcTransport:
         self._own_address = own_address
         self._report = report
         self._links: dict[str, PeerLink] = {}
-        self._strangers: dict[str, str] = {}
-        """Identity to address of nodes outside `reach` that have sent something, the newest last."""
+        self._strangers: dict[str, float] = {}
+        """Nodes outside `reach` that have sent something or were inside, and when; the newest last."""
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def reach(self, addresses: Mapping[str, str]) -> None:
-        """From now on these are the nodes that messages may go to: identity to HOST:PORT."""
+        """From now on these are the nodes that messages may go to: identity to HOST:PORT.
+
+        Who is not among them any longer can be answered for a while: a leader that is being removed needs the answers.
+        """
         wanted = {node_id: address for node_id, address in addresses.items() if node_id != self._node_id}
         for node_id in self._links.keys() - wanted.keys() - self._strangers.keys():
-            self._drop(node_id)
+            self._note_stranger(node_id)
         for node_id, address in wanted.items():
             self._strangers.pop(node_id, None)
             self._link(node_id, address)
 
     def meet(self, node_id: str, address: str) -> None:
         """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
-        if node_id == self._node_id or (node_id in self._links and node_id not in self._strangers):
-            return
-        if self._strangers.get(node_id) == address:
-            return
-        self._strangers.pop(node_id, None)
-        self._strangers[node_id] = address
-        self._link(node_id, address)
-        if len(self._strangers) > STRANGERS_MAX:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            self._drop(oldest)
+        if node_id != self._node_id and (node_id not in self._links or node_id in self._strangers):
+            self._link(node_id, address)
+            self._note_stranger(node_id)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
@@ -152,16 +150,36 @@ class GrpcTransport:
 
     async def run(self) -> None:
         """Keep all links up, until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
-            for node_id, link in self._links.items():
-                self._start(node_id, link)
-            await asyncio.Event().wait()  # a cluster of one has no links, and does not end for it
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for node_id, link in self._links.items():
+                    self._start(node_id, link)
+                while True:
+                    await asyncio.sleep(STRANGER_SECONDS_MAX / 4)
+                    self._drop_silent_strangers()
+        finally:
+            self._tasks = None
+
+    def _note_stranger(self, node_id: str) -> None:
+        self._strangers.pop(node_id, None)
+        self._strangers[node_id] = time.monotonic()
+        if len(self._strangers) > STRANGERS_MAX:
+            self._drop_stranger(next(iter(self._strangers)), "other nodes have asked since")
+
+    def _drop_silent_strangers(self) -> None:
+        heard_before = time.monotonic() - STRANGER_SECONDS_MAX
+        for node_id in [node_id for node_id, heard_at in self._strangers.items() if heard_at < heard_before]:
+            self._drop_stranger(node_id, f"it has said nothing for {STRANGER_SECONDS_MAX:.0f} s")
+
+    def _drop_stranger(self, node_id: str, reason: str) -> None:
+        del self._strangers[node_id]
+        self._drop(node_id, reason)
 
     def _link(self, node_id: str, address: str) -> None:
         present = self._links.get(node_id)
         if present is not None and present.address == address:
             return
-        self._drop(node_id)
+        self._drop(node_id, f"its address is {address} now")
         link = self._links[node_id] = PeerLink(node_id, address, self._own_address, self._report)
         self._start(node_id, link)
 
@@ -169,8 +187,10 @@ class GrpcTransport:
         if self._tasks is not None:
             self._runs[node_id] = self._tasks.create_task(link.run(), name=f"link to {node_id}")
 
-    def _drop(self, node_id: str) -> None:
-        self._links.pop(node_id, None)
-        run = self._runs.pop(node_id, None)
+    def _drop(self, node_id: str, reason: str) -> None:
+        link, run = self._links.pop(node_id, None), self._runs.pop(node_id, None)
         if run is not None:
             run.cancel()
+        if link is not None and link.is_connected:
+            link.is_connected = False
+            self._report(Event.PEER_DISCONNECTED, peer=node_id, reason=reason)

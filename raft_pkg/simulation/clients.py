@@ -9,6 +9,7 @@ from itertools import count
 from random import Random
 
 from raft_pkg.check.history import MISMATCH, Operation, Value
+from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.simulation.host import Connection, Host
 from raft_pkg.simulation.scheduler import Scheduler
@@ -26,9 +27,18 @@ _WEIGHTS = (6, 3, 4, 3, 1)
 class Attempt(Connection):
     """One call of one operation to one node."""
 
-    def __init__(self, client: "SimulatedClient", host: Host, request: pb.Request, acknowledged_before: int) -> None:
+    def __init__(
+        self,
+        client: "SimulatedClient",
+        host: Host,
+        request: pb.Request,
+        acknowledged_before: int,
+        session: tuple[int, int] = (0, 0),
+    ) -> None:
         self.host = host
         self.request = request
+        self.session = session
+        """Its id, and the number below which the client waits for nothing."""
         self.acknowledged_before = acknowledged_before
         """What some client knew to be done when the operation began."""
         self.life = 0
@@ -79,6 +89,12 @@ class SimulatedClient:
         self._attempt: Attempt | None = None
         self._request = pb.Request()
         self._acknowledged_before = 0
+        self._has_sessions = self._chance.random() < setting.conditions.sessions
+        self._session: Session | None = None
+        self._sequence = 0
+        """Of the operation in its session; 0: it has none."""
+        self._lost = False
+        """Whether an answer to the operation was lost, so that it may have been done."""
 
     # --- an operation -------------------------------------------------------------------------------------------
 
@@ -100,6 +116,7 @@ class SimulatedClient:
         operation = self._history.invoke(self._process, f, key, value)
         self.operation = operation
         self._acknowledged_before = self._invariants.acknowledged_index
+        self._sequence, self._lost = 0, False
         self._trace.record(self.name, "invoked", str(operation))
         self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, operation))
         self._try()
@@ -108,7 +125,8 @@ class SimulatedClient:
         """An argument, and the request that carries it. Every value is unique, so that reads tell writes apart."""
         if f == "read":
             query = pb.KvQuery(get=pb.GetRequest(key=key))
-            return None, pb.Request(id=1, query=query.SerializeToString())
+            any_node = self._chance.random() < self._conditions.any_node
+            return None, pb.Request(id=1, query=query.SerializeToString(), any_node=any_node)
         self._written += 1
         new = f"{self.name}.{self._written};"
         value: Value = new
@@ -131,10 +149,33 @@ class SimulatedClient:
         if self.operation is None or self._attempt is not None:
             return
         target = self._target
-        if target is None or self._chance.random() < STRAY_CHANCE:
+        if target is None or self._request.any_node or self._chance.random() < STRAY_CHANCE:
             target = self._chance.choice(list(self._hosts))
-        attempt = self._attempt = Attempt(self, self._hosts[target], self._request, self._acknowledged_before)
+        request, session = self._in_session()
+        attempt = self._attempt = Attempt(self, self._hosts[target], request, self._acknowledged_before, session)
         self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
+        if session[0]:
+            self._scheduler.after(self._conditions.operation_timeout / 4, partial(self._hear_nothing, attempt))
+
+    def _in_session(self) -> tuple[pb.Request, tuple[int, int]]:
+        """What to send for the operation: a command of a client with sessions waits until it has one."""
+        if not self._has_sessions or not self._request.HasField("command"):
+            return self._request, (0, 0)
+        if self._session is None:
+            return pb.Request(id=1, open_session=True), (0, 0)
+        if not self._sequence:
+            self._sequence = self._session.begin()
+        if not self._sequence:
+            self._session = None
+            return self._in_session()
+        self._request.sequence = self._sequence
+        return self._request, (self._session.id, self._session.written())
+
+    def _hear_nothing(self, attempt: Attempt) -> None:
+        """A command of a session is sent again when no answer comes; what was sent may still arrive."""
+        if attempt is self._attempt:
+            self._attempt, self._target, self._lost = None, None, True
+            self._try()
 
     def _arrive(self, attempt: Attempt) -> None:
         """The request is at the node. It goes in even when the client waits no longer."""
@@ -142,14 +183,15 @@ class SimulatedClient:
         attempt.life = host.life
         if host.node is not None:
             attempt.round_before = host.rules.read_arrived()
-        if not host.submit(attempt, attempt.request):
+        if not host.submit(attempt, attempt.request, *attempt.session):
             self._answer(attempt, partial(self._refused, ""))
 
     def _time_is_up(self, operation: Operation) -> None:
         if operation is not self.operation:
             return
         self._target = None
-        may_be_done = self._attempt is not None and operation.f != "read"
+        sent = self._attempt is not None and not self._attempt.request.open_session
+        may_be_done = (sent or self._lost) and operation.f != "read"
         self._end("info" if may_be_done else "fail", None, "timeout")
 
     # --- what nodes say -----------------------------------------------------------------------------------------
@@ -161,10 +203,14 @@ class SimulatedClient:
         if outcome.code == pb.OUTCOME_CODE_OK:
             if attempt.request.HasField("command"):
                 host.acknowledge(attempt.request.command, outcome.index)
-            else:
+            elif attempt.request.HasField("query"):
                 host.read_answered(attempt.round_before)
                 self._invariants.read_answered(host.id, outcome.index, attempt.acknowledged_before)
-            self._answer(attempt, partial(self._succeeded, attempt, outcome))
+            opened = attempt.request.open_session
+            done = partial(self._opened, outcome) if opened else partial(self._succeeded, attempt, outcome)
+            self._answer(attempt, done)
+        elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
+            self._answer(attempt, self._expired)
         elif outcome.code in _NOT_DONE:
             self._answer(attempt, partial(self._refused, outcome.leader_id))
         else:
@@ -205,6 +251,21 @@ class SimulatedClient:
             self._seen[operation.key] = operation.value[1]
         self._end("ok", found if operation.f == "read" else None, None)
 
+    def _opened(self, outcome: pb.Outcome) -> None:
+        """There is a session: the operation itself can go."""
+        self._attempt = None
+        self._session = Session(outcome.session_id, lambda: self._scheduler.now)
+        self._try()
+
+    def _expired(self) -> None:
+        """The session has ended. If no answer was lost, the command surely is not done, and goes into another one."""
+        self._session = None
+        self._sequence = 0
+        if self._lost:
+            self._end("info", None, "session expired")
+        else:
+            self._refused("")
+
     def _refused(self, leader: str) -> None:
         """Surely not done: try again, where the leader is said to be."""
         self._attempt = None
@@ -213,9 +274,12 @@ class SimulatedClient:
 
     def _unknown(self) -> None:
         self._target = None
-        if self.operation is not None and self.operation.f != "read":
+        attempt = self._attempt
+        in_session = attempt is not None and (attempt.session[0] or attempt.request.open_session)
+        if self.operation is not None and self.operation.f != "read" and not in_session:
             self._end("info", None, "connection lost")
         else:
+            self._lost |= attempt is not None and bool(attempt.session[0])
             self._refused("")
 
     def _end(self, outcome: str, output: str | None, error: str | None) -> None:
@@ -224,6 +288,8 @@ class SimulatedClient:
         if self._attempt is not None:
             self._attempt.host.close(self._attempt)
             self._attempt = None
+        if self._sequence and self._session is not None:
+            self._session.end(self._sequence)
         self._history.complete(operation, outcome, output, error)
         self._trace.record(self.name, "completed", str(operation))
         if outcome == "info":

@@ -52,8 +52,24 @@ class Conditions:
     """Mean time between a client's operations."""
     operation_timeout: float
     """How long a client waits for an outcome."""
+    snapshot_entries: int
+    """A snapshot is taken when so many entries were applied since the last one."""
+    snapshot_step_bytes: int
+    """A turn writes so much of a snapshot that is being taken."""
+    session_ttl: float
+    """Of log time."""
+    sessions: float
+    """Share of the clients that have a session."""
+    wall_clock_skew: float
+    """By how much wall clocks differ at the most."""
+    any_node: float
+    """Share of the reads that any node may answer."""
+    spares: int
+    """Hosts beside those that begin the cluster: they may be added."""
 
 
+LEASE_DRIFT_MAX = 0.4
+"""Where leases are used, clocks differ by no more than that: by faults too."""
 CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
 """The network of the phase without faults."""
 SYNC_SECONDS_CALM = 0.002
@@ -63,6 +79,7 @@ def draw(seed: int) -> Conditions:
     """The conditions of a seed."""
     chance = Random(f"{seed} conditions")
     election_timeout_min = chance.choice((0.150, 0.150, 0.200, 0.300))
+    lease_reads = chance.random() < 0.3
     return Conditions(
         faulty_seconds=chance.uniform(2.0, 4.0),
         faults=chance.choice((0, 6, 10, 15, 20, 30)),
@@ -81,9 +98,20 @@ def draw(seed: int) -> Conditions:
             heartbeat_interval=election_timeout_min / 3,
             append_bytes_max=chance.choice((32, 256, 1 << 20)),
             appends_in_flight_max=chance.choice((1, 4, 64)),
+            snapshot_piece_bytes=chance.choice((60, 200, 1000, 1 << 20)),
+            tail_entries_max=chance.choice((0, 2, 10, 50)),
+            lease_reads=lease_reads,
+            clock_drift_max=LEASE_DRIFT_MAX if lease_reads else 0.1,
         ),
         clients=chance.choice((2, 3, 5, 8)),
         keys=chance.choice((1, 2, 4)),
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
+        snapshot_entries=chance.choice((3, 8, 20, 60, 10_000)),
+        snapshot_step_bytes=chance.choice((100, 400, 1 << 18)),
+        session_ttl=chance.choice((0.4, 2.0, 600.0)),
+        sessions=chance.choice((0.0, 0.5, 1.0)),
+        wall_clock_skew=chance.choice((0.0, 0.0, 0.2, 2.0)),
+        any_node=chance.choice((0.0, 0.3)),
+        spares=chance.choice((0, 1, 2)),
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from raft_pkg.simulation.conditions import Conditions, Network
+from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
+from raft_pkg.simulation.conditions import LEASE_DRIFT_MAX, Conditions, Network
 from raft_pkg.simulation.host import Ending, Host
 from raft_pkg.simulation.network import SimulatedNetwork
 
@@ -23,6 +24,11 @@ class Faultable(Protocol):
     hosts: Sequence[Host]
     clients: Sequence[str]
     network: SimulatedNetwork
+    conditions: Conditions
+
+    def may_lose_disk(self, host: Host) -> bool:
+        """Whether the cluster survives it."""
+        ...
 
     def schedule(self, delay: float, action: Callable[[], None]) -> None:
         """Do something in a while."""
@@ -129,7 +135,10 @@ def _pause(world: Faultable, chance: Random) -> End:
 
 def _skew_clock(world: Faultable, chance: Random) -> End:
     host = _victim(world, chance)
-    host.skew_clock(chance.choice((0.5, 0.8, 0.9, 1.1, 1.25, 2.0)))
+    rates: Sequence[float] = (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)
+    if world.conditions.raft.lease_reads:  # no clock may run faster than another by more
+        rates = (1.0, 1 - LEASE_DRIFT_MAX / 2, 1 - LEASE_DRIFT_MAX * 0.9)
+    host.skew_clock(chance.choice(rates))
     return lambda: host.skew_clock(1.0)
 
 
@@ -252,6 +261,40 @@ def _transfer(world: Faultable, chance: Random) -> End:
     return end
 
 
+def _change_members(world: Faultable, chance: Random) -> End:
+    """Whoever leads is asked for a change, again and again until one begins."""
+
+    def change() -> None:
+        leaders = [host for host in world.hosts if host.is_leader and host.node is not None]
+        if not leaders:
+            return
+        leader = chance.choice(leaders)
+        assert leader.node is not None
+        configuration = leader.node.raft.configuration
+        inside = {member.node_id for member in configuration.members}
+        outside = [host for host in world.hosts if host.id not in inside]
+        changes: list[Change] = [Promote(member.node_id) for member in configuration.learners]
+        changes += [AddLearner(h.id, f"{h.id}:6000", chance.random() < 0.7) for h in outside] * 2
+        if len(configuration.voters) > 2 or chance.random() < 0.2:
+            changes += [Remove(node_id) for node_id in sorted(inside)]
+        if changes:
+            leader.change_members(chance.choice(changes))
+
+    for number in range(chance.randint(1, 4)):
+        world.schedule(0.1 * number, change)
+    return change
+
+
+def _lose_disk(world: Faultable, chance: Random) -> End:
+    """A machine comes back with an empty disk, if the others can go on without what it had promised."""
+    host = _victim(world, chance)
+    if not world.may_lose_disk(host):
+        return lambda: None
+    host.lose_disk()
+    world.schedule(chance.uniform(0, 0.3), host.start)
+    return host.start
+
+
 FAULTS: dict[str, Fault] = {
     "kill": _end_one(Ending.KILLED),
     "lose power": _end_one(Ending.POWER_LOST),
@@ -274,5 +317,8 @@ FAULTS: dict[str, Fault] = {
     "repeat messages": _change_network(lambda usual: replace(usual, duplication=0.5)),
     "delay messages": _change_network(lambda usual: replace(usual, delay_mean=0.05, straggling=0.2)),
     "transfer": _transfer,
+    "change members": _change_members,
+    "change more members": _change_members,
+    "lose a disk": _lose_disk,
 }
 """Every fault by its name."""

@@ -1,19 +1,23 @@
 """A machine: its disk, its clock, and the node that runs on it, for as long as it does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from random import Random
+from struct import Struct
 from typing import Any
 from zlib import crc32
 
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.membership import Change, ChangeRefusedError
 from raft_pkg.core.messages import Message
 from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
-from raft_pkg.core.types import Entry, EntryKind, HardState
+from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.kv import KeyValueStore
+from raft_pkg.pieces import PieceReader
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.node import Node
@@ -30,12 +34,14 @@ from raft_pkg.simulation.invariants import (
 from raft_pkg.simulation.rules import NodeRules
 from raft_pkg.simulation.setting import Setting
 from raft_pkg.simulation.trace import Trace, describe
-from raft_pkg.storage import FileStorage, Recovered
+from raft_pkg.storage import FileStorage, Recovered, SnapshotWriter
 
 DATA_DIR = Path("/data")
 AHEAD_BYTES = 4096
 CLOCK_RESOLUTION = 1e-6
 """A timer never fires before its time, whatever rounding does."""
+BUSY_SECONDS = 0.001
+"""How soon a node turns again that has something to do whatever comes."""
 RESTART_SECONDS = 0.01
 """How soon a node is tried again that could not be started."""
 
@@ -67,13 +73,17 @@ class SimulatedEventLog(EventLog):
 class WatchedStorage:
     """The real storage; tells the invariants what it was asked to keep."""
 
-    def __init__(self, storage: FileStorage, disk: Disk) -> None:
+    def __init__(self, node: str, storage: FileStorage, invariants: Invariants) -> None:
+        self._node = node
         self._storage = storage
-        self._disk = disk
+        self._invariants = invariants
+        self._disk = invariants.disk(node)
 
     def recover(self) -> Recovered:
         """Read everything back."""
-        return self._storage.recover()
+        recovered = self._storage.recover()
+        self._invariants.node_started(self._node, recovered)
+        return recovered
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Write."""
@@ -85,13 +95,56 @@ class WatchedStorage:
         self._storage.sync()
         self._disk.sync()
 
+    def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> SnapshotWriter:
+        """Begin to write a snapshot."""
+        return WatchedWriter(self._storage.begin_snapshot(index, term, configuration), self._disk, index, term)
+
+    def read_snapshot(self, offset: int, size: int) -> bytes:
+        """Read a piece of the newest one."""
+        return self._storage.read_snapshot(offset, size)
+
+    def compact(self, index: int) -> None:
+        """Let go of what a snapshot stands for."""
+        self._disk.compact(index)
+        self._storage.compact(index)
+
     def close(self) -> None:
         """Let go."""
         self._storage.close()
 
 
+class WatchedWriter:
+    """The real writer of a snapshot; tells the invariants when it counts."""
+
+    def __init__(self, writer: SnapshotWriter, disk: Disk, index: int, term: int) -> None:
+        self._writer, self._disk, self._place = writer, disk, (index, term)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._writer.size
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self._writer.write(data)
+
+    def commit(self) -> SnapshotMetadata:
+        """Make it the storage's snapshot."""
+        self._disk.snapshot_begins_to_count(*self._place)
+        metadata = self._writer.commit()
+        self._disk.snapshot_counts()
+        return metadata
+
+    def discard(self) -> None:
+        """Give it up."""
+        self._writer.discard()
+
+
+_DIGESTS = Struct(">QII")  # number of commands, digests of commands and answers
+
+
 class WatchedStateMachine:
-    """The real key-value store; adds up what it was given and what it answered."""
+    """The real key-value store; adds up what it was given and what it answered, over its snapshots as well."""
 
     def __init__(self, node: str, invariants: Invariants) -> None:
         self.commands_digest = 0
@@ -115,10 +168,23 @@ class WatchedStateMachine:
         """Answer a read."""
         return self._store.query(query)
 
+    def snapshot(self) -> Iterator[bytes]:
+        """Capture the state, with what it adds up to."""
+        yield_first = _DIGESTS.pack(self._count, self.commands_digest, self._answers_digest)
+        return _with_header(yield_first, self._store.snapshot())
 
-def commands_of(entry: Entry) -> Sequence[bytes]:
-    """The commands in an entry, as `Node` puts them there."""
-    return pb.CommandBatch.FromString(entry.data).commands if entry.kind is EntryKind.COMMANDS else ()
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        """Become what a snapshot says."""
+        reader = PieceReader(pieces)
+        self._count, self.commands_digest, self._answers_digest = _DIGESTS.unpack(reader.take(_DIGESTS.size, "digests"))
+        self._store.restore(reader.rest())
+        if self._count:
+            self._invariants.answered(self._node, self._count, self._answers_digest)
+
+
+def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield header
+    yield from pieces
 
 
 class Connection:
@@ -158,11 +224,14 @@ class Host:
         self._chance = Random(f"{setting.seed} {node_id}")
         self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
         self._machine = WatchedStateMachine(node_id, setting.invariants)
+        self.incarnation = 0
+        """Of the disk that is in the machine; 0: it was never used."""
         self._life = 0
         self._ends: dict[int, float] = {}
         """When each life that is over ended."""
         self._clock_rate = 1.0
         self._clock_offset = self._chance.uniform(0, 1000)
+        self._wall_offset = self._chance.uniform(0, 2 * setting.conditions.wall_clock_skew)
         self._busy_for = 0.0
         """How long the turn that is being taken has lasted so far."""
         self._busy_until = 0.0
@@ -208,6 +277,7 @@ class Host:
             segment_bytes=self._conditions.segment_bytes,
             ahead_bytes=AHEAD_BYTES,
             filesystem=self.filesystem,
+            new_incarnation=lambda: self._chance.getrandbits(40) | 1,
         )
         try:
             self.node = self._build_node(storage)
@@ -222,22 +292,31 @@ class Host:
             self._wake_for_timeout()
 
     def _build_node(self, storage: FileStorage) -> Node:
-        config = ServerConfig(self.id, "0.0.0.0:6000", self._addresses, DATA_DIR)
+        conditions = self._conditions
+        config = ServerConfig(
+            self.id,
+            "0.0.0.0:6000",
+            self._addresses,
+            DATA_DIR,
+            snapshot_entries=conditions.snapshot_entries,
+            snapshot_step_bytes=conditions.snapshot_step_bytes,
+            session_ttl=conditions.session_ttl,
+        )
         self._machine = WatchedStateMachine(self.id, self._invariants)
         node = Node(
             config,
-            WatchedStorage(storage, self._invariants.disk(self.id)),
+            WatchedStorage(self.id, storage, self._invariants),
             self._machine,
             self,
             SimulatedEventLog(self.id, self._trace),
             random=Random(f"{self._seed} {self.id} {self._life}"),
             clock=self.clock,
+            wall_clock=lambda: self._wall_offset + self.now,
         )
         raft = node.raft
-        raft.config = self._conditions.raft
+        self.incarnation = raft.incarnation
+        raft.config = conditions.raft
         self._rules = NodeRules(raft, raft.config)
-        entries = raft.log.slice(raft.log.first_index, raft.log.last_index + 1)
-        self._invariants.node_started(self.id, HardState(raft.current_term, raft.voted_for), entries)
         return node
 
     def _refuse_to_start(self, error: StorageError) -> None:
@@ -279,6 +358,15 @@ class Host:
         self.paused = False
         self._turn_soon()
 
+    def lose_disk(self) -> None:
+        """The machine comes back with an empty disk: it is another one, whatever its name."""
+        self.end(Ending.KILLED)
+        self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
+        self.damaged = None
+        self.incarnation = 0
+        self._invariants.disk_lost(self.id)
+        self._trace.record(self.id, "disk lost")
+
     # --- work ---------------------------------------------------------------------------------------------------
 
     def deliver(self, message: Message) -> None:
@@ -290,12 +378,12 @@ class Host:
         self.node.deliver([message])
         self._turn_soon()
 
-    def submit(self, connection: Connection, request: pb.Request) -> bool:
+    def submit(self, connection: Connection, request: pb.Request, session_id: int = 0, acknowledged: int = 0) -> bool:
         """A client's request has arrived; False: nobody listens."""
         if self.node is None:
             return False
         self._connections[connection] = None
-        self.node.submit(connection, [request])
+        self.node.submit(connection, [request], session_id=session_id, acknowledged=acknowledged)
         self._turn_soon()
         return True
 
@@ -316,6 +404,12 @@ class Host:
             self._invariants.message_sent(message)
             self.rules.message_sent(message, self.node.last_turn_at)
             self._network.send(message, departure, lambda: self.was_alive(life, departure))
+
+    def reach(self, _addresses: Mapping[str, str]) -> None:
+        """The network goes by names."""
+
+    def meet(self, _node_id: str, _address: str) -> None:
+        """The network goes by names."""
 
     def was_alive(self, life: int, time: float) -> bool:
         """Whether a life of this machine's node lasted to that time: what should have left later never did."""
@@ -339,6 +433,19 @@ class Host:
                 self.node.raft.transfer_leadership(target, self.clock())
                 self._trace.record(self.id, "transfer asked for", target)
             self._turn_soon()
+
+    def change_members(self, change: Change) -> bool:
+        """Ask the leader that runs here, if one does, for a change; whether it has begun."""
+        if self.node is None or self.paused or not self.is_leader:
+            return False
+        try:
+            self.node.raft.change_members(change, self.clock())
+        except (NotLeaderError, ChangeRefusedError) as error:
+            self._trace.record(self.id, "change refused", f"{change}: {error}")
+            return False
+        self._trace.record(self.id, "change begins", str(change))
+        self._turn_soon()
+        return True
 
     def heal(self, sync_seconds_max: float) -> None:
         """Everything works here from now on."""
@@ -441,7 +548,7 @@ class Host:
     def _wake_for_timeout(self) -> None:
         if self.node is not None:
             delay = (self.node.raft.next_timeout() - self.clock()) / self._clock_rate
-            time = self._scheduler.now + max(delay, 0) + CLOCK_RESOLUTION
+            time = self._scheduler.now + (BUSY_SECONDS if self.node.is_busy else max(delay, 0)) + CLOCK_RESOLUTION
             self._wake(max(time, self._busy_until))
 
 

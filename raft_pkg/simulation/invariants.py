@@ -4,13 +4,24 @@ The checks see all nodes at once, which no node can. They are incremental: a ste
 `Violation` with the name of the invariant. Nothing here knows of networks, clocks or faults.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
+from raft_pkg.core.configuration import Configuration, Electorate, quorums_overlap
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
 from raft_pkg.core.raft import Raft
-from raft_pkg.core.types import Entry, HardState, Role
+from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
+from raft_pkg.simulation.sessions import SessionModel
+from raft_pkg.storage import Recovered
 
 ELECTION_SAFETY = "Election Safety"
 LEADER_APPEND_ONLY = "Leader Append-Only"
@@ -31,7 +42,18 @@ PROGRESS = "Progress"
 STABILITY = "A Healthy Leader Keeps Its Office"
 OWN_TERM_ENTRY = "A Leader Begins With an Entry of Its Term"
 MATCH_INDEX = "Match Index Is True"
+QUORUMS_OVERLAP = "Quorums of Adjacent Configurations Overlap"
+ONE_CHANGE = "One Change at a Time"
+ONLY_VOTERS_STAND = "Only Voters Stand for Election"
+REMOVED_LEADER = "A Removed Leader Steps Down"
+CAUGHT_UP = "Who Is Promoted Has Caught Up"
+SNAPSHOT = "A Snapshot Stands for What Was Committed"
+COMPACTION = "A Snapshot Stands for All That Was Compacted"
 SOUND_NODE = "A Node Fails Only for Its Disk"
+
+
+CAUGHT_UP_ENTRIES_MAX = 70
+"""More than appends in flight ever are, and what comes in one turn."""
 
 
 class Violation(Exception):  # noqa: N818 - what is wrong is not this program
@@ -56,12 +78,15 @@ class Observation:
     applied_index: int
     applied_digest: int
     """Of the commands that its state machine was given in this life."""
+    role: Role
+    incarnation: int
     first_index: int
     previous_term: int
     """Of the entry before `first_index`; 0 where there is none."""
     entries: list[Entry]
-    voters: Sequence[str]
-    quorum: int
+    configuration: Configuration
+    configuration_index: int
+    snapshot: SnapshotMetadata | None
     match_index: dict[str, int]
     """Of a leader: what it believes of its followers."""
 
@@ -77,18 +102,33 @@ class Observation:
             raft.commit_index,
             applied_index,
             applied_digest,
+            raft.role,
+            raft.incarnation,
             log.first_index,
             log.term_at(log.first_index - 1) or 0,
             log.slice(log.first_index, log.last_index + 1),
-            raft.voters,
-            raft.quorum,
+            raft.configuration,
+            raft.configuration_index,
+            raft.snapshot,
             {peer: progress.match_index for peer, progress in raft.progress.items()},
         )
+
+    @property
+    def is_voter(self) -> bool:
+        """Whether this very incarnation votes, by the node's own configuration."""
+        return self.configuration.votes(self.node, self.incarnation)
 
     @property
     def last_index(self) -> int:
         """Index of the newest entry."""
         return self.first_index + len(self.entries) - 1
+
+    def term_at(self, index: int) -> int | None:
+        """Term of the entry at an index, also of the one before the first."""
+        if index == self.first_index - 1:
+            return self.previous_term
+        entry = self.entry_at(index)
+        return entry.term if entry else None
 
     def entry_at(self, index: int) -> Entry | None:
         """The entry at an index, if the node holds it."""
@@ -98,11 +138,25 @@ class Observation:
 
 @dataclass(slots=True)
 class Disk:
-    """What a node's storage was asked to keep: what it said is durable, and what it may or may not have kept."""
+    """What a node's storage was asked to keep: what it said is durable, and what it may or may not have kept.
 
+    `entries` follow the entry of `base`, an index and a term; a storage may have dropped more of them, up to
+    `compacted`. `snapshot` is the index and term that the newest snapshot stands for.
+    """
+
+    incarnation: int = 0
     hard_state: HardState = field(default_factory=HardState)
+    base: tuple[int, int] = (0, 0)
     entries: list[Entry] = field(default_factory=list)
     unsynced: list[HardState | Entry] = field(default_factory=list)
+    compacted: int = 0
+    snapshot: tuple[int, int] = (0, 0)
+    _about_to_count: tuple[int, int] | None = None
+
+    @property
+    def last_index(self) -> int:
+        """Index of the newest entry, or of the base."""
+        return self.base[0] + len(self.entries)
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """The storage was asked to write."""
@@ -116,23 +170,74 @@ class Disk:
             self._keep(value)
         self.unsynced.clear()
 
-    def recovered(self, hard_state: HardState, entries: Sequence[Entry]) -> bool:
+    def compact(self, index: int) -> None:
+        """The storage may drop what comes up to an index."""
+        self.compacted = max(self.compacted, index)
+
+    def snapshot_begins_to_count(self, index: int, term: int) -> None:
+        """The storage was asked to make a snapshot count; it has not said yet that it does."""
+        self._about_to_count = index, term
+
+    def snapshot_counts(self) -> None:
+        """It does: the log is synced, and gone where it does not have what the snapshot stands for."""
+        assert self._about_to_count is not None
+        self.sync()
+        self.snapshot, self._about_to_count = self._about_to_count, None
+        index, term = self.snapshot
+        if self.term_at(index) != term:
+            self.base, self.entries = self.snapshot, []
+            self.compacted = index
+
+    def recovered(self, found: Recovered) -> bool:
         """Take over what recovery found; False when a crash can't have left that."""
+        if self.incarnation not in (0, found.incarnation):
+            return False
+        self.incarnation = found.incarnation
         unsynced, self.unsynced = self.unsynced, []
-        found = (hard_state, list(entries))
-        possible = (self.hard_state, self.entries) == found
+        possible = self._is(found)
         for value in unsynced:
             if possible:
                 break
             self._keep(value)
-            possible = (self.hard_state, self.entries) == found
+            possible = self._is(found)
+        if not possible and self._about_to_count is not None:
+            self.snapshot_counts()
+            possible = self._is(found)
+        self._about_to_count = None
         return possible
+
+    def term_at(self, index: int) -> int | None:
+        """Term of the entry at an index, also of the base."""
+        position = index - self.base[0] - 1
+        if position == -1:
+            return self.base[1]
+        return self.entries[position].term if 0 <= position < len(self.entries) else None
+
+    def entry_at(self, index: int) -> Entry | None:
+        """The entry at an index, if it is there."""
+        position = index - self.base[0] - 1
+        return self.entries[position] if 0 <= position < len(self.entries) else None
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether the entry is there, or a snapshot stands for it."""
+        return index <= self.snapshot[0] or self.term_at(index) == term
+
+    def _is(self, found: Recovered) -> bool:
+        snapshot = (found.snapshot.index, found.snapshot.term) if found.snapshot else (0, 0)
+        dropped = found.base_index - self.base[0]
+        return (
+            found.hard_state == self.hard_state
+            and snapshot == self.snapshot
+            and (found.base_index == self.base[0] or self.base[0] < found.base_index <= self.compacted)
+            and self.term_at(found.base_index) == found.base_term
+            and found.entries == self.entries[dropped:]
+        )
 
     def _keep(self, value: HardState | Entry) -> None:
         if isinstance(value, HardState):
             self.hard_state = value
         else:
-            del self.entries[value.index - 1 :]
+            del self.entries[value.index - self.base[0] - 1 :]
             self.entries.append(value)
 
 
@@ -144,24 +249,31 @@ class _Committed:
     term: int
     """In which it was committed."""
     digest: int
-    """Of all commands up to and including its own."""
+    """Of all commands that take effect, up to and including its own."""
     commands: Sequence[bytes]
+    configuration: Configuration
+    """The newest committed one, up to and including it."""
 
 
 class Invariants:
     """All that the paper promises of one cluster, checked step by step."""
 
-    def __init__(self, commands_of: Callable[[Entry], Sequence[bytes]]) -> None:
-        self._commands_of = commands_of
+    def __init__(self) -> None:
+        self._sessions = SessionModel()
+        self._snapshots: dict[int, SnapshotMetadata] = {}
+        self._electorates: dict[int, tuple[Configuration, Electorate]] = {}
         self._disks: dict[str, Disk] = {}
+        self._lost_disks: dict[tuple[str, int], Disk] = {}
+        """By node and incarnation: what they acknowledged may still be on its way."""
         self._nodes: dict[str, Observation] = {}
         self._leaders: dict[int, str] = {}
         self._logs_of_leaders: dict[int, Observation] = {}
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self._committed: list[_Committed] = []
         self._effected: dict[bytes, int] = {}
+        self._digests: dict[int, int] = {}
         self._answers: dict[int, int] = {}
-        self._votes: dict[tuple[str, int], str] = {}
+        self._votes: dict[tuple[str, int, int], str] = {}
         self._sent_once: set[bytes] = set()
         self.acknowledged_index = 0
         """The highest index that some client has heard of in an outcome."""
@@ -170,6 +282,11 @@ class Invariants:
     def committed_index(self) -> int:
         """The highest index that was ever committed."""
         return len(self._committed)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest that was committed."""
+        return self._committed[-1].configuration if self._committed else Configuration()
 
     @property
     def leaders(self) -> int:
@@ -185,12 +302,25 @@ class Invariants:
 
     # --- a node's life --------------------------------------------------------------------------------------------
 
-    def node_started(self, node: str, hard_state: HardState, entries: Sequence[Entry]) -> None:
+    def disk_lost(self, node: str) -> None:
+        """The node's disk is gone, and another one in its place."""
+        disk = self._disks.pop(node, None)
+        if disk is not None:
+            self._lost_disks[node, disk.incarnation] = disk
+        self._nodes.pop(node, None)
+
+    def node_started(self, node: str, recovered: Recovered) -> None:
         """A node has recovered this from its disk."""
         disk = self.disk(node)
         expected = f"{_state(disk.hard_state, disk.entries)} and {len(disk.unsynced)} records that were not synced"
-        if not disk.recovered(hard_state, entries):
-            raise Violation(RECOVERY, f"{node} recovered {_state(hard_state, entries)}; its disk held {expected}", node)
+        if not disk.recovered(recovered):
+            found = _state(recovered.hard_state, recovered.entries)
+            raise Violation(
+                RECOVERY,
+                f"{node} recovered {found}, base {recovered.base_index}, snapshot {recovered.snapshot}; its disk held "
+                f"{expected}, base {disk.base}, snapshot {disk.snapshot}, compacted up to {disk.compacted}",
+                node,
+            )
         self._nodes.pop(node, None)
 
     def step_ended(self, now: Observation) -> None:
@@ -211,6 +341,13 @@ class Invariants:
             self._check_match_index(now)
         if before is None or now.commit_index != before.commit_index:
             self._check_commit(before, now)
+        self._check_members(before, now)
+        if now.snapshot is not None and (before is None or before.snapshot is not now.snapshot):
+            self._check_snapshot(now, now.snapshot)
+        if now.first_index > 1 and (now.snapshot is None or now.snapshot.index < now.first_index - 1):
+            raise Violation(
+                COMPACTION, f"{now.node}'s log begins at {now.first_index}; its snapshot: {now.snapshot}", now.node
+            )
         if before is None or now.applied_index != before.applied_index or now.applied_digest != before.applied_digest:
             self._check_applied(now)
 
@@ -221,13 +358,12 @@ class Invariants:
         leader = self._leaders.setdefault(now.term, now.node)
         if leader != now.node:
             raise Violation(ELECTION_SAFETY, f"{leader} and {now.node} both lead term {now.term}", leader, now.node)
-        votes = {voter for voter in now.voters if self._votes.get((voter, now.term)) == now.node} | {now.node}
-        if len(votes) < now.quorum:
+        if not self._majority_votes(now):
             raise Violation(
-                ELECTION_SAFETY, f"{now.node} leads term {now.term} with the votes of {sorted(votes)} alone", now.node
+                ELECTION_SAFETY, f"{now.node} leads term {now.term} without the votes of a majority", now.node
             )
         self._logs_of_leaders[now.term] = now
-        if not now.entries or now.entries[-1].term != now.term:
+        if now.term_at(now.last_index) != now.term:
             raise Violation(
                 OWN_TERM_ENTRY, f"{now.node} leads term {now.term} with no entry of that term to commit (§8)", now.node
             )
@@ -235,14 +371,31 @@ class Invariants:
             if committed.term < now.term:
                 self._check_complete(now, committed)
 
+    def _majority_votes(self, now: Observation) -> bool:
+        """Whether a majority by the node's configuration has voted for it, each in the incarnation that it names."""
+        voters = {(m.node_id, m.incarnation) for m in now.configuration.voters + now.configuration.outgoing}
+        given = {node for node, inc in voters if self._votes.get((node, inc, now.term)) == now.node}
+        if now.is_voter:
+            given.add(now.node)
+        return self._electorate(now.configuration).agreed(given.__contains__)
+
+    def _electorate(self, configuration: Configuration) -> Electorate:
+        known = self._electorates.get(id(configuration))
+        if known is None or known[0] is not configuration:
+            known = self._electorates[id(configuration)] = configuration, Electorate(configuration)
+        return known[1]
+
     def _check_match_index(self, leader: Observation) -> None:
         """What a leader believes that its followers hold is on their disks (Figure 2, matchIndex)."""
         for follower, index in leader.match_index.items():
             disk = self.disk(follower)
             if not index or disk.hard_state.current_term != leader.term:
                 continue  # a follower in a newer term may have replaced it since
-            own = leader.entry_at(index)
-            is_held = len(disk.entries) >= index and (own is None or disk.entries[index - 1].term == own.term)
+            member = leader.configuration.member(follower)
+            if member is None or member.incarnation != disk.incarnation:
+                continue  # it has lost its disk since, and the leader does not know yet
+            own = leader.term_at(index)
+            is_held = disk.holds(index, own) if own is not None else disk.last_index >= index
             if index > leader.last_index or not is_held:
                 raise Violation(
                     MATCH_INDEX,
@@ -250,6 +403,80 @@ class Invariants:
                     leader.node,
                     follower,
                 )
+
+    # --- members and snapshots (§6, §7) ------------------------------------------------------------------------------
+
+    def _check_members(self, before: Observation | None, now: Observation) -> None:
+        configuration = now.configuration
+        if before is not None and before.configuration is not configuration:
+            if now.is_leader and before.is_leader and before.term == now.term:
+                self._check_change(before, now)
+            if before.configuration and configuration and now.configuration_index > before.configuration_index:
+                self._check_overlap(now)
+        stands = now.role in (Role.CANDIDATE, Role.PRE_CANDIDATE)
+        is_out = not now.is_voter and now.configuration_index <= now.commit_index
+        if stands and is_out and not (before and before.role is now.role):
+            raise Violation(ONLY_VOTERS_STAND, f"{now.node} stands for election, and is no voter", now.node)
+        if now.is_leader and not now.is_voter and now.configuration_index <= now.commit_index:
+            raise Violation(
+                REMOVED_LEADER, f"{now.node} leads, though it is committed that it is no voter any more", now.node
+            )
+
+    def _check_change(self, before: Observation, now: Observation) -> None:
+        """A leader changes the members one at a time, and not before it has committed in its own term."""
+        added = [entry for entry in now.entries if entry.kind is EntryKind.CONFIGURATION]
+        added = [entry for entry in added if entry.index > before.configuration_index]
+        previous = before.configuration_index
+        for entry in added:
+            if previous > now.commit_index:
+                raise Violation(
+                    ONE_CHANGE,
+                    f"{now.node} appends configuration {entry.index}; {previous} is not committed ({now.commit_index})",
+                    now.node,
+                )
+            if now.term_at(now.commit_index) != now.term:
+                raise Violation(
+                    ONE_CHANGE,
+                    f"{now.node} appends configuration {entry.index} and has committed nothing in term {now.term}",
+                    now.node,
+                )
+            previous = entry.index
+        old, new = before.configuration, now.configuration
+        promoted = {m.node_id for m in old.learners} & {m.node_id for m in new.voters}
+        for node_id in promoted:
+            missing = now.last_index - now.match_index.get(node_id, 0)
+            if missing > CAUGHT_UP_ENTRIES_MAX:
+                raise Violation(CAUGHT_UP, f"{now.node} promotes {node_id}, which lacks {missing} entries", now.node)
+
+    def _check_overlap(self, now: Observation) -> None:
+        """Any majority by one configuration of a log and any by the next have a voter in common (§6)."""
+        snapshot = now.snapshot
+        previous = snapshot.configuration if snapshot else Configuration()
+        start = snapshot.index if snapshot else 0
+        for entry in now.entries[max(0, start + 1 - now.first_index) :]:
+            if entry.kind is EntryKind.CONFIGURATION:
+                configuration = Configuration.decode(entry.data)
+                if previous and not quorums_overlap(previous, configuration):
+                    raise Violation(
+                        QUORUMS_OVERLAP, f"{now.node}: {previous}, then {configuration} at {entry.index}", now.node
+                    )
+                previous = configuration
+
+    def _check_snapshot(self, now: Observation, snapshot: SnapshotMetadata) -> None:
+        """A snapshot's index, term and configuration are those of what was committed, its bytes the same everywhere."""
+        committed = self._committed[snapshot.index - 1] if snapshot.index <= len(self._committed) else None
+        if committed is None or committed.entry.term != snapshot.term:
+            raise Violation(SNAPSHOT, f"{now.node} has a snapshot of {snapshot.index}/t{snapshot.term}", now.node)
+        if committed.configuration != snapshot.configuration:
+            raise Violation(
+                SNAPSHOT,
+                f"{now.node}'s snapshot of {snapshot.index}: {snapshot.configuration}, not {committed.configuration}",
+                now.node,
+            )
+        if self._snapshots.setdefault(snapshot.index, snapshot) != snapshot:
+            raise Violation(
+                SNAPSHOT, f"{now.node}'s snapshot of {snapshot.index} is not that of others, byte for byte", now.node
+            )
 
     def _check_complete(self, leader: Observation, committed: _Committed) -> None:
         """Leader Completeness: an entry committed in a term is in the logs of the leaders of all later terms (§5.4)."""
@@ -313,10 +540,8 @@ class Invariants:
             # In one step, a leader can commit and then hear of its successor.
             leader = before if before and before.is_leader and not now.is_leader else now
             self._check_commit_rule(now, leader)
-            for entry in now.entries[
-                len(self._committed) + 1 - now.first_index : now.commit_index + 1 - now.first_index
-            ]:
-                self._commit(entry, leader.term)
+            for index in range(len(self._committed) + 1, now.commit_index + 1):
+                self._commit(self._entry_of(now, index), leader.term)
 
     def _check_same_committed(self, now: Observation, index: int) -> None:
         held, committed = now.entry_at(index), self._committed[index - 1].entry
@@ -328,8 +553,7 @@ class Invariants:
 
     def _check_commit_rule(self, now: Observation, leader: Observation) -> None:
         """Only a leader commits first, only by an entry of its own term, and only when a majority holds it on disk."""
-        entry = now.entry_at(now.commit_index)
-        assert entry is not None
+        entry = self._entry_of(now, now.commit_index)
         if not leader.is_leader:
             raise Violation(
                 COMMIT_RULE, f"{now.node} is no leader and commits {_brief(entry)}, which no leader has", now.node
@@ -338,21 +562,40 @@ class Invariants:
             raise Violation(
                 COMMIT_RULE, f"{now.node} leads term {leader.term} and commits {_brief(entry)} (§5.4.2)", now.node
             )
-        holders = [voter for voter in now.voters if self._holds(voter, entry)]
-        if len(holders) < now.quorum:
+        if not any(self._majority_holds(seen.configuration, entry) for seen in (leader, now)):
+            holders = [node for node, disk in self._disks.items() if disk.holds(entry.index, entry.term)]
             raise Violation(
                 COMMIT_RULE,
                 f"{now.node} commits {_brief(entry)}, which only {', '.join(holders) or 'nobody'} has on disk",
                 now.node,
             )
 
-    def _holds(self, node: str, entry: Entry) -> bool:
-        entries = self.disk(node).entries
-        return len(entries) >= entry.index and entries[entry.index - 1].term == entry.term
+    def _entry_of(self, now: Observation, index: int) -> Entry:
+        """An entry that a node has, or had before it was compacted away in the very turn in which it was committed."""
+        entry = now.entry_at(index) or self.disk(now.node).entry_at(index)
+        if entry is None:
+            raise Violation(COMMIT_RULE, f"{now.node} commits entry {index}, which it never had", now.node)
+        return entry
+
+    def _majority_holds(self, configuration: Configuration, entry: Entry) -> bool:
+        """Whether a majority has it on disk, each in the incarnation that the configuration names."""
+        members = {m.node_id: m.incarnation for m in configuration.members}
+
+        def holds(node: str) -> bool:
+            disk = self.disk(node)
+            if members[node] != disk.incarnation:
+                disk = self._lost_disks.get((node, members[node]), Disk())
+            return disk.holds(entry.index, entry.term)
+
+        return self._electorate(configuration).agreed(holds)
 
     def _commit(self, entry: Entry, term: int) -> None:
-        digest = self._committed[-1].digest if self._committed else 0
-        commands = self._commands_of(entry)
+        last = self._committed[-1] if self._committed else None
+        digest = last.digest if last else 0
+        configuration = last.configuration if last else Configuration()
+        if entry.kind is EntryKind.CONFIGURATION:
+            configuration = Configuration.decode(entry.data)
+        commands = self._sessions.effects_of(entry)
         for command in commands:
             digest = crc32(command, digest)
             index = self._effected.setdefault(command, entry.index)
@@ -360,7 +603,7 @@ class Invariants:
                 raise Violation(
                     AT_MOST_ONCE, f"a command that was to be applied once is committed at {index} and {entry.index}"
                 )
-        committed = _Committed(entry, term, digest, commands)
+        committed = _Committed(entry, term, digest, commands, configuration)
         self._committed.append(committed)
         for later_term, later in self._logs_of_leaders.items():
             if later_term > term:
@@ -403,12 +646,14 @@ class Invariants:
         """A message leaves. What it promises must be on disk before (Figure 2), and never contradict another."""
         match message.body:
             case RequestVote():
-                self._check_vote(message.sender, message.term, message.sender)
+                self._check_vote(message, message.sender)
             case RequestVoteReply(vote_granted=True):
-                self._check_vote(message.sender, message.term, message.recipient)
+                self._check_vote(message, message.recipient)
             case AppendEntriesReply(success=True, match_index=index):
                 self._check_match_is_stable(message.sender, message.term, index)
-            case RequestVoteReply() | AppendEntries() | AppendEntriesReply():
+            case (
+                RequestVoteReply() | AppendEntries() | AppendEntriesReply() | InstallSnapshot() | InstallSnapshotReply()
+            ):
                 self._check_term_is_stable(message.sender, message.term)
 
     def _check_term_is_stable(self, node: str, term: int) -> None:
@@ -421,26 +666,27 @@ class Invariants:
     def _check_match_is_stable(self, node: str, term: int, index: int) -> None:
         self._check_term_is_stable(node, term)
         disk = self.disk(node)
-        if disk.hard_state.current_term == term and index > len(disk.entries):
+        if disk.hard_state.current_term == term and index > max(disk.last_index, disk.snapshot[0]):
             raise Violation(
                 STABLE_BEFORE_PROMISED,
-                f"{node} says in term {term} that it holds entry {index}; its disk ends at {len(disk.entries)}",
+                f"{node} says in term {term} that it holds entry {index}; its disk ends at {disk.last_index}",
                 node,
             )
         leader = self._nodes.get(self._leaders.get(term, ""))
         if not (index and leader and leader.is_leader and leader.term == term == disk.hard_state.current_term):
             return
-        own, held = leader.entry_at(index), disk.entries[index - 1]
-        if index > leader.last_index or (own is not None and own.term != held.term):
+        own = leader.term_at(index)
+        if index > leader.last_index or (own is not None and not disk.holds(index, own)):
             raise Violation(
                 LOG_MATCHING,
-                f"{node} says that its log matches up to {_brief(held)}; {leader.node}, which leads, has another there",
+                f"{node} says that its log matches up to {index}; {leader.node}, which leads, has another entry there",
                 node,
                 leader.node,
             )
 
-    def _check_vote(self, voter: str, term: int, candidate: str) -> None:
-        first = self._votes.setdefault((voter, term), candidate)
+    def _check_vote(self, message: Message, candidate: str) -> None:
+        voter, term = message.sender, message.term
+        first = self._votes.setdefault((voter, message.sender_incarnation, term), candidate)
         if first != candidate:
             raise Violation(ONE_VOTE, f"{voter} votes for {first} and for {candidate} in term {term} (§5.2)", voter)
         synced = self.disk(voter).hard_state

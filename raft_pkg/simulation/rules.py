@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Electorate
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
     PreVoteReply,
     RequestVote,
@@ -56,7 +59,7 @@ class NodeRules:
         """The node takes in what has come."""
         for message in self._inbox:
             body = message.body
-            if isinstance(body, AppendEntriesReply) and message.term == self._term:
+            if isinstance(body, AppendEntriesReply | InstallSnapshotReply) and message.term == self._term:
                 self._rounds_answered[message.sender] = max(
                     self._rounds_answered.get(message.sender, 0), body.read_round
                 )
@@ -64,11 +67,11 @@ class NodeRules:
     def turn_ended(self, raft: Raft, now: float) -> None:
         """The node has done all that `now`, the time at which the turn began, asked for."""
         inbox, self._inbox = self._inbox, []
-        if Role.LEADER not in (self._role, raft.role):
+        if Role.LEADER not in (self._role, raft.role) and raft.is_voter and self._was_voter:
             self._check_timer(raft, inbox, now)
         for message in inbox:
             self._heard_at[message.sender] = now
-            if isinstance(message.body, AppendEntries) and message.term == raft.current_term:
+            if isinstance(message.body, AppendEntries | InstallSnapshot) and message.term == raft.current_term:
                 self._leader_heard_at = now
         if raft.role is Role.LEADER:
             self._check_quorum(raft, now)
@@ -77,7 +80,7 @@ class NodeRules:
     def message_sent(self, message: Message, now: float) -> None:
         """A message leaves in a turn that began at `now`."""
         match message.body:
-            case AppendEntries(read_round=read_round):
+            case AppendEntries(read_round=read_round) | InstallSnapshot(read_round=read_round):
                 self._round_sent = max(self._round_sent, read_round)
             case PreVoteReply(vote_granted=True):
                 self._check_protection(message.recipient, now)
@@ -90,11 +93,13 @@ class NodeRules:
 
     def read_answered(self, round_before: int, raft: Raft) -> None:
         """ReadIndex (dissertation §6.4): a quorum has answered heartbeats that left after the read came."""
-        confirming = [peer for peer in raft.peers if self._rounds_answered.get(peer, 0) > round_before]
-        if len(confirming) + 1 < raft.quorum:
+        if self._config.lease_reads or raft.role is not Role.LEADER:
+            return
+        confirming = {peer for peer in raft.peers if self._rounds_answered.get(peer, 0) > round_before}
+        if not Electorate(raft.configuration).agreed((confirming | {self._node}).__contains__):
             raise Violation(
                 READ_INDEX,
-                f"{self._node} answers a read; of the heartbeats since it came, only {confirming} have answered",
+                f"{self._node} answers a read; to heartbeats since it came, only {sorted(confirming)} have answered",
                 self._node,
             )
 
@@ -103,7 +108,8 @@ class NodeRules:
     def _check_timer(self, raft: Raft, inbox: Sequence[Message], now: float) -> None:
         """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2)."""
         deadline = raft.next_timeout()
-        from_leader = [m for m in inbox if isinstance(m.body, AppendEntries) and m.term >= self._term]
+        kinds = AppendEntries | InstallSnapshot
+        from_leader = [m for m in inbox if isinstance(m.body, kinds) and m.term >= self._term]
         if deadline == self._deadline:
             if any(message.term == raft.current_term for message in from_leader):
                 raise Violation(
@@ -154,8 +160,8 @@ class NodeRules:
             self._leader_since = now
             self._rounds_answered.clear()
             return
-        heard = [max(self._heard_at.get(peer, 0.0), self._leader_since) for peer in raft.peers]
-        quorum_heard_at = sorted([now, *heard], reverse=True)[raft.quorum - 1]
+        heard = {peer: max(self._heard_at.get(peer, 0.0), self._leader_since) for peer in raft.peers}
+        quorum_heard_at = Electorate(raft.configuration).reached({**heard, self._node: now})
         bound = 2 * self._config.election_timeout_max + self._config.heartbeat_interval
         if self._config.check_quorum and now - quorum_heard_at > bound:
             raise Violation(
@@ -166,5 +172,6 @@ class NodeRules:
 
     def _remember(self, raft: Raft) -> None:
         self._role = raft.role
+        self._was_voter = raft.is_voter
         self._term = raft.current_term
         self._deadline = raft.next_timeout()

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
     PreVote,
     PreVoteReply,
@@ -95,4 +97,9 @@ _DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
     RequestVoteReply: lambda body: f"RequestVoteReply {'granted' if body.vote_granted else 'refused'}",
     AppendEntries: _append_entries,
     AppendEntriesReply: _append_entries_reply,
+    InstallSnapshot: lambda body: (
+        f"InstallSnapshot {body.metadata.index}/t{body.metadata.term} from {body.offset} {len(body.data)} bytes of "
+        f"{body.metadata.size} round {body.read_round}"
+    ),
+    InstallSnapshotReply: lambda body: f"InstallSnapshotReply {body.index} up to {body.next_offset}",
 }

@@ -13,10 +13,11 @@ from random import Random
 from typing import TextIO
 
 from raft_pkg.check.linearizability import Verdict, check_history
+from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
 from raft_pkg.simulation.clients import History, SimulatedClient
 from raft_pkg.simulation.conditions import CALM, SYNC_SECONDS_CALM, Conditions, Options, draw
 from raft_pkg.simulation.faults import FAULTS, PlannedFault, plan
-from raft_pkg.simulation.host import Host, commands_of
+from raft_pkg.simulation.host import Host
 from raft_pkg.simulation.invariants import LINEARIZABILITY, PROGRESS, STABILITY, Invariants, Violation
 from raft_pkg.simulation.network import SimulatedNetwork
 from raft_pkg.simulation.scheduler import Scheduler, TooManyStepsError
@@ -87,11 +88,14 @@ class World:
         self.scheduler = Scheduler()
         self.trace = Trace(self.scheduler, trace_stream)
         self.network = SimulatedNetwork(self.scheduler, self.trace, Random(f"{seed} network"), self.conditions.network)
-        self.invariants = Invariants(commands_of)
+        self.invariants = Invariants()
         ids = [f"raft-{number}" for number in range(options.nodes)]
         addresses = {node_id: f"{node_id}:6000" for node_id in ids}
+        spares = [f"spare-{number}" for number in range(self.conditions.spares)]
         setting = Setting(seed, self.conditions, self.scheduler, self.network, self.invariants, self.trace)
-        self.hosts: Sequence[Host] = [Host(node_id, addresses, setting) for node_id in ids]
+        self.hosts: Sequence[Host] = [Host(node_id, addresses, setting) for node_id in ids] + [
+            Host(spare, {**addresses, spare: f"{spare}:6000"}, setting) for spare in spares
+        ]
         self.clients: Sequence[str] = [f"client-{number}" for number in range(self.conditions.clients)]
         self.history = History(self.scheduler)
         hosts = {host.id: host for host in self.hosts}
@@ -126,6 +130,15 @@ class World:
         self._require_stability()
         self._read_everything()
         self._judge()
+
+    def may_lose_disk(self, host: Host) -> bool:
+        """Whether every configuration that may come to count still has majorities without this machine's promises."""
+        configurations = [h.node.raft.configuration for h in self.hosts if h.node is not None]
+        if self.invariants.committed_index == 0 or any(h.node is None for h in self.hosts):
+            return False
+        alive = {(h.id, h.incarnation) for h in self.hosts if h is not host}
+        groups = [group for c in configurations for group in (c.voters, c.outgoing) if group]
+        return all(2 * sum((m.node_id, m.incarnation) in alive for m in group) > len(group) for group in groups)
 
     def schedule(self, delay: float, action: Callable[[], None]) -> None:
         """Do something in a while, as long as there are faults."""
@@ -175,6 +188,7 @@ class World:
         if not self.scheduler.run_until(deadline, all_succeeded):
             waiting = [c.name for c, n in zip(self._clients, wanted, strict=True) if c.succeeded < n]
             raise self._no_progress(f"{', '.join(waiting)} did not succeed {OPERATIONS_AFTER_FAULTS} times")
+        self._require_change(deadline)
         for client in self._clients:
             client.working = False
         if not self.scheduler.run_until(deadline, self._has_converged):
@@ -183,29 +197,62 @@ class World:
                 f"not all that is committed ({self.invariants.committed_index}) is applied: {applied}"
             )
 
+    def _require_change(self, deadline: float) -> None:
+        """One more change of the members comes to its end: add one that is outside, or take one out."""
+        wanted: list[Change] = []
+
+        def is_done() -> bool:
+            leader = next((h for h in self.hosts if h.is_leader and h.node is not None), None)
+            if leader is None or leader.node is None:
+                return False
+            configuration = leader.node.raft.configuration
+            inside = {member.node_id for member in configuration.members}
+            if not wanted:
+                outside = [h.id for h in self.hosts if h.id not in inside]
+                learners = [member.node_id for member in configuration.learners]
+                change: Change | None = None
+                if learners:
+                    change = Promote(learners[0])
+                elif outside:
+                    change = AddLearner(outside[0], f"{outside[0]}:6000", promote=True)
+                elif len(configuration.voters) > 1:
+                    change = Remove(next(v.node_id for v in configuration.voters))
+                if change is None:
+                    return True
+                if leader.change_members(change):
+                    wanted.append(change)
+                return False
+            settled = leader.node.raft.configuration_index <= leader.node.raft.commit_index
+            return settled and not configuration.is_joint and not configuration.to_promote
+
+        if not self.scheduler.run_until(deadline, is_done):
+            raise self._no_progress(f"no change of the members came to its end ({wanted or 'none began'})")
+
+    def _members(self) -> Sequence[Host]:
+        """The hosts of the configuration that was committed last."""
+        inside = {(m.node_id, m.incarnation) for m in self.invariants.configuration.members}
+        return [host for host in self.hosts if (host.id, host.incarnation) in inside]
+
     def _no_progress(self, what: str) -> Violation:
         message = f"{what} within {self._bound:.1f} s after all was healed"
         return Violation(PROGRESS, message, *(host.id for host in self.hosts))
 
     def _has_converged(self) -> bool:
         committed = self.invariants.committed_index
-        return all(host.applied_index == committed for host in self.hosts) and not any(
+        return all(host.applied_index == committed for host in self._members()) and not any(
             client.operation for client in self._clients
         )
 
     def _require_stability(self) -> None:
-        """Nobody disturbs a leader that everybody hears."""
-        leaders_before = self._terms()
+        """Nobody disturbs a leader that everybody hears, those that were removed included."""
+        members = self._members()
+        terms_before = [host.term for host in members]
         self.scheduler.run_until(
             self.scheduler.now + STABLE_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
         )
-        if self._terms() != leaders_before:
-            raise Violation(
-                STABILITY, f"terms went from {leaders_before} to {self._terms()}", *(host.id for host in self.hosts)
-            )
-
-    def _terms(self) -> list[int]:
-        return [host.term for host in self.hosts]
+        terms = [host.term for host in members]
+        if terms != terms_before:
+            raise Violation(STABILITY, f"terms went from {terms_before} to {terms}", *(host.id for host in self.hosts))
 
     def _read_everything(self) -> None:
         """The last word of the history: what every key holds in the end."""

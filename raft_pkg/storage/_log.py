@@ -17,7 +17,7 @@ from raft_pkg.storage._segment import KeptSegment, SegmentReader
 from raft_pkg.storage._snapshot import StoredSnapshot, check_snapshot_file
 from raft_pkg.storage._state import LogState
 
-_LOOKS_MAX = 100
+_LOOKS_MAX = 20
 
 
 class LogReader:
@@ -29,7 +29,7 @@ class LogReader:
 
     def __init__(self, directory: DataDirectory, node_id: str | None) -> None:
         self.state = LogState()
-        self.segments: list[KeptSegment] = []
+        self.segments: list[KeptSegment] = []  # those whose entries count
         self.torn_bytes = 0
         self.newest: SegmentReader | None = None  # None: there is no log yet
         self.node_id = node_id  # None: whoever's it is
@@ -98,6 +98,7 @@ class LogReader:
         if self.newest is None or header.anew:
             self._require_snapshot_up_to(segment)
         if header.anew:
+            self.segments.clear()
             self.state.begin_anew(header.base_index, header.base_term)
         elif self.newest is None:
             self.state = LogState(header.base_index, header.base_term)
@@ -169,7 +170,7 @@ def _look(directory: DataDirectory) -> tuple[NodeFile | None, list[int], list[in
     """
     for _ in range(_LOOKS_MAX):
         node_file = directory.read_node_file()
-        files = directory.segments(), directory.snapshots()
+        segments, snapshots = directory.segments(), directory.snapshots()
         if directory.read_node_file() == node_file:
-            break
-    return node_file, *files
+            return node_file, segments, snapshots
+    raise StorageError(f"{directory.path}: changes too often to be looked at; stop the node first")

@@ -138,8 +138,10 @@ class SnapshotReader:
 
     def read(self, offset: int, size: int) -> bytes:
         """Data from an offset on; fewer bytes than `size` only at its end."""
-        left = max(self._stored.metadata.size - offset, 0)
-        return read_all(self._filesystem, self._descriptor, min(size, left), self._stored.data_offset + offset)
+        size = min(size, self._stored.metadata.size - offset)
+        if size <= 0:
+            return b""
+        return read_all(self._filesystem, self._descriptor, size, self._stored.data_offset + offset)
 
     def close(self) -> None:
         self._filesystem.close(self._descriptor)

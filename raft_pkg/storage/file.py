@@ -29,10 +29,10 @@ from raft_pkg.storage._log import LogReader
 from raft_pkg.storage._record import SEGMENT_BYTES_MAX, BatchEncoder
 from raft_pkg.storage._segment import NODE_ID_BYTES_MAX, KeptSegment, SegmentHeader, SegmentReader
 from raft_pkg.storage._snapshot import NewSnapshot, SnapshotHeader, SnapshotReader, StoredSnapshot
-from raft_pkg.storage._state import LogTerms, check_append, check_compact, check_snapshot
+from raft_pkg.storage._state import LogTerms, check_append, check_compact, check_piece, check_snapshot
 from raft_pkg.storage.interface import Recovered
 
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 16 << 20
 AHEAD_BYTES = 1 << 20
 
 _BUFFERS_MAX = 32  # above it, copying them into one costs less than passing them to the system one by one
@@ -119,6 +119,7 @@ class FileStorage:
         self._node_file: NodeFile | None = None  # what node.json says
         self._kept: list[KeptSegment] = []  # before the one that is being written, oldest first
         self._snapshot: StoredSnapshot | None = None
+        self._snapshot_index = 0  # last index that it replaces
         self._snapshot_reader: SnapshotReader | None = None  # opened by the first reading
         self._new_snapshot: NewSnapshot | None = None
         self._lock: int | None = None
@@ -184,6 +185,7 @@ class FileStorage:
     def read_snapshot(self, offset: int, size: int) -> bytes:
         """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
         self._usable()
+        check_piece(offset, size)
         if self._snapshot is None:
             raise ValueError(f"{self._directory.path}: holds no snapshot")
         with self._calls("read the snapshot", self._snapshot.path):
@@ -222,10 +224,6 @@ class FileStorage:
         except OSError as error:
             raise storage_error("note the end of the log", self._directory.path / NODE_FILE_NAME, error) from error
 
-    @property
-    def _snapshot_index(self) -> int:
-        return self._snapshot.metadata.index if self._snapshot else 0
-
     def _oldest(self, segment: _OpenSegment) -> int:
         return self._kept[0].sequence if self._kept else segment.sequence
 
@@ -256,7 +254,7 @@ class FileStorage:
         state = reader.state
         self._hard_state = state.hard_state
         self._terms = LogTerms(state.base_index, state.base_term, state.entries)
-        self._snapshot = reader.snapshot
+        self._snapshot, self._snapshot_index = reader.snapshot, reader.snapshot_index
         self._directory.remove_temporary_files()
         if reader.newest is None:
             self._directory.sync_parent()
@@ -376,6 +374,7 @@ class FileStorage:
             self._close_snapshot()
             segment = self._usable()
             metadata = self._snapshot.metadata
+            self._snapshot_index = metadata.index
             if self._terms.term_at(metadata.index) != metadata.term:
                 self._terms = LogTerms(metadata.index, metadata.term)
                 segment = self._segment = self._begin_anew(segment)

@@ -18,7 +18,7 @@ class LogReport:
 
     node_id: str
     incarnation: int | None  # None: a crash came before one was drawn
-    segments: int
+    segments: int  # whose entries count
     hard_state: HardState
     base_index: int  # of the entry before the first one; 0: the log has all from the first on
     base_term: int  # its term

@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.support.servers import free_ports
 
 # Machines that run tests are busy: a node that gets no processor for a while must not lose its leadership for it.
 CALM = ("--election-timeout-ms-min", "400", "--election-timeout-ms-max", "800", "--heartbeat-interval-ms", "80")
@@ -23,6 +27,22 @@ def run_raftctl(*arguments: str, stdin: bytes | None = None) -> "subprocess.Comp
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@contextmanager
+def serving(node_id: str, directory: Path, members: Mapping[str, str], *options: str) -> Iterator[int]:
+    """One more node process, which belongs to no cluster and knows some members of one; yields its port."""
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    peers = ",".join(f"{peer}={at}" for peer, at in {node_id: address, **members}.items())
+    command = ["serve", "--id", node_id, "--listen", address, "--peers", peers, "--data-dir", str(directory / node_id)]
+    with (directory / f"{node_id}.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "raft_pkg.cli", *command, *options], stdout=log, stderr=log)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(COMMAND_TIMEOUT_SECONDS)
 
 
 @dataclass

@@ -24,10 +24,10 @@ class Ledger:
     failed: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 
-    async def append(self, client: AsyncRaftClient, token: str) -> None:
+    async def append(self, client: AsyncRaftClient, token: str, timeout: float = OPERATION_TIMEOUT_SECONDS) -> None:
         known_length = max(self.acknowledged.values(), default=0)
         try:
-            length = await client.append(self.key, token, timeout=OPERATION_TIMEOUT_SECONDS)
+            length = await client.append(self.key, token, timeout=timeout)
         except OutcomeUnknownError:
             self.unknown.add(token)
         except OperationFailedError:
@@ -72,9 +72,12 @@ class Ledger:
 class Load:
     """Writers and readers that work until told to stop."""
 
-    def __init__(self, client: AsyncRaftClient, *, keys: int, writers: int) -> None:
+    def __init__(
+        self, client: AsyncRaftClient, *, keys: int, writers: int, timeout: float = OPERATION_TIMEOUT_SECONDS
+    ) -> None:
         self.ledgers = [Ledger(f"ledger-{i}") for i in range(keys)]
         self._client = client
+        self._timeout = timeout
         self._stopping = False
         self._tasks = [asyncio.create_task(self._write(number)) for number in range(writers)]
 
@@ -85,6 +88,10 @@ class Load:
     @property
     def unknown(self) -> int:
         return sum(len(ledger.unknown) for ledger in self.ledgers)
+
+    @property
+    def failed(self) -> int:
+        return sum(len(ledger.failed) for ledger in self.ledgers)
 
     async def stop(self) -> None:
         self._stopping = True
@@ -104,7 +111,7 @@ class Load:
             if self._stopping:
                 return
             ledger = self.ledgers[(number + i) % len(self.ledgers)]
-            await ledger.append(self._client, f"{number}.{i}\n")
+            await ledger.append(self._client, f"{number}.{i}\n", self._timeout)
             if i % 10 == 0:
                 await ledger.read(self._client)
             await asyncio.sleep(PACE_SECONDS)

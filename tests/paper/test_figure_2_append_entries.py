@@ -2,7 +2,7 @@
 
 import pytest
 
-from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message
+from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVoteReply
 from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.types import Entry, EntryKind, Role
 from tests.support.core import append, candidate, carry_out, follower, leader, log_of, receive, replies, terms_of
@@ -128,13 +128,42 @@ def test_a_candidate_recognizes_the_leader_of_its_term():
     assert (raft.role, raft.leader) == (Role.FOLLOWER, "b")
 
 
-@pytest.mark.parametrize(("sender", "recipient"), [("b", "c"), ("stranger", "a"), ("a", "a")])
-def test_messages_for_others_and_of_strangers_are_passed_over(sender, recipient):
-    """Addresses are reused; a term may be learned only from members of the cluster."""
+@pytest.mark.parametrize(("sender", "recipient"), [("b", "c"), ("a", "a")])
+def test_messages_for_others_are_passed_over(sender, recipient):
+    """Addresses are reused; what was not meant for this node teaches it nothing, not even a term."""
     raft = follower(term=1)
     raft.receive(Message(sender, recipient, 9, AppendEntries(0, 0, (), 0, 0)), 0.0)
     assert raft.current_term == 1
     assert replies(carry_out(raft), AppendEntriesReply) == []
+
+
+def test_a_leader_outside_the_configuration_is_obeyed():
+    """§6: servers accept log entries from a leader that is not part of their latest configuration."""
+    raft = follower(term=1)
+    assert append(raft, "stranger", (0, 0), term=9).success
+    assert (raft.current_term, raft.leader) == (9, "stranger")
+
+
+@pytest.mark.parametrize(
+    ("sender", "incarnation"), [("stranger", 0), ("b", 7)], ids=["a stranger", "another incarnation"]
+)
+def test_answers_of_others_than_members_are_passed_over(sender, incarnation):
+    """§6: only members, in the incarnation that the configuration names, count for anything."""
+    raft = candidate()
+    term = raft.current_term
+    for body in (RequestVoteReply(vote_granted=True), AppendEntriesReply(success=True, match_index=0)):
+        raft.receive(Message(sender, "a", term + 8, body, incarnation), 0.0)
+        raft.receive(Message(sender, "a", term, body, incarnation), 0.0)
+    assert (raft.role, raft.current_term) == (Role.CANDIDATE, term)
+
+
+def test_what_was_meant_for_another_incarnation_of_this_node_is_passed_over():
+    """A node that lost its disk is another one: what its former self was sent must not be answered for it."""
+    raft = follower(term=1)
+    body = AppendEntries(0, 0, (), 0, 0)
+    raft.receive(Message("b", "a", 9, body, recipient_incarnation=7), 0.0)
+    assert raft.current_term == 1
+    assert carry_out(raft).messages == []
 
 
 def test_a_nonsensical_append_before_the_first_entry_is_refused_not_fatal():

@@ -26,8 +26,7 @@ class HostileWorld:
 
     def __init__(self, seed: int, *, extended: bool) -> None:
         self.random = Random(seed)
-        voters = self.random.choice(["abc", "abcd", "abcde"])
-        self.cluster = Cluster(voters, seed=seed, config=EXTENDED if extended else PLAIN)
+        self.cluster = self.build(seed, self.random.choice(["abc", "abcd", "abcde"]), extended=extended)
         self.commands = self.reads_answered = self.crashes_amid_writes = 0
         self.must_see: dict[tuple[str, int], int] = {}
         """Node and number of each read under way: what was committed anywhere when it was asked for."""
@@ -44,6 +43,9 @@ class HostileWorld:
             (0.8, self.cluster.heal),
             (0.3, self.transfer),
         ]
+
+    def build(self, seed: int, voters: str, *, extended: bool) -> Cluster:
+        return Cluster(voters, seed=seed, config=EXTENDED if extended else PLAIN)
 
     def run(self, steps: int) -> None:
         weights = [weight for weight, _ in self.deeds]
@@ -146,7 +148,7 @@ class HostileWorld:
         voters = self.cluster.voters
         self.cluster.isolate(*self.random.sample(voters, self.random.randint(1, len(voters) // 2)))
         if self.random.random() < 0.3:  # one way only
-            self.cluster.cut = {link for link in self.cluster.cut if self.random.random() < 0.5}
+            self.cluster.cut = {link for link in sorted(self.cluster.cut) if self.random.random() < 0.5}
 
     def check_reads(self) -> None:
         """Linearizable reads (dissertation §6.4): they see all that was committed when they were asked for."""

@@ -47,12 +47,13 @@ def follower(
     now: float = 0.0,
     seed: int = 0,
     config: RaftConfig = CONFIG,
+    configuration: Configuration | None = None,
 ) -> Raft:
     """A node that has just started with this log, in the term of its last entry if none is given."""
     hard_state = HardState(max(terms, default=0) if term is None else term, voted_for)
     return Raft(
         node_id,
-        Configuration.of(*voters),
+        configuration or Configuration.of(*voters),
         config=config,
         random=Random(seed),
         now=now,
@@ -92,8 +93,11 @@ def carry_out(raft: Raft) -> Output:
         output = raft.take_output()
         if output.hard_state is not None:
             total.hard_state = output.hard_state
-        for name in ("entries", "early_messages", "messages", "committed", "reads", "failed_reads", "notices"):
+        for name in ("pieces", "entries", "early_messages", "snapshot_messages", "messages", "committed", "reads"):
             getattr(total, name).extend(getattr(output, name))
+        total.failed_reads += output.failed_reads
+        total.notices += output.notices
+        total.addresses = output.addresses or total.addresses
         if not output.entries:
             return total
         raft.synced(output.entries[-1])

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,31 +37,49 @@ class Caller:
 
 
 class Wire:
-    """Takes a node's messages into the cluster's network."""
+    """Takes a node's messages into the cluster's network: those to nodes whose address it was told."""
 
     def __init__(self, network: list[Message]) -> None:
         self._network = network
+        self.addresses: dict[str, str] = {}
+        self.strangers: dict[str, str] = {}
+
+    def reach(self, addresses: Mapping[str, str]) -> None:
+        self.addresses = dict(addresses)
+
+    def meet(self, node_id: str, address: str) -> None:
+        self.strangers[node_id] = address
 
     def send(self, messages: Sequence[Message]) -> None:
-        self._network += messages
+        known = self.addresses.keys() | self.strangers.keys()
+        self._network += [message for message in messages if message.recipient in known]
 
 
-def put(key: str, value: bytes = b"value", *, request_id: int = 1) -> pb.Request:
-    """A request that writes."""
+def put(key: str, value: bytes = b"value", *, request_id: int = 1, sequence: int = 0) -> pb.Request:
+    """A request that writes; with a sequence, a command of a session."""
     command = pb.KvCommand(put=pb.PutRequest(key=key, value=value))
-    return pb.Request(id=request_id, command=command.SerializeToString())
+    return pb.Request(id=request_id, command=command.SerializeToString(), sequence=sequence)
 
 
-def get(key: str, *, request_id: int = 1) -> pb.Request:
+def append(key: str, value: bytes, *, request_id: int = 1, sequence: int = 0) -> pb.Request:
+    """A request that shows how often it was applied."""
+    command = pb.KvCommand(append=pb.AppendRequest(key=key, value=value))
+    return pb.Request(id=request_id, command=command.SerializeToString(), sequence=sequence)
+
+
+def get(key: str, *, request_id: int = 1, any_node: bool = False) -> pb.Request:
     """A request that reads."""
-    return pb.Request(id=request_id, query=pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString())
+    query = pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString()
+    return pb.Request(id=request_id, query=query, any_node=any_node)
 
 
 class NodeCluster:
     """Nodes by name, the network between them, the time, and a witness of all that they do."""
 
-    def __init__(self, directory: Path, voters: Sequence[str] = ("a", "b", "c")) -> None:
+    def __init__(self, directory: Path, voters: Sequence[str] = ("a", "b", "c"), **options: Any) -> None:
+        """Nodes that begin a cluster as soon as time passes; `options` are those of `ServerConfig`."""
         self.directory = directory
+        self.options = options
         self.peers = {voter: f"127.0.0.1:{7000 + number}" for number, voter in enumerate(voters)}
         self.now = 0.0
         self.network: list[Message] = []
@@ -70,14 +88,19 @@ class NodeCluster:
         self.witness = Witness(voters)
         self.nodes: dict[str, Node] = {}
         self.storages: dict[str, FileStorage] = {}
-        self.logs = {voter: io.StringIO() for voter in voters}
+        self.wires: dict[str, Wire] = {}
+        self.logs: dict[str, io.StringIO] = {}
         for voter in voters:
             self.start(voter)
 
-    def start(self, node_id: str, *, filesystem: Filesystem | None = None) -> Node:
-        """Start a node on its directory."""
+    def start(
+        self, node_id: str, *, filesystem: Filesystem | None = None, peers: Mapping[str, str] | None = None
+    ) -> Node:
+        """Start a node on its directory; `peers` are those that the cluster began with, unless it is to join."""
         storage = FileStorage(self.directory / node_id, node_id, filesystem=filesystem)
-        config = ServerConfig(node_id, "127.0.0.1:0", self.peers, self.directory / node_id)
+        config = ServerConfig(node_id, "127.0.0.1:0", peers or self.peers, self.directory / node_id, **self.options)
+        log = self.logs.setdefault(node_id, io.StringIO())
+        wire = self.wires[node_id] = Wire(self.network)
 
         def next_entry() -> Any:
             return node.raft.log.slice(node.applied_index + 1, node.applied_index + 2)[0]
@@ -86,13 +109,20 @@ class NodeCluster:
             config,
             WitnessedStorage(node_id, storage, self.witness),
             WitnessedStore(node_id, self.witness, next_entry),
-            WitnessedTransport(Wire(self.network), self.witness),
-            EventLog(node_id, self.logs[node_id]),
+            WitnessedTransport(wire, self.witness),
+            EventLog(node_id, log),
             random=Random(node_id),
             clock=lambda: self.now,
+            wall_clock=lambda: 1_000_000 + self.now,
         )
         self.nodes[node_id], self.storages[node_id] = node, storage
         return node
+
+    def join(self, node_id: str) -> Node:
+        """Start one more node, which knows of one member and waits until the cluster adds it."""
+        known = next(iter(self.peers))
+        self.peers[node_id] = f"127.0.0.1:{7000 + len(self.peers)}"
+        return self.start(node_id, peers={name: self.peers[name] for name in (node_id, known)})
 
     def stop(self, node_id: str) -> None:
         """End a node between two turns."""
@@ -111,14 +141,20 @@ class NodeCluster:
     def deliver_all(self) -> None:
         """Deliver messages, and turn who got some, until none is under way."""
         for _ in range(1000):
-            messages, self.network[:] = list(self.network), []
-            if not messages:
+            if not self.network:
                 return
-            reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
-            for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
-                self.nodes[node_id].deliver([message for message in reached if message.recipient == node_id])
-                self.nodes[node_id].turn()
+            self.deliver_round()
         raise AssertionError("the nodes do not stop to talk")
+
+    def deliver_round(self) -> None:
+        """Deliver the messages that are under way now, and turn who got some."""
+        messages, self.network[:] = list(self.network), []
+        reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
+        for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
+            for sender in sorted({message.sender for message in reached}):
+                batch = [m for m in reached if (m.sender, m.recipient) == (sender, node_id)]
+                self.nodes[node_id].deliver(batch, self.peers.get(sender, ""))
+            self.nodes[node_id].turn()
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -139,9 +175,14 @@ class NodeCluster:
         assert leaders, "there is no leader"
         return max(leaders, key=lambda node: node.raft.current_term)
 
-    def submit(self, node: Node, *requests: pb.Request) -> Caller:
+    @property
+    def followers(self) -> list[Node]:
+        """Those that do not lead."""
+        return [node for node in self.nodes.values() if not node.is_leader]
+
+    def submit(self, node: Node, *requests: pb.Request, session_id: int = 0, acknowledged: int = 0) -> Caller:
         """Give requests to a node and let it take a turn."""
         caller = Caller()
-        node.submit(caller, requests)
+        node.submit(caller, requests, session_id=session_id, acknowledged=acknowledged)
         node.turn()
         return caller

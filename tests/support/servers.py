@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Switch:
 
     def __init__(self, transport: GrpcTransport, cut: set[str]) -> None:
         self.transport, self.cut = transport, cut
+        self.reach, self.meet = transport.reach, transport.meet
 
     def send(self, messages: Sequence[Message]) -> None:
         self.transport.send([m for m in messages if not {m.sender, m.recipient} & self.cut])
@@ -52,7 +53,7 @@ class Server:
         self.output = io.StringIO()
         log = EventLog(config.node_id, self.output)
         self.storage = FileStorage(config.data_dir, config.node_id, filesystem=filesystem)
-        self.transport = Switch(GrpcTransport(config.node_id, config.peers, log.emit), cut)
+        self.transport = Switch(GrpcTransport(config.node_id, config.peers[config.node_id], log.emit), cut)
         self.node = Node(config, self.storage, KeyValueStore(), self.transport, log)
         self.server = grpc.aio.server(options=SERVER_OPTIONS)
         self.running: asyncio.Task[str]
@@ -86,25 +87,30 @@ class Servers:
 
     def __init__(self, directory: Path, names: Sequence[str], *, filesystem: Filesystem | None = None) -> None:
         self.cut: set[str] = set()
+        self._directory = directory
+        self._filesystem = filesystem
         ports = free_ports(len(names))
-        peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+        self.peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
         patient = len(names) > 1  # a busy machine; a node that is alone waits for nobody
-        self.all = {
-            name: Server(
-                ServerConfig(
-                    name,
-                    peers[name],
-                    peers,
-                    directory / name,
-                    election_timeout_min=0.4 if patient else 0.02,
-                    election_timeout_max=0.8 if patient else 0.04,
-                    heartbeat_interval=0.05 if patient else 0.01,
-                ),
-                self.cut,
-                filesystem,
-            )
-            for name in names
+        self._times = {
+            "election_timeout_min": 0.4 if patient else 0.02,
+            "election_timeout_max": 0.8 if patient else 0.04,
+            "heartbeat_interval": 0.05 if patient else 0.01,
         }
+        self.all = {name: self._server(name, self.peers) for name in names}
+
+    def _server(self, name: str, peers: Mapping[str, str]) -> Server:
+        config = ServerConfig(name, peers[name], peers, self._directory / name, **self._times)
+        return Server(config, self.cut, self._filesystem)
+
+    async def join(self, name: str) -> Server:
+        """Start one more, which knows of one member and waits until the cluster adds it."""
+        (port,) = free_ports(1)
+        known = next(iter(self.peers))
+        peers = {name: f"127.0.0.1:{port}", known: self.peers[known]}
+        server = self.all[name] = self._server(name, peers)
+        await server.start()
+        return server
 
     async def __aenter__(self) -> "Servers":
         for server in self.all.values():
@@ -149,8 +155,8 @@ class Stream:
     def __init__(self, server: Server) -> None:
         self.call = raft_pb2_grpc.CommandStreamStub(server.channel).Run()
 
-    async def send(self, *requests: pb.Request) -> None:
-        await self.call.write(pb.RequestBatch(requests=requests))
+    async def send(self, *requests: pb.Request, session_id: int = 0) -> None:
+        await self.call.write(pb.RequestBatch(requests=requests, session_id=session_id))
 
     async def outcomes(self, count: int) -> list[pb.Outcome]:
         """So many outcomes, in any order."""

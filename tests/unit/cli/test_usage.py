@@ -1,12 +1,16 @@
 """What raftctl makes of its arguments: exit status 2, and one line that names what is wrong."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 
 from raft_pkg.cli import exit_status, main
+from raft_pkg.cli.app import app
 from raft_pkg.cli.output import value_members
 from raft_pkg.cli.serve import parse_peers
 from raft_pkg.errors import (
@@ -18,6 +22,9 @@ from raft_pkg.errors import (
     RaftError,
 )
 from raft_pkg.local import ClusterUnavailableError
+from raft_pkg.server import ServerConfig
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +61,13 @@ def run(capsys, *arguments):
         (("serve", "--id", "a", "--data-dir", "d"), "--peers"),
         (("serve", "--id", "a", "--data-dir", "d", "--peers", "a"), "--peers: 'a' is not ID=HOST:PORT"),
         (("serve", "--id", "b", "--data-dir", "d", "--peers", "a=h:1"), "--id b is not among --peers"),
+        (("serve", "--id", "a", "--data-dir", "d", "--peers", ","), "--peers names nobody"),
+        (("serve", "--id", "a", "--data-dir", "d", "--peers", "a=h:1", "--clock-drift-max", "1"), "--clock-drift-max"),
+        (
+            ("serve", "--id", "a", "--data-dir", "d", "--peers", "a=h:1", "--snapshot-entries", "0"),
+            "--snapshot-entries",
+        ),
+        (("serve", "--id", "a", "--data-dir", "d", "--peers", "a=h:1", "--session-ttl-ms", "0"), "--session-ttl-ms"),
         (("cluster", "kill", "--dir", "/no/such/dir"), "--all"),
         (("cluster", "kill", "raft-0", "--all", "--dir", "/no/such/dir"), "--all"),
         (("cluster", "status", "--dir", "/no/such/dir"), "no local cluster in /no/such/dir"),
@@ -93,6 +107,54 @@ def test_version_and_help(capsys):
 )
 def test_exit_status_of_each_error(error, status):
     assert exit_status(error) == status
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """The configurations with which a node would be served."""
+    configurations = []
+    monkeypatch.setattr("raft_pkg.server.run", lambda config: configurations.append(config) or 0)
+    return configurations
+
+
+SERVE = ("serve", "--id", "a", "--peers", "a=h:1", "--data-dir", "d")
+
+
+def test_what_serve_does_unless_told_otherwise_is_what_a_server_does(capsys, served):
+    assert run(capsys, *SERVE)[0] == 0
+    assert served == [ServerConfig("a", "0.0.0.0:6000", {"a": "h:1"}, Path("d"))]
+
+
+NUMBERS = [
+    ("clock_drift_max", "0.25", 0.25),
+    ("snapshot_entries", "7", 7),
+    ("snapshot_bytes", "8", 8),
+    ("tail_entries", "0", 0),
+    ("session_ttl_ms", "1500", 1.5),
+]
+
+
+@pytest.mark.parametrize("by_environment", [False, True], ids=["options", "environment"])
+def test_what_a_server_is_told_comes_from_options_or_from_the_environment(capsys, monkeypatch, served, by_environment):
+    options = []
+    if by_environment:
+        monkeypatch.setenv("RAFT_LEASE_READS", "true")
+        for name, text, _ in NUMBERS:
+            monkeypatch.setenv(f"RAFT_{name.upper()}", text)
+    else:
+        options = ["--lease-reads", *(f"--{name.replace('_', '-')}={text}" for name, text, _ in NUMBERS)]
+    assert run(capsys, *SERVE, *options)[0] == 0
+    (config,) = served
+    assert config.lease_reads
+    assert [getattr(config, name.removesuffix("_ms")) for name, _, _ in NUMBERS] == [value for *_, value in NUMBERS]
+
+
+def test_every_option_of_serve_is_documented():
+    rows = [line for line in DOCUMENTATION.read_text().splitlines() if line.startswith("| `--")]
+    documented = {tuple(re.findall(r"`([^`]+)`", row)[:2]) for row in rows}
+    (command,) = [c for name, c in typer.main.get_command(app).commands.items() if name == "serve"]
+    options = {(option.opts[0], option.envvar) for option in command.params}
+    assert options == documented
 
 
 def test_peers():

@@ -1,4 +1,4 @@
-"""A real gRPC server whose nodes answer as a test tells them to."""
+"""A real gRPC server whose nodes answer as a test tells them to, or as nodes do that replicate one state machine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,21 +6,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 import pytest
 
+from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.server.state_machine import StateMachine
 
 Script = Callable[[pb.Request], pb.Outcome | None]
+
+
+def ok(request: pb.Request) -> pb.Outcome:
+    return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=1, session_id=1 if request.open_session else 0)
 
 
 class ScriptedNode:
     """Answers each request with what `script` returns for it (None: never), and remembers what it was asked.
 
-    A script that raises ConnectionResetError ends the stream without an answer.
+    A script that raises ConnectionResetError ends the stream without an answer. Sessions are opened by a script of
+    their own, `opening`, and the requests for them are not among `requests`.
     """
 
     def __init__(self) -> None:
-        self.script: Script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=1)
+        self.script: Script = ok
+        self.opening: Script = ok
         self.delay_seconds = 0.0  # of every answer
         self.requests: list[pb.Request] = []
+        self.openings: list[pb.Request] = []
+        self.batches: list[pb.RequestBatch] = []
         self.batch_sizes: list[int] = []
         self.asked = asyncio.Event()
         self.status = pb.StatusResponse()
@@ -32,14 +43,14 @@ class ScriptedNode:
         return f"127.0.0.1:{self.port}"
 
     def says(self, code: int, **fields: object) -> None:
-        """From now on every answer is this one."""
-        self.script = lambda request: pb.Outcome(id=request.id, code=code, **fields)
+        """From now on every answer is this one, also to a client that wants a session."""
+        self.script = self.opening = lambda request: pb.Outcome(id=request.id, code=code, **fields)
 
     def never_answers(self) -> None:
-        self.script = lambda _request: None
+        self.script = self.opening = lambda _request: None
 
     def says_one_by_one(self, *codes: int | None) -> None:
-        """The answers to the next requests (None: no answer), then OK."""
+        """The answers to the next commands and queries (None: no answer), then OK."""
         coming = list(codes)
 
         def answer(request: pb.Request) -> pb.Outcome | None:
@@ -76,16 +87,88 @@ class ScriptedNode:
 
     async def _run(self, batches: AsyncIterator[pb.RequestBatch], _context: object) -> AsyncIterator[pb.OutcomeBatch]:
         async for batch in batches:
+            self.batches.append(batch)
             self.batch_sizes.append(len(batch.requests))
-            self.requests.extend(batch.requests)
-            self.asked.set()
+            self.requests.extend(request for request in batch.requests if not request.open_session)
+            self.openings.extend(request for request in batch.requests if request.open_session)
+            if self.requests:
+                self.asked.set()
             try:
-                outcomes = [outcome for request in batch.requests if (outcome := self.script(request)) is not None]
+                outcomes = [outcome for request in batch.requests if (outcome := self._answer(request)) is not None]
             except ConnectionResetError:
                 return
             await asyncio.sleep(self.delay_seconds)
             if outcomes:
                 yield pb.OutcomeBatch(outcomes=outcomes)
+
+    def _answer(self, request: pb.Request) -> pb.Outcome | None:
+        return self.opening(request) if request.open_session else self.script(request)
+
+
+class ReplicatedState:
+    """What the nodes of a cluster agree on: a state machine with sessions. Nodes that `serve` it all lead at once."""
+
+    def __init__(self, machine: StateMachine | None = None) -> None:
+        self.machine = SessionedMachine(machine or KeyValueStore())
+        self.index = 0
+        self.time_ms = 0  # log time
+        self.ttl_ms = 600_000
+
+    def serve(self, *nodes: ScriptedNode) -> None:
+        for node in nodes:
+            node.opening = self.open_session
+            node.script = lambda request, node=node: self.execute(node, request)
+
+    def open_session(self, request: pb.Request) -> pb.Outcome:
+        self.index += 1
+        session_id = self.machine.open_session(pb.OpenSession(ttl_ms=self.ttl_ms, time_ms=self.time_ms))
+        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=self.index, session_id=session_id)
+
+    def execute(self, node: ScriptedNode, request: pb.Request) -> pb.Outcome:
+        if not request.HasField("command"):
+            result = self.machine.query(request.query)
+            return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=result, index=self.index)
+        self.index += 1
+        batch = node.batches[-1]
+        entry = pb.CommandBatch(
+            commands=[request.command],
+            session_ids=[batch.session_id],
+            sequences=[request.sequence],
+            acknowledged=[batch.acknowledged_below],
+            time_ms=self.time_ms,
+        )
+        (applied,) = self.machine.apply(entry, self.index)
+        if applied.expired:
+            return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_SESSION_EXPIRED)
+        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=applied.result, index=applied.index)
+
+    def value(self, key: str) -> bytes:
+        return pb.KvResult.FromString(
+            self.machine.query(pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString())
+        ).value
+
+
+def losing(script: Script, *, times: int = 1) -> Script:
+    """The same, but the first outcomes never reach the client: its stream breaks after the work was done."""
+    left = times
+
+    def answer(request: pb.Request) -> pb.Outcome | None:
+        nonlocal left
+        outcome = script(request)
+        if left:
+            left -= 1
+            raise ConnectionResetError
+        return outcome
+
+    return answer
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for it."""
+    deadline = asyncio.get_running_loop().time() + 5
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come to be"
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from raft_pkg.client.operation import TICK_SECONDS, DeadlineWheel, Operation
 
 
 def make_operation(timeout):
-    return Operation("put", "k", b"", is_read=False, timeout=timeout, loop=asyncio.get_running_loop())
+    return Operation("command", "put", "k", b"", timeout=timeout, loop=asyncio.get_running_loop())
 
 
 async def test_operations_end_at_their_deadline_and_not_before():

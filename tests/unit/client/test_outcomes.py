@@ -11,6 +11,7 @@ from raft_pkg.client import (
     OutcomeUnknownError,
 )
 from raft_pkg.rpc import raft_pb2 as pb
+from tests.unit.client.conftest import until
 
 
 async def test_results_of_each_operation(make_node):
@@ -58,21 +59,51 @@ async def test_what_surely_did_not_happen_is_tried_again(make_node, code):
     assert len(node.requests) == 3
 
 
-async def test_a_write_of_unknown_outcome_is_not_sent_again(make_node):
+@pytest.mark.parametrize("code", [pb.OUTCOME_CODE_UNKNOWN, 99])
+async def test_a_command_of_unknown_outcome_is_sent_again_under_its_number(make_node, code):
+    """99: an outcome of a later version."""
     node = await make_node()
-    node.says_one_by_one(pb.OUTCOME_CODE_UNKNOWN)
+    node.says_one_by_one(code, code)
     async with AsyncRaftClient(node.address) as client:
-        with pytest.raises(OutcomeUnknownError, match=f"put of key 'k': {node.address}"):
-            await client.put("k", b"v")
-        assert len(node.requests) == 1
+        await client.put("k", b"v")
+    assert [request.sequence for request in node.requests] == [1, 1, 1]
 
 
-async def test_an_outcome_code_of_a_later_version_is_unknown(make_node):
+async def test_a_command_whose_outcome_stays_unknown_ends_so_at_its_deadline(make_node):
     node = await make_node()
-    node.says_one_by_one(99)
+    node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_UNKNOWN)
+    async with AsyncRaftClient(node.address) as client:
+        with pytest.raises(OutcomeUnknownError, match=r"put of key 'k': its deadline of 0.2 s .* may or may not"):
+            await client.put("k", b"v", timeout=0.2)
+    assert len(node.requests) > 1
+
+
+@pytest.mark.parametrize("code", [pb.OUTCOME_CODE_BUSY, pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE])
+async def test_a_command_that_was_only_refused_has_failed_at_its_deadline(make_node, code):
+    node = await make_node()
+    node.script = lambda request: pb.Outcome(id=request.id, code=code)
+    async with AsyncRaftClient(node.address) as client:
+        with pytest.raises(OperationFailedError, match=r"put of key 'k': its deadline of 0.2 s"):
+            await client.put("k", b"v", timeout=0.2)
+    assert node.requests
+
+
+async def test_a_refusal_does_not_undo_an_earlier_sending(make_node):
+    node = await make_node()
+    codes = iter([pb.OUTCOME_CODE_UNKNOWN])
+    node.script = lambda request: pb.Outcome(id=request.id, code=next(codes, pb.OUTCOME_CODE_BUSY))
     async with AsyncRaftClient(node.address) as client:
         with pytest.raises(OutcomeUnknownError):
-            await client.put("k", b"v")
+            await client.put("k", b"v", timeout=0.2)
+
+
+async def test_a_busy_node_is_asked_less_and_less(make_node):
+    node = await make_node()
+    node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_BUSY)
+    async with AsyncRaftClient(node.address) as client:
+        with pytest.raises(OperationFailedError):
+            await client.put("k", b"v", timeout=0.5)
+    assert 3 <= len(node.requests) <= 12
 
 
 async def test_a_read_of_unknown_outcome_is_tried_again(make_node):
@@ -85,7 +116,9 @@ async def test_a_read_of_unknown_outcome_is_tried_again(make_node):
 
 async def test_invalid_is_final_and_carries_the_nodes_words(make_node):
     node = await make_node()
-    node.says(pb.OUTCOME_CODE_INVALID, message="the sum would be too large")
+    node.script = lambda request: pb.Outcome(
+        id=request.id, code=pb.OUTCOME_CODE_INVALID, message="the sum would be too large"
+    )
     async with AsyncRaftClient(node.address) as client:
         with pytest.raises(InvalidOperationError, match="append of key 'k': the sum would be too large"):
             await client.append("k", b"v")
@@ -94,7 +127,8 @@ async def test_invalid_is_final_and_carries_the_nodes_words(make_node):
 
 async def test_a_command_that_the_state_machine_refused_is_invalid(make_node):
     node = await make_node()
-    node.says(pb.OUTCOME_CODE_OK, result=pb.KvResult(error="too large").SerializeToString())
+    result = pb.KvResult(error="too large").SerializeToString()
+    node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=result)
     async with AsyncRaftClient(node.address) as client:
         for operation in (client.put("k", b""), client.append("k", b""), client.get("k"), client.delete("k")):
             with pytest.raises(InvalidOperationError, match="too large"):
@@ -118,16 +152,16 @@ async def test_limits_are_checked_before_anything_is_sent(key, value, named):
 
 async def test_a_write_without_an_answer_is_unknown_at_its_deadline(make_node):
     node = await make_node()
-    node.never_answers()
+    node.script = lambda _request: None
     async with AsyncRaftClient(node.address) as client:
         with pytest.raises(OutcomeUnknownError, match="may or may not have been done"):
             await client.put("k", b"v", timeout=0.2)
-        assert len(node.requests) == 1
+    assert len(node.requests) == 1
 
 
 async def test_a_read_without_an_answer_has_failed_at_its_deadline(make_node):
     node = await make_node()
-    node.never_answers()
+    node.script = lambda _request: None
     async with AsyncRaftClient(node.address) as client:
         with pytest.raises(OperationFailedError, match="get of key 'k': its deadline"):
             await client.get("k", timeout=0.2)
@@ -136,17 +170,18 @@ async def test_a_read_without_an_answer_has_failed_at_its_deadline(make_node):
 async def test_what_was_never_sent_has_failed_at_its_deadline():
     started = asyncio.get_running_loop().time()
     async with AsyncRaftClient("127.0.0.1:1") as client:
-        with pytest.raises(OperationFailedError, match=r"before a leader took it; 127\.0\.0\.1:1: .*[Rr]efused"):
+        with pytest.raises(OperationFailedError, match=r"before a node took it; 127\.0\.0\.1:1: .*[Rr]efused"):
             await client.put("k", b"v", timeout=0.3)
     assert 0.3 <= asyncio.get_running_loop().time() - started < 2
 
 
 async def test_closing_ends_what_is_under_way(make_node):
     node = await make_node()
-    node.never_answers()
     client = AsyncRaftClient(node.address)
+    await client.put("k", b"v")
+    node.script = lambda _request: None
     write, read = asyncio.create_task(client.put("k", b"v")), asyncio.create_task(client.get("k"))
-    await node.asked.wait()
+    await until(lambda: len(node.requests) == 3)
     await client.close()
     with pytest.raises(OutcomeUnknownError):
         await write

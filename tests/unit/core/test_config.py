@@ -11,6 +11,7 @@ def test_the_defaults_keep_the_order_of_the_paper():
     assert config.heartbeat_interval < config.election_timeout_min < config.election_timeout_max
     assert config.pre_vote
     assert config.check_quorum
+    assert not config.lease_reads
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,13 @@ def test_the_defaults_keep_the_order_of_the_paper():
         ({"heartbeat_interval": 0.15}, r"below election_timeout_min \(0.15 s\)"),
         ({"append_bytes_max": 0}, "append_bytes_max must be at least 1, not 0"),
         ({"appends_in_flight_max": 0}, "appends_in_flight_max must be at least 1, not 0"),
+        ({"snapshot_piece_bytes": 0}, "snapshot_piece_bytes must be at least 1, not 0"),
+        ({"tail_entries_max": -1}, "tail_entries_max must be at least 0, not -1"),
+        ({"tail_bytes_max": -1}, "tail_bytes_max must be at least 0, not -1"),
+        ({"clock_drift_max": 1.0}, r"clock_drift_max must be at least 0 and below 1, not 1\.0"),
+        ({"clock_drift_max": -0.1}, "clock_drift_max"),
+        ({"clock_drift_max": float("nan")}, "clock_drift_max"),
+        ({"lease_reads": True, "check_quorum": False}, "lease_reads needs check_quorum"),
     ],
 )
 def test_numbers_that_cannot_work_are_refused(numbers, why):

@@ -6,13 +6,17 @@ import pytest
 
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.raft import InvariantError, Raft
-from raft_pkg.core.types import Entry, EntryKind
+from raft_pkg.core.types import Entry, EntryKind, Role
 from tests.support.core import CONFIG, carry_out, leader, log_of, receive
 
 
-def test_a_node_must_be_among_the_voters():
-    with pytest.raises(ValueError, match="d is not among the voters a, b, c"):
-        Raft("d", "cab", config=CONFIG, random=Random(0), now=0.0)
+def test_a_node_that_is_no_voter_waits_and_stands_for_nothing():
+    """§6: a node need not be among the voters; it counts for nothing, and disturbs nobody."""
+    raft = Raft("d", Configuration.of(*"abc"), config=CONFIG, random=Random(0), now=0.0)
+    for _ in range(3):
+        raft.tick(raft.next_timeout())
+    assert carry_out(raft).messages == []
+    assert (raft.role, raft.current_term, raft.voters) == (Role.FOLLOWER, 0, ("a", "b", "c"))
 
 
 def test_entries_with_a_gap_are_refused():

@@ -1,56 +1,160 @@
-"""ReadQueue: reads wait, share a round, and go when a quorum has answered it."""
+"""A leader's reads wait, share a round, and go when a quorum has answered; a follower's wait for the leader's word."""
 
-from raft_pkg.core.reads import ReadQueue
+from raft_pkg.core.reads import ForwardedReads, ReadQueue
 
 
-def test_numbers_are_never_given_twice():
+def queue_of(*numbers):
+    """A leader's reads that are not yet part of a round."""
     reads = ReadQueue()
-    numbers = [reads.add() for _ in range(3)]
-    reads.clear()
-    assert len({*numbers, reads.add()}) == 4
+    for number in numbers:
+        reads.add(number)
+    return reads
 
 
 def test_without_reads_no_round_begins():
     reads = ReadQueue()
-    assert not reads.begin_round(5)
+    assert not reads.begin_round(5, 0.0)
     assert reads.round == 0
     assert reads.confirmed(0) == []
 
 
 def test_a_round_serves_what_came_before_it_at_the_commit_index_of_its_beginning():
-    reads = ReadQueue()
-    first, second = reads.add(), reads.add()
-    assert reads.begin_round(5)
-    late = reads.add()
+    reads = queue_of(1, 2)
+    assert reads.begin_round(5, 0.0)
+    reads.add(3)
     assert reads.confirmed(0) == []
-    assert reads.confirmed(1) == [(first, 5), (second, 5)]
-    assert reads.begin_round(8)
+    assert reads.confirmed(1) == [(1, 5), (2, 5)]
+    assert reads.begin_round(8, 0.0)
     assert reads.confirmed(1) == []
-    assert reads.confirmed(2) == [(late, 8)]
+    assert reads.confirmed(2) == [(3, 8)]
 
 
 def test_one_round_at_a_time():
-    reads = ReadQueue()
-    reads.add()
-    assert reads.begin_round(1)
-    reads.add()
-    assert not reads.begin_round(1)
+    reads = queue_of(1)
+    reads.begin_round(1, 0.0)
+    reads.add(2)
+    assert not reads.begin_round(1, 0.0)
     assert reads.round == 1
 
 
 def test_a_round_is_confirmed_once():
-    reads = ReadQueue()
-    reads.add()
-    reads.begin_round(1)
+    reads = queue_of(1)
+    reads.begin_round(1, 0.0)
     assert reads.confirmed(1)
     assert reads.confirmed(1) == []
 
 
 def test_clearing_gives_up_all():
-    reads = ReadQueue()
-    under_way = reads.add()
-    reads.begin_round(1)
-    waiting = reads.add()
-    assert reads.clear() == [under_way, waiting]
+    reads = queue_of(1)
+    reads.begin_round(1, 0.0)
+    reads.add(2)
+    assert reads.clear() == [1, 2]
     assert reads.confirmed(1) == []
-    assert not reads.begin_round(1)
+    assert not reads.begin_round(1, 0.0)
+
+
+# --- the lease (dissertation §6.4.1) ----------------------------------------------------------------------------------
+
+
+def test_a_lease_counts_from_the_beginning_of_the_newest_round_that_was_answered():
+    reads = ReadQueue()
+    for now in (1.0, 2.0, 3.0):
+        reads.begin_lease_round(now)
+    assert reads.began(0) is None
+    assert reads.began(2) == 2.0
+    assert reads.began(2) is None, "it is told once"
+    assert reads.began(1) is None, "an old answer takes nothing back"
+    assert reads.began(3) == 3.0
+
+
+def test_a_round_for_reads_renews_the_lease_too():
+    reads = queue_of(1)
+    reads.begin_round(5, 7.0)
+    assert reads.began(1) == 7.0
+
+
+def test_a_round_of_another_leadership_gives_no_lease():
+    reads = ReadQueue()
+    reads.begin_lease_round(1.0)
+    reads.clear()
+    assert reads.began(1) is None
+
+
+def test_the_lease_answers_what_waits_and_leaves_what_is_under_way():
+    reads = queue_of(1)
+    reads.begin_round(5, 0.0)
+    reads.add(2)
+    assert reads.take_waiting() == [2]
+    assert reads.take_waiting() == []
+    assert reads.confirmed(1) == [(1, 5)]
+
+
+# --- a follower's reads -----------------------------------------------------------------------------------------------
+
+
+def forwarded(*numbers):
+    """A follower's reads that nobody was asked for yet."""
+    reads = ForwardedReads()
+    for number in numbers:
+        reads.add(number)
+    return reads
+
+
+def test_one_question_serves_all_reads_that_came_before_it():
+    reads = forwarded(1, 2)
+    question = reads.ask(0.0)
+    reads.add(3)
+    assert reads.answered(question, 7) == []
+    assert reads.committed(6) == []
+    assert reads.committed(7) == [(1, 7), (2, 7)]
+    assert reads.committed(7) == []
+    assert reads.ask(0.0) is not None
+    assert reads.ask(0.0) is None
+
+
+def test_reads_go_in_the_order_of_what_they_must_see():
+    reads = forwarded(1)
+    first = reads.ask(0.0)
+    reads.add(2)
+    second = reads.ask(0.0)
+    reads.answered(second, 9)
+    reads.answered(first, 4)
+    assert reads.committed(4) == [(1, 4)]
+    assert reads.committed(20) == [(2, 9)]
+
+
+def test_a_node_that_does_not_lead_can_not_serve_them():
+    reads = forwarded(1, 2)
+    assert reads.answered(reads.ask(0.0), 0) == [1, 2]
+    assert reads.committed(100) == []
+
+
+def test_an_answer_that_comes_twice_or_to_no_question_serves_nobody():
+    reads = forwarded(1)
+    question = reads.ask(0.0)
+    reads.answered(question, 3)
+    assert reads.committed(3) == [(1, 3)]
+    assert reads.answered(question, 3) == reads.answered(99, 3) == []
+    assert reads.committed(3) == []
+
+
+def test_a_question_that_was_not_answered_in_time_is_given_up():
+    reads = forwarded(1)
+    old = reads.ask(1.0)
+    reads.add(2)
+    reads.ask(2.0)
+    assert reads.expired(1.0) == []
+    assert reads.expired(2.0) == [1]
+    assert reads.answered(old, 5) == []
+    assert reads.committed(5) == [], "its answer comes too late"
+
+
+def test_another_leader_gives_up_what_has_no_answer_and_keeps_what_has():
+    """The index was a true one when the read came; to see it is enough, whoever leads."""
+    reads = forwarded(1)
+    reads.answered(reads.ask(0.0), 5)
+    reads.add(2)
+    reads.ask(0.0)
+    reads.add(3)
+    assert reads.clear() == [2, 3]
+    assert reads.committed(5) == [(1, 5)]

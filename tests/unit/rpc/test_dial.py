@@ -38,3 +38,10 @@ async def test_a_name_that_stands_for_nothing_is_a_connection_error(host):
     """Regression: a name with too long a label raised something else, which ended all links of the node."""
     with pytest.raises(ConnectionError):
         await dial(f"{host}:6000", 5.0)
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "host:", ":6000", "host:70000", "::1:6000", "\0:6000"])
+async def test_what_is_no_address_is_a_connection_error(address):
+    """Regression: a node that was greeted from such an address lost all its links, and stopped."""
+    with pytest.raises(ConnectionError):
+        await dial(address, 5.0)

@@ -19,6 +19,12 @@ def test_times_reach_the_core(tmp_path):
     assert (raft.election_timeout_min, raft.election_timeout_max, raft.heartbeat_interval) == (1.0, 2.0, 0.25)
 
 
+def test_leases_and_the_tail_of_the_log_reach_the_core(tmp_path):
+    raft = config(tmp_path, lease_reads=True, clock_drift_max=0.25, tail_entries=7).raft
+    assert (raft.lease_reads, raft.clock_drift_max, raft.tail_entries_max) == (True, 0.25, 7)
+    assert not config(tmp_path).raft.lease_reads
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -33,6 +39,14 @@ def test_times_reach_the_core(tmp_path):
         ({"http": "6080"}, r"--http\W+'6080' is not HOST:PORT"),
         ({"heartbeat_interval": 1.0}, r"heartbeat_interval \(1.0 s\)"),
         ({"election_timeout_min": 0.5}, r"election_timeout_min \(0.5 s\)"),
+        ({"peers": {**PEERS, "r" * 256: "h:1"}}, r"--peers\W+voters\W+'r{256}'"),
+        ({"peers": {**PEERS, **{f"r{number}": "h:1" for number in range(200)}}}, r"--peers\W+voters\W+203 members"),
+        ({"snapshot_entries": 0}, "--snapshot-entries: 0 is not above 0"),
+        ({"snapshot_bytes": -1}, "--snapshot-bytes: -1 is not above 0"),
+        ({"session_ttl": 0.0}, "--session-ttl-ms: 0.0 is not above 0"),
+        ({"session_ttl": float("nan")}, "--session-ttl-ms: nan is not above 0"),
+        ({"tail_entries": -1}, "tail_entries_max must be at least 0, not -1"),
+        ({"clock_drift_max": 1.0}, r"clock_drift_max must be at least 0 and below 1, not 1\.0"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(tmp_path, changes, why):

@@ -32,11 +32,6 @@ def alone(tmp_path):
     cluster.close()
 
 
-def followers(cluster):
-    """Those that do not lead."""
-    return [node for node in cluster.nodes.values() if not node.is_leader]
-
-
 def result(outcome):
     """What the key-value store answered."""
     return pb.KvResult.FromString(outcome.result)
@@ -79,7 +74,7 @@ def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
 
 
 def test_writes_and_reads_of_a_follower_are_sent_to_the_leader(cluster):
-    caller = cluster.submit(followers(cluster)[0], put("key"), get("key"))
+    caller = cluster.submit(cluster.followers[0], put("key"), get("key"))
     assert caller.codes == ["NOT_LEADER"] * 2
     leader = cluster.leader.config.node_id
     assert {(outcome.leader_id, outcome.leader_address) for outcome in caller.flushed} == {
@@ -128,7 +123,7 @@ async def test_a_node_that_stops_settles_everybody(cluster):
     reading = cluster.submit(leader, get("key"))
     queued = Caller()
     leader.submit(queued, [put("key"), get("key")])
-    transfer = leader.transfer_leadership(followers(cluster)[0].config.node_id)
+    transfer = leader.transfer_leadership(cluster.followers[0].config.node_id)
     leader.stop("asked to")
     assert await leader.run() == "asked to"
     assert proposed.codes == ["UNKNOWN"] * 2  # others may have it and commit it
@@ -147,16 +142,30 @@ async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
     node = alone.nodes["a"]
     caller = Caller()
 
-    def fail(_commands):
+    def fail(_batch, _index):
         raise RuntimeError("a bug")
 
-    node._state_machine.apply = fail
+    node._machine.apply = fail
     node.submit(caller, [put("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
     assert caller.codes == ["UNKNOWN"]
     node.submit(caller, [put("key")])
     assert caller.codes == ["UNKNOWN", "UNAVAILABLE"]
+
+
+async def test_a_query_that_ends_the_node_is_settled_too(alone):
+    node = alone.nodes["a"]
+    caller = Caller()
+
+    def fail(_query):
+        raise RuntimeError("a bug")
+
+    node._machine.query = fail
+    node.submit(caller, [get("key"), get("key")])
+    with pytest.raises(RuntimeError, match="a bug"):
+        await node.run()
+    assert caller.codes == ["UNAVAILABLE"] * 2
 
 
 async def test_a_broken_invariant_ends_the_node_and_says_so(alone):
@@ -214,20 +223,25 @@ async def test_a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged(tmp_
     cluster.close()
 
 
+def follower_with(cluster, filesystem):
+    """Node a with this file system, once it follows another leader than itself."""
+    cluster.stop("a")
+    node = cluster.start("a", filesystem=filesystem)
+    cluster.run(2.0)
+    cluster.cut = {"a"}
+    cluster.run(2.0)
+    cluster.cut = set()
+    cluster.run(1.0)
+    assert node.raft.leader == cluster.leader.config.node_id != "a"
+    return node
+
+
 @pytest.mark.parametrize("failing", ["write", "sync"])
 def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
     filesystem = FailingFilesystem(failing)
     cluster = NodeCluster(tmp_path)
-    cluster.stop("a")
-    node = cluster.start("a", filesystem=filesystem)
-    cluster.cut = {"a"}
-    cluster.run(2.0)
-    cluster.cut = set()
+    node = follower_with(cluster, filesystem)
     cluster.submit(cluster.leader, put("key"))
-    cluster.cut = {"a"}
-    cluster.deliver_all()
-    cluster.now = cluster.leader.raft.next_timeout()
-    cluster.leader.turn()
     sent = [message for message in cluster.network if message.recipient == "a"]
     assert sent
     cluster.network.clear()
@@ -250,27 +264,38 @@ class SlowFilesystem(Filesystem):
             self.cluster.now += 0.4
 
 
-async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch):
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "while it takes a snapshot"])
+async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch, busy):
     """Regression: whose own sync took long began an election before it heard what the leader had said meanwhile."""
+    monkeypatch.setattr(node_module.Node, "is_busy", busy)
     monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 0.2)  # a busy machine may need as long
     filesystem = SlowFilesystem()
     cluster = NodeCluster(tmp_path)
-    cluster.stop("a")
-    node = cluster.start("a", filesystem=filesystem)
-    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (), 0, 0))])
+    node = follower_with(cluster, filesystem)
+    leader = cluster.leader.raft
+    last = node.raft.log.last_index
+
+    def hear(prev_log_index, *entries):
+        body = AppendEntries(prev_log_index, leader.current_term, entries, 0, 0)
+        incarnations = leader.incarnation, node.raft.incarnation
+        node.deliver([Message(leader.node_id, "a", leader.current_term, body, *incarnations)])
+
+    hear(last)
     running = asyncio.create_task(node.run())
     await asyncio.sleep(0)
+    began = cluster.now
     filesystem.cluster = cluster
-    node.deliver([Message("b", "a", 1, AppendEntries(0, 0, (Entry(1, 1, EntryKind.NOOP, b""),), 0, 0))])
+    hear(last, Entry(last + 1, leader.current_term, EntryKind.NOOP, b""))
     for _ in range(5):  # a message takes a few turns of the event loop to come in
         await asyncio.sleep(0)
-    assert cluster.now == 0.4
-    node.deliver([Message("b", "a", 1, AppendEntries(1, 1, (), 0, 0))])
+    assert cluster.now == began + 0.4
+    logged = len(cluster.events("a"))
+    hear(last + 1)
     await asyncio.sleep(0.4)
     node.stop("the test is over")
     await running
-    assert "pre_vote_started" not in [event["event"] for event in cluster.events("a")]
-    assert node.raft.leader == "b"
+    assert cluster.events("a")[logged:] == []
+    assert node.raft.leader == leader.node_id
     cluster.close()
 
 
@@ -293,7 +318,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
 
 def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 1000)
-    follower = followers(cluster)[0]
+    follower = cluster.followers[0]
     for _ in range(50):
         assert cluster.submit(follower, put("key", b"x" * 500), get("key")).codes == ["NOT_LEADER"] * 2
 
@@ -341,7 +366,7 @@ def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
 
 
 async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluster):
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
     leader.turn()
     waiting = cluster.submit(leader, put("key"))
@@ -353,7 +378,7 @@ async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluste
 
 
 async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     cluster.cut = {target}
     done = leader.transfer_leadership(target)
     leader.turn()
@@ -362,18 +387,18 @@ async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
     with pytest.raises(TransferRefusedError, match="did not take over"):
         await done
     assert waiting.codes == ["OK"]
-    refused = followers(cluster)[0].transfer_leadership(target)
-    followers(cluster)[0].turn()
+    refused = cluster.followers[0].transfer_leadership(target)
+    cluster.followers[0].turn()
     with pytest.raises(NotLeaderError):
         await refused
 
 
 async def test_a_caller_that_gave_up_a_transfer_does_not_end_the_node(cluster):
     """Regression: the refusal of a future that was cancelled raised, and ended the loop."""
-    follower = followers(cluster)[0]
+    follower = cluster.followers[0]
     follower.transfer_leadership("a").cancel()
     follower.turn()
-    leader, target = cluster.leader, followers(cluster)[0].config.node_id
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
     under_way = leader.transfer_leadership(target)
     leader.turn()
     under_way.cancel()
@@ -397,9 +422,11 @@ def test_the_log_tells_of_the_election_in_the_order_of_the_contract(cluster):
     leader = cluster.leader.config.node_id
     names = [event["event"] for event in cluster.events(leader)]
     assert names[0] == "log_recovered"
-    assert names[-2:] == ["became_leader", "leader_changed"]
-    for node in followers(cluster):
-        last = cluster.events(node.config.node_id)[-1]
+    assert names[-3:] == ["became_leader", "leader_changed", "members_changed"]
+    begun = {"index": 1, "voters": ["a", "b", "c"], "learners": [], "outgoing": []}
+    for node in cluster.followers:
+        *_, last, configured = cluster.events(node.config.node_id)
         assert (last["event"], last["leader"], last["term"]) == ("leader_changed", leader, node.raft.current_term)
-    granted = [event for node in followers(cluster) for event in cluster.events(node.config.node_id)]
+        assert (configured["event"], {name: configured[name] for name in begun}) == ("configuration_changed", begun)
+    granted = [event for node in cluster.followers for event in cluster.events(node.config.node_id)]
     assert {event["candidate"] for event in granted if event["event"] == "vote_granted"} == {leader}

@@ -59,7 +59,7 @@ def test_a_voter_writes_syncs_and_only_then_answers(cluster):
     """Figure 2: a vote that is not on disk could be given twice."""
     node = cluster.nodes["a"]
     cluster.now = 1.0  # past the time in which it would protect a leader
-    node.deliver([Message("b", "a", 5, RequestVote(0, 0))])
+    node.deliver([Message("b", "a", 5, RequestVote(0, 0), recipient_incarnation=node.raft.incarnation)])
     node.turn()
     assert cluster.witness.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
     assert cluster.witness.disks["a"].state == HardState(5, "b")
@@ -121,6 +121,8 @@ class AnswersBeforeTheSync(Node):
     """What `Node` must not be."""
 
     def _carry_out(self, output):
+        if output.addresses is not None:
+            self._transport.reach(output.addresses)
         self._storage.append(output.hard_state, output.entries)
         self._transport.send(output.early_messages)
         self._transport.send(output.messages)

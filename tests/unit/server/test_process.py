@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from raft_pkg.errors import ConfigurationError, DirectoryInUseError
+from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.server.config import ServerConfig
@@ -72,7 +73,7 @@ def output(capsys):
 
 async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, output):
     told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told))
+    serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("became_leader"))
     async with grpc.aio.insecure_channel(told.listen) as channel:
         await raft_pb2_grpc.KeyValueStub(channel).Put(pb.PutRequest(key="key", value=b"1"))
@@ -92,7 +93,7 @@ async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, outpu
 
 async def test_probes_and_numbers_over_http(tmp_path, output):
     told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told))
+    serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("became_leader"))
     assert await fetch(told, "/livez") == (200, "ok\n")
     assert await fetch(told, "/readyz") == (200, "ok\n")
@@ -108,7 +109,7 @@ async def test_probes_and_numbers_over_http(tmp_path, output):
 
 async def test_a_node_without_a_leader_lives_and_is_not_ready(tmp_path, output):
     told = config(tmp_path, names=("a", "b", "c"))
-    serving = asyncio.create_task(_serve(told))
+    serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
     assert await fetch(told, "/livez") == (200, "ok\n")
     assert await fetch(told, "/readyz") == (503, "no\n")
@@ -119,7 +120,7 @@ async def test_a_node_without_a_leader_lives_and_is_not_ready(tmp_path, output):
 async def test_a_connection_that_says_nothing_keeps_no_probe_waiting(tmp_path, output):
     """Regression: one thread served all, so an idle connection made the kubelet kill the Pod."""
     told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told))
+    serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
     host, port = told.http.split(":")
     with socket.create_connection((host, int(port))):
@@ -136,16 +137,16 @@ async def test_an_address_in_use_is_named_with_its_option(tmp_path, option):
         taken.bind((host, int(port)))
         taken.listen()
         with pytest.raises(ConfigurationError, match=f"--{option} {host}:{port}: Address already in use"):
-            await _serve(told)
+            await _serve(told, KeyValueStore())
 
 
 async def test_a_directory_in_use_is_refused_before_anything_is_served(tmp_path, output):
     told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told))
+    serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
     other = config(tmp_path)
     with pytest.raises(DirectoryInUseError, match=str(os.getpid())):
-        await _serve(other)
+        await _serve(other, KeyValueStore())
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
 
@@ -158,5 +159,5 @@ async def test_a_node_whose_links_end_stops_with_what_ended_them(tmp_path, outpu
 
     monkeypatch.setattr(GrpcTransport, "run", fail)
     with pytest.raises(RuntimeError, match="a bug in the links"):
-        await asyncio.wait_for(_serve(config(tmp_path)), 10)
+        await asyncio.wait_for(_serve(config(tmp_path), KeyValueStore()), 10)
     assert output.events[-1]["reason"] == "the links to the peers ended"

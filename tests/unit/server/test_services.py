@@ -16,7 +16,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import encode_message
 from raft_pkg.storage import Filesystem
-from tests.support.nodes import get, put
+from tests.support.nodes import append, get, put
 from tests.support.servers import Servers, Stream, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,10 +159,10 @@ async def test_a_client_that_does_not_read_is_not_read_from(alone, monkeypatch):
     taken = 0
     submit = alone.node.submit
 
-    def count(caller, requests):
+    def count(caller, requests, **session):
         nonlocal taken
         taken += len(requests)
-        submit(caller, requests)
+        submit(caller, requests, **session)
 
     monkeypatch.setattr(alone.node, "submit", count)
     stream = Stream(alone)
@@ -335,6 +335,138 @@ async def test_leadership_is_transferred_by_call(directory):
         )
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert "nobody" in error.details()
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+async def members_of(server):
+    """Identity to role, as a node tells it."""
+    answer = await raft_pb2_grpc.NodeStub(server.channel).Members(pb.MembersRequest())
+    return {member.id: member.role for member in answer.members}
+
+
+def changing(server, **change):
+    """A call for a change of the members."""
+    return raft_pb2_grpc.NodeStub(server.channel).ChangeMembers(pb.ChangeMembersRequest(**change))
+
+
+async def test_members_are_told_by_every_node(alone):
+    answer = await raft_pb2_grpc.NodeStub(alone.channel).Members(pb.MembersRequest())
+    (member,) = answer.members
+    assert (member.id, member.address, member.role) == ("a", alone.address, "voter")
+    assert member.incarnation == alone.node.raft.incarnation
+    assert (answer.leader_id, answer.joint, answer.committed, answer.configuration_index) == ("a", False, True, 1)
+    assert answer.last_log_index == member.match_index == alone.node.raft.log.last_index
+
+
+async def test_members_are_changed_by_call(directory):
+    async with Servers(directory / "members", ["a", "b", "c"]) as servers:
+        await servers.followers()
+        leader = await servers.leader()
+        newcomer = await servers.join("d")
+        added = await changing(leader, add_learner=pb.AddLearner(id="d", address=newcomer.address))
+        assert added.configuration_index > 1
+        voters = dict.fromkeys("abc", "voter")
+        assert await members_of(leader) == {**voters, "d": "learner"}
+        promoted = await changing(leader, promote="d")
+        assert promoted.configuration_index > added.configuration_index
+        assert await members_of(leader) == {**voters, "d": "voter"}
+        await leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))
+        await until(lambda: newcomer.node.applied_index == leader.node.applied_index)
+        await changing(leader, remove="d")
+        assert await members_of(leader) == voters
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "no change that this version knows"),
+        ({"add_learner": pb.AddLearner(id="d", address="nowhere")}, "address 'nowhere' is not HOST:PORT"),
+        ({"add_learner": pb.AddLearner(id="d")}, "address '' is not HOST:PORT"),
+        ({"add_learner": pb.AddLearner(address="h:1")}, "can't be a member"),
+        ({"add_learner": pb.AddLearner(id="d" * 256, address="h:1")}, "can't be a member"),
+    ],
+    ids=["none", "no address", "an empty address", "no identity", "an identity too long"],
+)
+async def test_what_can_be_no_change_is_an_invalid_argument(alone, change, why):
+    error, _ = await refused(changing(alone, **change))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert why in error.details()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"remove": "a"}, "a is the last voter"),
+        ({"remove": ""}, " is not a member (a)"),
+        ({"promote": "d"}, "d is not a member: add it first"),
+        ({"add_learner": pb.AddLearner(id="a", address="h:1")}, "a is a voter already"),
+    ],
+    ids=["the last voter", "nobody", "a stranger", "who is there"],
+)
+async def test_a_change_that_is_refused_is_a_failed_precondition_with_the_reason(alone, change, why):
+    error, metadata = await refused(changing(alone, **change))
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert why in error.details()
+    assert "raft-leader-id" not in metadata, "it is of no use to ask elsewhere"
+
+
+async def test_a_change_asked_of_a_follower_is_a_failed_precondition_that_names_the_leader(directory):
+    async with Servers(directory / "ask", ["a", "b", "c"]) as servers:
+        follower = (await servers.followers())[0]
+        leader = await servers.leader()
+        error, metadata = await refused(changing(follower, remove="c"))
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert metadata["raft-leader-id"] == leader.node.config.node_id
+        assert metadata["raft-leader-address"] == leader.address
+
+
+async def test_a_change_whose_leader_falls_is_unavailable(directory):
+    """Nobody can say whether it will come; the members tell later."""
+    async with Servers(directory / "falls", ["a", "b", "c"]) as servers:
+        victim = (await servers.followers())[0].node.config.node_id
+        old = await servers.leader()
+        servers.cut.add(old.node.config.node_id)
+        error, metadata = await refused(changing(old, remove=victim))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "the members tell" in error.details()
+        assert "raft-leader-id" not in metadata
+
+
+# --- sessions and reads of any node -----------------------------------------------------------------------------------
+
+
+async def test_a_session_over_the_stream_applies_a_command_once(alone):
+    stream = Stream(alone)
+    await stream.send(pb.Request(id=1, open_session=True))
+    (opened,) = await stream.outcomes(1)
+    request = append("once", b"x", request_id=2, sequence=1)
+    for _ in range(2):
+        await stream.send(request, session_id=opened.session_id)
+    first, second = await stream.outcomes(2)
+    assert (first.code, first.result, first.index) == (pb.OUTCOME_CODE_OK, second.result, second.index)
+    assert (await alone.key_value.Get(pb.GetRequest(key="once"))).value == b"x"
+    await stream.send(request, session_id=opened.session_id + 1000)
+    (expired,) = await stream.outcomes(1)
+    assert expired.code == pb.OUTCOME_CODE_SESSION_EXPIRED
+    stream.call.cancel()
+
+
+async def test_a_follower_answers_queries_that_any_node_may(directory):
+    async with Servers(directory / "any", ["a", "b", "c"]) as servers:
+        follower = (await servers.followers())[0]
+        leader = await servers.leader()
+        await leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))
+        stream = Stream(follower)
+        await stream.send(get("key", any_node=True))
+        (outcome,) = await stream.outcomes(1)
+        assert outcome.code == pb.OUTCOME_CODE_OK
+        assert pb.KvResult.FromString(outcome.result).value == b"1"
+        stream.call.cancel()
+
+
+# --- without a leader -------------------------------------------------------------------------------------------------
 
 
 async def test_a_node_without_a_leader_says_so(directory):

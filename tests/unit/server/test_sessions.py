@@ -211,6 +211,14 @@ def test_a_session_with_too_large_recorded_responses_ends():
     assert told(machine.apply(batch((session, 9), (session, 13)), 13)) == [(9, 9), "expired"]
 
 
+def test_a_response_that_is_forgotten_in_its_own_entry_counts_for_nothing():
+    machine = SessionedMachine(Journal(answer_bytes=SESSION_RESPONSE_BYTES_MAX // 2))
+    session = opened(machine)
+    for sequence in range(1, 20, 2):
+        applied = machine.apply(batch((session, sequence), (session, sequence + 1, sequence + 1)), sequence)
+        assert told(applied) == [(sequence, sequence), (sequence + 1, sequence)]
+
+
 def test_a_huge_acknowledgement_costs_no_more_than_what_is_recorded(machine):
     session = opened(machine)
     machine.apply(batch((session, 1), (session, 2)), 1)
@@ -387,6 +395,8 @@ def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size)
     machine = SessionedMachine(Journal())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "SESSIONS_MAX", 3)
+        patch.setattr(sessions, "SESSION_RESPONSES_MAX", 5)
+        patch.setattr(sessions, "SESSION_RESPONSE_BYTES_MAX", 6)
         run(machine, before, 1)
         pieces = machine.snapshot()
         answers = run(machine, after, 100)  # while the snapshot waits

@@ -42,6 +42,10 @@ class Peer(raft_pb2_grpc.RaftPeerServicer):
         self.server.add_insecure_port(self.address)
         await self.server.start()
 
+    async def stop(self):
+        self.takes.set()
+        await self.server.stop(0)
+
 
 @contextlib.asynccontextmanager
 async def linked(*, started=True):
@@ -53,7 +57,8 @@ async def linked(*, started=True):
     def report(event, **fields):
         reports.append((event, fields))
 
-    transport = GrpcTransport("a", {"a": "127.0.0.1:1", "b": peer.address}, report)
+    transport = GrpcTransport("a", "127.0.0.1:1", report)
+    transport.reach({"a": "127.0.0.1:1", "b": peer.address})
     if started:
         await peer.start()
     running = asyncio.create_task(transport.run())
@@ -72,9 +77,43 @@ def connected(reports):
     return sum(event is Event.PEER_CONNECTED for event, _ in reports)
 
 
-def message(term, size=0):
+def disconnected(reports):
+    return [fields for event, fields in reports if event is Event.PEER_DISCONNECTED]
+
+
+def message(term, size=0, recipient="b"):
     entries = (Entry(1, 1, EntryKind.COMMANDS, b"x" * size),) if size else ()
-    return Message("a", "b", term, AppendEntries(0, 0, entries, 0, 0))
+    return Message("a", recipient, term, AppendEntries(0, 0, entries, 0, 0))
+
+
+@contextlib.asynccontextmanager
+async def peers(count):
+    """So many peers, a transport that knows of none of them, and what it reports."""
+    reports = []
+    started = [Peer(port) for port in free_ports(count)]
+    for peer in started:
+        await peer.start()
+    transport = GrpcTransport("a", "127.0.0.1:1", lambda event, **fields: reports.append((event, fields)))
+    running = asyncio.create_task(transport.run())
+    try:
+        await asyncio.sleep(0)
+        yield started, transport, reports
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        for peer in started:
+            await peer.stop()
+
+
+async def arrives(transport, recipient, peer, term):
+    """Send until it comes through: while there is no connection, messages are lost."""
+
+    def sent_and_seen():
+        transport.send([message(term, recipient=recipient)])
+        return term in peer.terms
+
+    await until(sent_and_seen)
 
 
 async def test_messages_arrive_in_the_order_in_which_they_were_sent():
@@ -151,3 +190,110 @@ async def test_a_batch_is_limited_in_bytes(monkeypatch):
         transport.send([message(term, size=1000) for term in range(1, 51)])
         await until(lambda: len(peer.terms) == 50)
         assert max(peer.batches) == 3
+
+
+# --- who is reached ---------------------------------------------------------------------------------------------------
+
+
+async def test_links_come_and_go_with_those_that_the_node_wants_to_reach():
+    async with peers(2) as ((b, c), transport, reports):
+        transport.reach({"a": "127.0.0.1:1", "b": b.address})
+        await arrives(transport, "b", b, 1)
+        transport.reach({"b": b.address, "c": c.address})
+        await arrives(transport, "c", c, 2)
+        transport.reach({"c": c.address})
+        await arrives(transport, "b", b, 3)
+        await arrives(transport, "c", c, 4)
+        assert connected(reports) == 2, "who stays is not dialled again, and who leaves can still be answered"
+
+
+async def test_who_is_no_member_and_says_nothing_is_forgotten(monkeypatch):
+    monkeypatch.setattr(transport_module, "STRANGER_SECONDS_MAX", 0.2)
+    async with peers(1) as ((b,), transport, reports):
+        transport.reach({"b": b.address})
+        await arrives(transport, "b", b, 1)
+        transport.reach({})
+        await until(lambda: disconnected(reports))
+        assert disconnected(reports) == [{"peer": "b", "reason": "it has said nothing for 0 s"}]
+        heard = list(b.terms)
+        transport.send([message(3, recipient="b")])
+        await asyncio.sleep(0.05)
+        assert b.terms == heard
+
+
+async def test_a_node_that_moves_is_reached_where_it_is_now():
+    async with peers(2) as ((old, new), transport, reports):
+        transport.reach({"b": old.address})
+        await arrives(transport, "b", old, 1)
+        transport.reach({"b": new.address})
+        await arrives(transport, "b", new, 2)
+        assert 2 not in old.terms
+        assert disconnected(reports) == [{"peer": "b", "reason": f"its address is {new.address} now"}]
+
+
+async def test_a_stranger_that_asks_is_answered_where_it_says_that_it_is():
+    async with peers(2) as ((first, second), transport, _):
+        transport.reach({})
+        transport.meet("d", first.address)
+        await arrives(transport, "d", first, 1)
+        transport.reach({})  # what the node wants to reach is one matter, who asks it another
+        await arrives(transport, "d", first, 2)
+        transport.meet("d", second.address)
+        await arrives(transport, "d", second, 3)
+        assert 3 not in first.terms
+
+
+async def test_nobody_else_says_where_a_member_or_the_node_itself_is():
+    async with peers(2) as ((b, impostor), transport, reports):
+        transport.reach({"b": b.address})
+        transport.meet("b", impostor.address)
+        transport.meet("a", impostor.address)
+        await arrives(transport, "b", b, 1)
+        assert impostor.terms == []
+        assert connected(reports) == 1
+
+
+async def test_a_stranger_becomes_a_member_and_is_forgotten_as_one():
+    async with peers(1) as ((d,), transport, reports):
+        transport.meet("d", d.address)
+        await arrives(transport, "d", d, 1)
+        transport.reach({"d": d.address})
+        assert disconnected(reports) == [], "the link that is there is kept"
+        transport.reach({})
+        await arrives(transport, "d", d, 2)
+        assert disconnected(reports) == [], "and it can still be answered"
+
+
+async def test_of_many_strangers_the_newest_are_answered(monkeypatch):
+    monkeypatch.setattr(transport_module, "STRANGERS_MAX", 2)
+    async with peers(3) as (strangers, transport, reports):
+        for name, peer in zip("xyz", strangers, strict=True):
+            transport.meet(name, peer.address)
+            await arrives(transport, name, peer, 1)
+        assert disconnected(reports) == [{"peer": "x", "reason": "other nodes have asked since"}]
+        for number in range(1000):
+            transport.meet(f"stranger-{number}", "127.0.0.1:9")
+        assert len(transport._links) == len(transport._runs) == 2
+
+
+async def test_a_stranger_with_a_senseless_address_harms_nobody():
+    """Regression: it ended all links, and with them the node."""
+    async with peers(1) as ((b,), transport, _):
+        for number, address in enumerate(["nonsense", "host:", "[::1:5", "\0:1"]):
+            transport.meet(f"stranger-{number}", address)
+        await asyncio.sleep(0.1)
+        transport.reach({"b": b.address})
+        await arrives(transport, "b", b, 1)
+
+
+async def test_after_its_end_a_transport_takes_everything_and_sends_nothing():
+    """A node ends while its peers still talk to it."""
+    transport = GrpcTransport("a", "127.0.0.1:1", lambda *_event, **_fields: None)
+    running = asyncio.create_task(transport.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    transport.reach({"b": "127.0.0.1:9"})
+    transport.meet("c", "127.0.0.1:9")
+    transport.send([message(1)])

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from simulated_disk import SimulatedDisk
 
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
-from raft_pkg.storage import FileStorage, Recovered, Storage
+from raft_pkg.errors import StorageError
+from raft_pkg.storage import FileStorage, Recovered, Storage, verify_directory
 
 DATA = Path("/data")
 FIRST_SEGMENT = DATA / "0000000001.log"
@@ -46,14 +48,20 @@ def recovered(
     return Recovered(hard_state, log, torn_bytes, INCARNATION, *base, snapshot)
 
 
-def storage_on(disk: SimulatedDisk, *, segment_bytes: int = 1 << 20, ahead_bytes: int = 512) -> FileStorage:
+def storage_on(
+    disk: SimulatedDisk,
+    *,
+    segment_bytes: int = 1 << 20,
+    ahead_bytes: int = 512,
+    new_incarnation: Callable[[], int] = lambda: INCARNATION,
+) -> FileStorage:
     return FileStorage(
         DATA,
         "raft-0",
         segment_bytes=segment_bytes,
         ahead_bytes=ahead_bytes,
         filesystem=disk,
-        new_incarnation=lambda: INCARNATION,
+        new_incarnation=new_incarnation,
     )
 
 
@@ -100,7 +108,43 @@ def several_segments(count: int = 4) -> SimulatedDisk:
     return disk
 
 
+def compacted() -> SimulatedDisk:
+    """A closed log in segments 3 to 5, of entries 7 to 13, and a snapshot up to entry 10, of several sectors."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk, segment_bytes=1500)
+    storage.recover()
+    for index in range(1, 14):
+        storage.append(HardState(index, "raft-1"), [entry(index, index, b"x" * 200)])
+        storage.sync()
+    take_snapshot(storage, 10, 10, bytes(range(256)) * 4, b"the rest")
+    storage.compact(7)
+    storage.close()
+    return disk
+
+
+def installed() -> SimulatedDisk:
+    """A closed log that begins anew with segment 2 after an installed snapshot up to entry 40, and goes on to 41."""
+    disk, storage = three_batches()
+    take_snapshot(storage, 40, 40, b"installed")
+    storage.append(HardState(41), [entry(41, 41)])
+    storage.sync()
+    storage.close()
+    return disk
+
+
 def changed(disk: SimulatedDisk, path: Path, change: Callable[[bytes], bytes]) -> SimulatedDisk:
     """Another disk, on which a file is different."""
     files = disk.copy()
     return SimulatedDisk.holding({**files, path: change(files[path])})
+
+
+def require_refusal(files: dict[Path, bytes], error: type[StorageError], message: str) -> None:
+    """A node refuses the files with this message, and so does verification; neither changes any of them."""
+    disk = SimulatedDisk.holding(files)
+    with pytest.raises(error, match=message):
+        recover(disk)
+    with pytest.raises(error, match=message):
+        verify_directory(DATA, filesystem=disk)
+    assert {path: data for path, data in disk.copy().items() if path.name != "LOCK"} == {
+        path: data for path, data in files.items() if path.name != "LOCK"
+    }

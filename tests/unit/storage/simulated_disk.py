@@ -72,6 +72,10 @@ class SimulatedDisk(Filesystem):
         """The content of every file."""
         return {path: bytes(node.data) for path, node in self.nodes.items() if isinstance(node, File)}
 
+    @property
+    def open_files(self) -> list[Path]:
+        return list(self._open.values())
+
     @classmethod
     def holding(cls, files: dict[Path, bytes]) -> "SimulatedDisk":
         """A disk with these files on it, all of them synced."""
@@ -152,6 +156,8 @@ class SimulatedDisk(Filesystem):
         self._sync("sync_file", self._open[descriptor])
 
     def close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self.before("close", self._open[descriptor])
         (self._locked if descriptor in self._locked else self._open).pop(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:

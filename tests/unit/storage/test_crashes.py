@@ -1,20 +1,78 @@
 """Crashes at every step and in any order: what was synced is there, and of the rest at most a beginning."""
 
+import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from samples import DATA, entry, segment_path, storage_on
+from samples import DATA, MEMBERS, NODE_FILE, entry, segment_path, snapshot_path, storage_on
 from simulated_disk import Crash, SimulatedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.storage import FileStorage, Recovered
+from raft_pkg.storage._incarnation import random_incarnation
 
-Value = HardState | Entry
+SEGMENT_BYTES = 1000
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A snapshot that was committed."""
+
+    index: int
+    term: int
+    data: bytes
+
+
+Value = HardState | Entry | Taken
+
+
+@dataclass
+class Held:
+    """What values add up to."""
+
+    hard_state: HardState = field(default_factory=HardState)
+    base_index: int = 0
+    base_term: int = 0
+    log: list[Entry] = field(default_factory=list)
+    """All from `base_index` on, whether or not it was compacted."""
+    snapshot: Taken | None = None
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """Index and term of the last entry."""
+        return (self.log[-1].index, self.log[-1].term) if self.log else (self.base_index, self.base_term)
+
+    @property
+    def snapshot_index(self) -> int:
+        return self.snapshot.index if self.snapshot else 0
+
+    def add(self, value: Value) -> None:
+        if isinstance(value, HardState):
+            self.hard_state = value
+        elif isinstance(value, Entry):
+            self.log = [*self.log[: value.index - self.base_index - 1], value]
+        else:
+            self.snapshot = value
+            if (value.index, value.term) not in [(e.index, e.term) for e in self.log]:
+                self.base_index, self.base_term, self.log = value.index, value.term, []
+
+    def is_what(self, found: Recovered, data: bytes, compacted: int) -> bool:
+        """Whether this was found, save for entries up to an index that were compacted."""
+        gone = found.base_index - self.base_index
+        if not 0 <= gone <= max(0, compacted - self.base_index):
+            return False
+        base_term = self.log[gone - 1].term if gone else self.base_term
+        taken = found.snapshot and Taken(found.snapshot.index, found.snapshot.term, data)
+        return (self.hard_state, base_term, self.log[gone:], self.snapshot) == (
+            found.hard_state, found.base_term, found.entries, taken,
+        )  # fmt: skip
 
 
 class Model:
@@ -23,40 +81,87 @@ class Model:
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.synced = 0
+        self.compacted = 0
+        self.incarnation = 0
 
-    def after(self, count: int) -> tuple[HardState, list[Entry]]:
+    def after(self, count: int) -> Held:
         """What the first values add up to."""
-        state = HardState()
-        log: list[Entry] = []
+        held = Held()
         for value in self.values[:count]:
-            if isinstance(value, HardState):
-                state = value
-            else:
-                log = [*log[: value.index - 1], value]
-        return state, log
+            held.add(value)
+        return held
 
-    def require(self, found: Recovered) -> None:
-        """The log is what the synced values, and some of those after them in order, add up to."""
+    @property
+    def held(self) -> Held:
+        return self.after(len(self.values))
+
+    def require(self, storage: FileStorage) -> None:
+        """What is recovered is what the synced values, and some of those after them in order, add up to."""
+        found = storage.recover()
+        assert found.incarnation == self.incarnation or not self.incarnation
+        self.incarnation = found.incarnation
+        data = storage.read_snapshot(0, 1 << 20) if found.snapshot else b""
+        assert found.snapshot is None or crc32(data) == found.snapshot.checksum
         for count in range(self.synced, len(self.values) + 1):
-            if self.after(count) == (found.hard_state, found.entries):
+            if self.after(count).is_what(found, data, self.compacted):
                 self.values = self.values[:count]
                 self.synced = count
                 return
         raise AssertionError(f"{found} is not what {self.values} add up to, of which {self.synced} were synced")
 
+    def append(self, storage: FileStorage, values: list[HardState | Entry]) -> None:
+        """A hard state at most, and entries after it."""
+        self.values += values
+        states = [value for value in values if isinstance(value, HardState)]
+        storage.append(states[0] if states else None, [value for value in values if isinstance(value, Entry)])
+
+    def sync(self, storage: FileStorage) -> None:
+        storage.sync()
+        self.synced = len(self.values)
+
+    def take(self, storage: FileStorage, taken: Taken) -> None:
+        """Write a snapshot in two pieces, and commit it."""
+        writer = storage.begin_snapshot(taken.index, taken.term, MEMBERS)
+        writer.write(taken.data[:5])
+        writer.write(taken.data[5:])
+        self.values.append(taken)
+        writer.commit()
+        self.synced = len(self.values)
+
+    def compact(self, storage: FileStorage, index: int) -> None:
+        self.compacted = max(self.compacted, index)
+        storage.compact(index)
+
 
 def run(disk: SimulatedDisk, model: Model, steps: int) -> FileStorage:
     """Recover and write on; may end in a crash."""
-    storage = storage_on(disk, segment_bytes=1000)
-    model.require(storage.recover())
+    storage = storage_on(disk, segment_bytes=SEGMENT_BYTES, new_incarnation=random_incarnation)
+    model.require(storage)
     for _ in range(steps):
-        term = model.after(len(model.values))[0].current_term + 1
-        last = len(model.after(len(model.values))[1])
-        new: list[Value] = [HardState(term, "raft-1"), entry(max(1, last + 1 - term % 3), term, bytes([term]) * 150)]
-        model.values += new
-        storage.append(new[0], [new[1]])  # type: ignore[arg-type, list-item]
-        storage.sync()
-        model.synced = len(model.values)
+        held = model.held
+        term = held.hard_state.current_term + 1
+        first = max(held.snapshot_index, held.last[0] - term % 3) + 1
+        model.append(storage, [HardState(term, "raft-1"), entry(first, term, bytes([term]) * 150)])
+        model.sync(storage)
+    return storage
+
+
+def run_with_snapshots(disk: SimulatedDisk, model: Model, steps: int) -> FileStorage:
+    """Recover and write on; every other time a snapshot is taken or installed, and the log compacted after it."""
+    storage = run(disk, model, 0)
+    for _ in range(steps):
+        held = model.held
+        term = held.hard_state.current_term + 1
+        index, _ = held.last
+        model.append(storage, [HardState(term, None), *(entry(index + more, term, b"x" * 200) for more in (1, 2, 3))])
+        match term % 4:
+            case 0:
+                model.take(storage, Taken(index + 2, term, b"taken in term %d" % term))
+                model.compact(storage, index + 1)
+            case 2:
+                model.take(storage, Taken(index + 9, term, b"installed in term %d" % term))
+            case _:
+                model.sync(storage)
     return storage
 
 
@@ -72,19 +177,26 @@ def crash_at(disk: SimulatedDisk, number: int) -> Callable[[], bool]:
     return lambda: next(operations, None) is None
 
 
+Run = Callable[[SimulatedDisk, Model, int], FileStorage]
+
+
 @pytest.mark.parametrize("disaster", ["nothing unsynced is left", "all is left", "chance", "kill"])
-def test_a_crash_before_any_operation(disaster: str) -> None:
-    """Over the making of a directory, eight segments and closing: every write, sync, rename, one after the other."""
-    for number in range(200):
+@pytest.mark.parametrize(
+    ("work", "steps", "made"),
+    [(run, 12, [segment_path(4)]), (run_with_snapshots, 9, [segment_path(9), snapshot_path(35)])],
+)
+def test_a_crash_before_any_operation(work: Run, steps: int, made: list[Path], disaster: str) -> None:
+    """Over the making of a directory, some segments and snapshots, and closing: every write, sync, rename, removal."""
+    for number in range(400):
         disk = SimulatedDisk()
         model = Model()
         crash_at(disk, number)
         try:
-            run(disk, model, 12).close()
+            work(disk, model, steps).close()
         except Crash:
             pass
         else:
-            assert segment_path(4) in disk.nodes
+            assert set(made) <= set(disk.nodes)
             assert number > 60
             return
         chance = random.Random(number)
@@ -97,22 +209,31 @@ def test_a_crash_before_any_operation(disaster: str) -> None:
                 disk.lose_power(chance.randrange)
             case "kill":
                 disk.kill_process()
-        run(disk, model, 1 + number % 2 * 3)
+        work(disk, model, 1 + number % 2 * 3)
         disk.lose_power(lambda _count: 0)
-        run(disk, model, 1)
-        assert not [path for path in disk.nodes if path.suffix == ".tmp"]
+        work(disk, model, 1)
+        require_nothing_left_over(disk)
     pytest.fail("the run never came to its end")
 
 
-def test_crashes_during_the_recoveries_from_crashes() -> None:
+def require_nothing_left_over(disk: SimulatedDisk) -> None:
+    names = [path for path in disk.nodes if path.parent == DATA]
+    oldest = json.loads(disk.copy()[NODE_FILE])["oldest_segment"]
+    assert not [path for path in names if path.suffix == ".tmp"]
+    assert not [path for path in names if path.suffix == ".log" and path < segment_path(oldest)]
+    assert len([path for path in names if path.suffix == ".snapshot"]) <= 1
+
+
+@pytest.mark.parametrize("work", [run, run_with_snapshots])
+def test_crashes_during_the_recoveries_from_crashes(work: Run) -> None:
     for seed in range(150):
         chance = random.Random(seed)
         disk = SimulatedDisk()
         model = Model()
         for _ in range(8):
-            crash_at(disk, chance.randrange(25))
+            crash_at(disk, chance.randrange(25 if work is run else 60))
             try:
-                run(disk, model, 6).close()
+                work(disk, model, 6).close()
             except Crash:
                 disk.lose_power(chance.randrange)
 
@@ -130,7 +251,7 @@ class LogOfOneNode(RuleBasedStateMachine):
     @rule(segment_bytes=st.sampled_from([600, 2000, 100_000]), ahead_bytes=st.sampled_from([1, 512, 4096]))
     def start(self, segment_bytes: int, ahead_bytes: int) -> None:
         storage = storage_on(self.disk, segment_bytes=segment_bytes, ahead_bytes=ahead_bytes)
-        self.model.require(storage.recover())
+        self.model.require(storage)
         self.storage = storage
 
     @precondition(lambda self: self.storage is not None)
@@ -142,19 +263,61 @@ class LogOfOneNode(RuleBasedStateMachine):
         fill=st.sampled_from([b"\0", b"\1", b"\x1b"]),
     )
     def append(self, terms: int, vote: str | None, back: int, sizes: list[int], fill: bytes) -> None:
-        state, log = self.model.after(len(self.model.values))
-        new_state = HardState(state.current_term + terms, vote) if terms else None
-        first = max(1, len(log) + 1 - back)
-        term = state.current_term + terms
+        held = self.model.held
+        term = held.hard_state.current_term + terms
+        first = max(held.snapshot_index, held.last[0] - back) + 1
         new = [entry(first + position, term, fill * size) for position, size in enumerate(sizes)]
-        self.storage.append(new_state, new)
-        self.model.values += [*([new_state] if new_state else []), *new]
+        self.model.append(self.storage, [*([HardState(term, vote)] if terms else []), *new])
 
     @precondition(lambda self: self.storage is not None)
     @rule()
     def sync(self) -> None:
-        self.storage.sync()
-        self.model.synced = len(self.model.values)
+        self.model.sync(self.storage)
+
+    @precondition(lambda self: self.storage is not None)
+    @rule(back=st.integers(0, 4), size=st.sampled_from([0, 6, 2000]))
+    def take_snapshot(self, back: int, size: int) -> None:
+        """Of what is in the log, and not yet in a snapshot."""
+        held = self.model.held
+        replaceable = [e for e in held.log if e.index > held.snapshot_index]
+        if replaceable:
+            last = replaceable[max(0, len(replaceable) - 1 - back)]
+            self.model.take(self.storage, Taken(last.index, last.term, b"s" * size))
+
+    @precondition(lambda self: self.storage is not None)
+    @rule(further=st.integers(-3, 20))
+    def install_snapshot(self, further: int) -> None:
+        """Of a newer leader: beyond the log, or of another term than the entry there."""
+        held = self.model.held
+        index = max(held.last[0] + further, held.snapshot_index + 1)
+        self.model.take(self.storage, Taken(index, held.hard_state.current_term + 1, b"installed"))
+        self.model.append(self.storage, [HardState(held.hard_state.current_term + 1, None)])
+
+    @precondition(lambda self: self.storage is not None)
+    @rule(back=st.integers(0, 4))
+    def compact(self, back: int) -> None:
+        self.model.compact(self.storage, max(0, self.model.held.snapshot_index - back))
+
+    @precondition(lambda self: self.storage is not None)
+    @rule(is_discarded=st.booleans(), seed=st.integers(0, 1 << 32))
+    def leave_a_snapshot_unfinished(self, is_discarded: bool, seed: int) -> None:
+        writer = self.storage.begin_snapshot(self.model.held.snapshot_index + 3, 77, MEMBERS)
+        writer.write(b"half")
+        if is_discarded:
+            writer.discard()
+        else:
+            self.lose_power(seed)
+
+    @precondition(lambda self: self.storage is not None)
+    @rule(operations=st.integers(0, 25), further=st.integers(0, 5), seed=st.integers(0, 1 << 32))
+    def crash_during_a_snapshot(self, operations: int, further: int, seed: int) -> None:
+        crash_at(self.disk, operations)
+        try:
+            self.install_snapshot(further)
+            self.compact(0)
+        except Crash:
+            pass
+        self.lose_power(seed)
 
     @precondition(lambda self: self.storage is not None)
     @rule()
@@ -173,9 +336,10 @@ class LogOfOneNode(RuleBasedStateMachine):
         self.disk.lose_power(random.Random(seed).randrange)
         self.storage = None
 
+    @precondition(lambda self: self.storage is not None)
     @invariant()
-    def names_are_known(self) -> None:
-        assert all(path.suffix in ("", ".log", ".json") for path in self.disk.nodes if path.parent == DATA)
+    def nothing_is_left_over(self) -> None:
+        require_nothing_left_over(self.disk)
 
 
 TestLogOfOneNode = LogOfOneNode.TestCase

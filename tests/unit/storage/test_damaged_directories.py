@@ -18,6 +18,7 @@ from samples import (
     entries,
     entry,
     recover,
+    require_refusal,
     segment_path,
     several_segments,
     storage_on,
@@ -29,18 +30,6 @@ from raft_pkg.core.types import HardState
 from raft_pkg.errors import CorruptLogError, DirectoryInUseError, ForeignDirectoryError, StorageError
 from raft_pkg.storage import FileStorage, verify_directory
 from raft_pkg.storage._segment import SegmentHeader
-
-
-def require_refusal(files: dict[Path, bytes], error: type[StorageError], message: str) -> None:
-    """A node refuses the files with this message, and so does verification; neither changes any of them."""
-    disk = SimulatedDisk.holding(files)
-    with pytest.raises(error, match=message):
-        recover(disk)
-    with pytest.raises(error, match=message):
-        verify_directory(DATA, filesystem=disk)
-    assert {path: data for path, data in disk.copy().items() if path.name != "LOCK"} == {
-        path: data for path, data in files.items() if path.name != "LOCK"
-    }
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 3, 4])

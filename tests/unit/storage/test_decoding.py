@@ -2,21 +2,35 @@
 
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from samples import DATA, FIRST_SEGMENT, NODE_FILE, entries, several_segments, three_batches
+from samples import (
+    DATA,
+    FIRST_SEGMENT,
+    MEMBERS,
+    NODE_FILE,
+    compacted,
+    entries,
+    several_segments,
+    snapshot_path,
+    three_batches,
+)
 from simulated_disk import SimulatedDisk
 
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.errors import CorruptLogError, StorageError
-from raft_pkg.storage import _record, verify_directory
+from raft_pkg.storage import FileStorage, _record, _snapshot, verify_directory
 from raft_pkg.storage._record import BatchEncoder, Damage, ImpossibleRecordError, Record, RecordDecoder
 
 CLOSED = several_segments(1).copy()
 KILLED = three_batches()[0].copy()
 SIZE = len(KILLED[FIRST_SEGMENT])
+COMPACTED = compacted().copy()
+SNAPSHOT = snapshot_path(10)
+SNAPSHOT_BYTES = COMPACTED[SNAPSHOT]
 
 
 def verdict(files: dict) -> str:
@@ -51,6 +65,61 @@ def test_bytes_written_over_a_log(position: int, content: bytes) -> None:
     except StorageError:
         return
     assert report.last_index >= 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=2000))
+@example(b"RAFTSNAP" + bytes(100))
+def test_any_bytes_as_a_snapshot(content: bytes) -> None:
+    assert verdict(COMPACTED | {SNAPSHOT: content}) == "CorruptLogError"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(SNAPSHOT_BYTES)), st.binary(max_size=300), st.integers(0, 300))
+def test_bytes_written_over_a_snapshot(position: int, content: bytes, instead_of: int) -> None:
+    damaged = SNAPSHOT_BYTES[:position] + content + SNAPSHOT_BYTES[position + instead_of :]
+    expected = "sound" if damaged == SNAPSHOT_BYTES else "CorruptLogError"
+    assert verdict(COMPACTED | {SNAPSHOT: damaged}) == expected
+
+
+LENGTHS = st.sampled_from([0, 1, 6, 0xFFFF, 1 << 20, (1 << 20) + 1, 0x7FFFFFFF, 0xFFFFFFFF])
+
+
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, LENGTHS, st.sampled_from([0, 1, 1051, 1 << 40, (1 << 64) - 1]), st.booleans())
+def test_no_length_in_a_snapshot_is_believed(configuration: int, node_id: int, size: int, right: bool) -> None:
+    """Not even in a header or trailer with a right checksum: soon, and without much memory."""
+    fields = _snapshot._FIELDS.pack(b"RAFTSNAP", 1, configuration, 10, 10, node_id & 0xFFFF)
+    rest = SNAPSHOT_BYTES[_snapshot._FIELDS.size : -20]
+    end = _snapshot._FIELDS.size + configuration + (node_id & 0xFFFF)
+    content = fields + rest
+    if right and end < len(content):
+        content = content[:end] + zlib.crc32(content[:end]).to_bytes(4, "little") + content[end + 4 :]
+    content += _snapshot._encode_trailer(size, 0, zlib.crc32(content[: end + 4]))
+    tracemalloc.start()
+    try:
+        assert verdict(COMPACTED | {SNAPSHOT: content}) == "CorruptLogError"
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_snapshot_is_checked_without_much_memory(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path, "raft-0")
+    storage.recover()
+    writer = storage.begin_snapshot(1, 1, MEMBERS)
+    piece = bytes(range(256)) * 4096
+    for _ in range(30):
+        writer.write(piece)
+    metadata = writer.commit()
+    storage.close()
+    tracemalloc.start()
+    try:
+        report = verify_directory(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+    assert report.snapshot == metadata
 
 
 @settings(max_examples=60, deadline=None)

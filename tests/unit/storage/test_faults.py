@@ -5,7 +5,19 @@ import os
 from pathlib import Path
 
 import pytest
-from samples import DATA, entries, entry, recover, recovered, segment_path, storage_on, three_batches
+from samples import (
+    DATA,
+    MEMBERS,
+    entries,
+    entry,
+    recover,
+    recovered,
+    segment_path,
+    snapshot_path,
+    storage_on,
+    take_snapshot,
+    three_batches,
+)
 from simulated_disk import SimulatedDisk
 
 from raft_pkg.core.types import HardState
@@ -133,6 +145,18 @@ def test_a_failure_to_note_the_end_on_closing_is_told_and_harmless() -> None:
 
 
 @pytest.mark.parametrize("at_most", [1, 7, 100])
+def test_short_reads_are_completed(at_most: int) -> None:
+    disk, storage = three_batches()
+    data = bytes(range(256)) * 3
+    metadata = take_snapshot(storage, 7, 2, data)
+    storage.close()
+    disk.accept_reading = lambda size: min(size, at_most)
+    storage = storage_on(disk)
+    assert storage.recover().snapshot == metadata
+    assert storage.read_snapshot(10, 500) == data[10:510]
+
+
+@pytest.mark.parametrize("at_most", [1, 7, 100])
 def test_short_writes_are_completed(at_most: int) -> None:
     disk, storage = three_batches()
     disk.accept = lambda size: min(size, at_most)
@@ -162,6 +186,170 @@ def test_a_full_disk_in_the_middle_of_a_write() -> None:
         storage.append(None, [entry(8, 2, b"x" * 3000)])
     found = recover(disk)
     assert (len(found.entries), found.torn_bytes > 1000) == (7, True)
+
+
+SNAPSHOT = snapshot_path(7)
+TEMPORARY = f"{SNAPSHOT.name}.tmp"
+
+
+def take_and_compact(storage: FileStorage) -> None:
+    take_snapshot(storage, 7, 7)
+    storage.compact(7)
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "message", "is_taken"),
+    [
+        ("remove", TEMPORARY, "cannot begin a snapshot", False),
+        ("create", TEMPORARY, "cannot begin a snapshot", False),
+        ("write", TEMPORARY, "cannot begin a snapshot", False),
+        ("sync_data", TEMPORARY, "cannot write the snapshot", False),
+        ("sync_file", TEMPORARY, "cannot commit the snapshot", False),
+        ("rename", SNAPSHOT.name, "cannot commit the snapshot", False),
+        ("remove", snapshot_path(3).name, "cannot commit the snapshot", True),
+        ("create", "node.json.tmp", "cannot compact the log", True),
+        ("sync_file", "node.json.tmp", "cannot compact the log", True),
+        ("rename", "node.json", "cannot compact the log", True),
+        ("remove", LOG, "cannot compact the log", True),
+    ],
+)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_failure_while_a_snapshot_is_taken(
+    operation: str, name: str, message: str, is_taken: bool, number: int
+) -> None:
+    """Nothing is tried again, and the old or the new state is there afterwards."""
+    disk = SimulatedDisk()
+    storage = storage_on(disk, segment_bytes=1500)
+    storage.recover()
+    log = [entry(index, index, b"x" * 200) for index in range(1, 11)]
+    for value in log:
+        storage.append(HardState(value.index), [value])
+    take_snapshot(storage, 3, 3)
+    fail(disk, operation, number, name)
+    with pytest.raises(StorageError, match=rf"{message}: {os.strerror(number)}"):
+        take_and_compact(storage)
+    disk.operations.clear()
+    for call in (lambda: storage.append(None, [entry(11, 11)]), storage.sync, lambda: storage.read_snapshot(0, 1)):
+        with pytest.raises(StorageError, match="unusable since then"):
+            call()
+    with pytest.raises(StorageError, match="unusable since then"):
+        storage.compact(1)
+    with pytest.raises(StorageError, match="unusable since then"):
+        storage.begin_snapshot(9, 9, MEMBERS)
+    storage.close()
+    assert [done for done in disk.operations if done != ("remove", TEMPORARY)] == []
+    found = recover(disk)
+    assert found.snapshot.index == (7 if is_taken else 3)
+    assert found.entries == log[found.base_index :]
+    assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("create", "0000000002.log.tmp"),
+        ("write", "0000000002.log.tmp"),
+        ("sync_file", "0000000002.log.tmp"),
+        ("rename", "0000000002.log"),
+        ("close", LOG),
+        ("create", "node.json.tmp"),
+        ("rename", "node.json"),
+        ("remove", LOG),
+    ],
+)
+def test_a_failure_while_a_log_is_begun_anew(operation: str, name: str) -> None:
+    """The snapshot has its name by then: it counts, whatever becomes of the call, and what it makes void goes."""
+    disk, storage = three_batches()
+    storage.append(None, [entry(8, 2)])
+    writer = storage.begin_snapshot(40, 40, MEMBERS)
+    writer.write(b"installed")
+    fail(disk, operation, errno.EIO, name)
+    with pytest.raises(StorageError, match="cannot commit the snapshot: Input/output error; the device failed"):
+        writer.commit()
+    with pytest.raises(StorageError, match="unusable since then"):
+        writer.commit()
+    writer.discard()
+    found = recover(disk)
+    assert (found.snapshot.index, found.base_index, found.entries) == (40, 40, [])
+    assert [path.name for path in disk.nodes if path.suffix == ".log"] == ["0000000002.log"]
+
+
+def test_a_log_that_can_not_be_synced_gets_no_snapshot() -> None:
+    disk, storage = three_batches()
+    storage.append(None, [entry(8, 2)])
+    writer = storage.begin_snapshot(40, 40, MEMBERS)
+    fail(disk, "sync_data", errno.EIO, LOG)
+    with pytest.raises(StorageError, match="cannot sync the log: Input/output error"):
+        writer.commit()
+    writer.discard()
+    found = recover(disk)
+    assert (found.snapshot, len(found.entries)) == (None, 7)
+
+
+@pytest.mark.parametrize(("operation", "name"), [("open", SNAPSHOT.name), ("read", SNAPSHOT.name)])
+def test_a_snapshot_that_can_not_be_read(operation: str, name: str) -> None:
+    disk, storage = three_batches()
+    take_snapshot(storage, 7, 2)
+    fail(disk, operation, errno.EIO, name)
+    with pytest.raises(StorageError, match=rf"{name}: cannot read the snapshot: Input/output error"):
+        storage.read_snapshot(0, 10)
+    with pytest.raises(StorageError, match="unusable since then"):
+        storage.sync()
+    disk.kill_process()
+    fail(disk, operation, errno.EIO, name)
+    with pytest.raises(StorageError, match=rf"{name}: cannot read the snapshot: Input/output error"):
+        storage_on(disk).recover()
+    assert recover(disk).snapshot.index == 7
+
+
+def test_a_snapshot_that_was_cut_while_it_is_read() -> None:
+    disk, storage = three_batches()
+    take_snapshot(storage, 7, 2, b"x" * 1000)
+    del disk.nodes[SNAPSHOT].data[500:]
+    with pytest.raises(StorageError, match="found the end of the file"):
+        storage.read_snapshot(0, 1000)
+
+
+@pytest.mark.parametrize("operation", ["remove", "close"])
+def test_a_snapshot_that_can_not_be_removed_is_given_up_all_the_same(operation: str) -> None:
+    disk, storage = three_batches()
+    writer = storage.begin_snapshot(7, 2, MEMBERS)
+    fail(disk, operation, errno.EIO, TEMPORARY)
+    writer.discard()
+    storage.append(None, [entry(8, 2)])
+    storage.sync()
+    metadata = take_snapshot(storage, 7, 2)
+    found = recover(disk)
+    assert (found.snapshot, len(found.entries)) == (metadata, 8)
+
+
+def test_a_full_disk_while_a_snapshot_is_written_leaves_the_older_one() -> None:
+    disk, storage = three_batches()
+    metadata = take_snapshot(storage, 3)
+    writer = storage.begin_snapshot(7, 2, MEMBERS)
+    writer.write(b"fits")
+    fail(disk, "write", errno.ENOSPC, TEMPORARY)
+    with pytest.raises(StorageError, match=r"cannot write the snapshot: No space left on device; free space"):
+        writer.write(b"does not")
+    writer.discard()
+    assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
+    assert recover(disk).snapshot == metadata
+
+
+@pytest.mark.parametrize("operation", ["create", "sync_file", "rename", "sync_directory"])
+def test_a_recovery_that_fails_before_the_incarnation_is_durable_promised_nothing(operation: str) -> None:
+    disk = SimulatedDisk()
+    drawn = iter([5, 6])
+    fail(disk, operation, errno.EIO, "data" if operation == "sync_directory" else "node.json.tmp")
+    if operation == "rename":
+        fail(disk, operation, errno.EIO, "node.json")
+    with pytest.raises(StorageError):
+        storage_on(disk, new_incarnation=lambda: next(drawn)).recover()
+    disk.lose_power(lambda _count: 0)
+    first = storage_on(disk, new_incarnation=lambda: next(drawn))
+    incarnation = first.recover().incarnation
+    disk.lose_power(lambda _count: 0)
+    assert recover(disk).incarnation == incarnation == 6
 
 
 def test_a_new_log_is_durable_before_it_is_used() -> None:

@@ -95,6 +95,18 @@ def test_what_would_break_a_promise_is_refused(storage: MemoryStorage, state: Ha
     assert storage.unsynced == 3
 
 
+def test_what_can_not_be_made_durable_is_told(storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_pkg.storage.memory.check_append", lambda *_: None)
+    storage.append(None, [entry(9)])
+    with pytest.raises(StorageError, match="entry 9 can't be added to a log of entries 1 to 4"):
+        storage.sync()
+
+
+def test_an_append_of_nothing_does_nothing(storage: MemoryStorage) -> None:
+    storage.append(None, [])
+    assert storage.unsynced == 3
+
+
 def test_what_was_recovered_is_the_callers_own(storage: MemoryStorage) -> None:
     storage.sync()
     storage.crash()

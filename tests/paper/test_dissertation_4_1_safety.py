@@ -1,0 +1,253 @@
+"""Dissertation §4.1, §4.3: who answers whom while configurations differ, and when a change may begin."""
+
+import pytest
+
+from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_pkg.core.raft import NotLeaderError
+from raft_pkg.core.types import Role
+from tests.support.changing import ChangingCluster, address_of
+from tests.support.cluster import Cluster
+from tests.support.core import (
+    acknowledge,
+    append,
+    candidate,
+    carry_out,
+    follower,
+    log_of,
+    receive,
+    replies,
+    terms_of,
+    vote,
+)
+from tests.support.members import configuration, configuration_entry, lead
+
+ABC = configuration("abc")
+
+
+# --- requests are answered "without consulting their current configurations" ------------------------------------------
+
+
+def test_a_voter_answers_a_candidate_that_is_not_in_its_configuration():
+    """§4.1: the candidate may have been added by an entry that this voter does not have yet."""
+    raft = follower(term=1, configuration=ABC)
+    assert vote(raft, "newcomer", RequestVote(0, 0), term=2)
+    assert raft.voted_for == "newcomer"
+
+
+def test_its_vote_is_the_only_one_of_the_term_all_the_same():
+    """§5.2: and the log check stays what it is."""
+    raft = follower([1], term=1, configuration=ABC)
+    assert not vote(raft, "newcomer", RequestVote(0, 0), term=2)
+    assert vote(raft, "newcomer", RequestVote(1, 1), term=2)
+    assert not vote(raft, "b", RequestVote(1, 1), term=2)
+
+
+def test_a_pre_vote_of_a_stranger_is_answered_too():
+    """§4.1 with §9.6: else the election it asks about could not be won."""
+    raft = follower(term=1, configuration=ABC)
+    receive(raft, "newcomer", PreVote(2, 0, 0))
+    assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(2, vote_granted=True)]
+
+
+def test_a_server_obeys_a_leader_that_is_not_in_its_configuration():
+    """§4.1: "a server accepts AppendEntries requests from a leader that is not part of the server's latest
+    configuration. Otherwise, a new server could never be added"."""
+    raft = follower(term=1, configuration=ABC)
+    assert append(raft, "newcomer", (0, 0), log_of(2), term=2, commit=1).success
+    assert (raft.leader, terms_of(raft), raft.commit_index) == ("newcomer", [2], 1)
+
+
+def test_a_server_without_any_configuration_obeys_a_leader():
+    """§4.1: as a new server does, whose log says nothing yet."""
+    cluster = ChangingCluster("abc")
+    cluster.add("d", peers="abc")
+    raft = cluster["d"]
+    assert not raft.configuration
+    body = AppendEntries(0, 0, (configuration_entry(1, 1, ABC),), 0, 0)
+    raft.receive(Message("a", "d", 1, body, 0, raft.incarnation), 0.0)
+    assert (raft.leader, raft.configuration) == ("a", ABC)
+
+
+# --- whose answers count ----------------------------------------------------------------------------------------------
+
+
+def test_a_candidate_counts_only_the_votes_of_its_own_configuration():
+    """§4.1: whom it asks, and who counts, is for its own latest configuration to say."""
+    raft = candidate(configuration=configuration("abcde"))
+    for stranger in "xyz":
+        receive(raft, stranger, RequestVoteReply(vote_granted=True))
+    assert raft.role is Role.CANDIDATE
+    receive(raft, "b", RequestVoteReply(vote_granted=True))
+    receive(raft, "c", RequestVoteReply(vote_granted=True))
+    assert raft.role is Role.LEADER
+
+
+def test_the_vote_of_a_learner_counts_for_nothing():
+    """§4.2.1: it has none by the candidate's configuration, though it answers when asked."""
+    raft = candidate(configuration=configuration("abc", learners="d"))
+    receive(raft, "d", RequestVoteReply(vote_granted=True))
+    assert raft.role is Role.CANDIDATE
+
+
+def test_a_learner_votes_when_it_is_asked():
+    """§4.1: the candidate may know a newer configuration, in which this learner is a voter, and need its vote."""
+    raft = follower(node_id="d", term=1, configuration=configuration("abc", learners="d"))
+    assert vote(raft, "a", RequestVote(0, 0), term=2)
+
+
+def test_a_cluster_elects_a_leader_that_its_last_voter_does_not_know():
+    """§4.1: b has C_new with the newcomer in it, c has not heard of it; the newcomer needs the votes of both."""
+    raft = follower(node_id="d", terms=[1], term=1, configuration=configuration("abcd"))
+    raft.tick(raft.next_timeout())
+    for voter in "bc":
+        other = follower(node_id=voter, terms=[1], term=1, configuration=ABC)
+        receive(other, "d", RequestVote(1, 1), term=2)
+        (reply,) = replies(carry_out(other), RequestVoteReply)
+        receive(raft, voter, reply)
+    assert raft.role is Role.LEADER
+
+
+# --- the bug in single-server changes (raft-dev, 2015) ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change", [AddLearner("e", "e:6000"), Promote("d"), Remove("b")], ids=lambda change: type(change).__name__
+)
+def test_no_change_before_the_leader_has_committed_in_its_own_term(change):
+    """§4.1 as corrected: else a leader could overwrite a change of its predecessor that it does not know of, and both
+    would have decided by majorities that need not overlap."""
+    raft = lead(configuration("abc", learners="d"), terms=[1, 1, 1], committed=False)
+    acknowledge(raft, "b", "c", "d", up_to=3)
+    with pytest.raises(ChangeRefusedError, match="the leader has committed nothing in its term 2 yet; try again soon"):
+        raft.change_members(change, 0.0)
+    acknowledge(raft, "b", "c", "d")
+    raft.change_members(change, 0.0)
+
+
+def test_the_single_server_change_bug_can_not_happen():
+    """The counter-example: a of {a, b, c, d} adds e and is cut off; b, of the old four, removes a and commits with c;
+    then a comes back and finds a majority of {a, b, c, d, e} for itself."""
+    cluster = ChangingCluster("abcd")
+    cluster.add("e", peers="abcd")
+    cluster.run(2.0)
+    first = cluster.leader.node_id
+    second, third, fourth = (node_id for node_id in "abcd" if node_id != first)
+    cluster.change(first, AddLearner("e", address_of("e")))
+    cluster.run(0.5)
+    cluster.isolate(first, "e")
+    cluster.change(first, Promote("e"))
+    cluster.elect(second)
+    with pytest.raises(ChangeRefusedError, match="committed nothing in its term"):
+        cluster.change(second, Remove(first))
+    cluster.deliver_all()
+    cluster.change(second, Remove(first))
+    cluster.run(0.5)
+    assert first not in cluster[second].voters
+    cluster.heal()
+    cluster.run(3.0)
+    assert cluster.leader.node_id in (second, third, fourth)
+    assert "e" not in cluster.leader.voters
+
+
+# --- refusals, each with its reason -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (AddLearner("b", "b:7000"), "b is a voter already, at b:6000"),
+        (AddLearner("d", "d:7000"), "d is a learner already, at d:6000"),
+        (AddLearner("e", "d:6000"), "d:6000 is the address of d"),
+        (Promote("b"), "b is a voter already"),
+        (Promote("e"), "e is not a member: add it first"),
+        (Remove("e"), r"e is not a member \(a, b, c, d\)"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(change, why):
+    """§4.3: the administrator is told why, and nothing has changed."""
+    raft = lead(configuration("abc", learners="d"))
+    with pytest.raises(ChangeRefusedError, match=why):
+        raft.change_members(change, 0.0)
+    assert carry_out(raft).entries == []
+    raft.change_members(Remove("d"), 0.0)
+
+
+def test_an_identity_that_no_member_can_have_is_an_error():
+    """§4.3: whoever asks made a mistake."""
+    with pytest.raises(ValueError, match="can't be a member"):
+        lead(ABC).change_members(AddLearner("", "d:6000"), 0.0)
+
+
+def test_the_last_voter_stays():
+    """§4.3: without it there is no cluster."""
+    raft = lead(configuration("a"))
+    with pytest.raises(ChangeRefusedError, match="a is the last voter"):
+        raft.change_members(Remove("a"), 0.0)
+
+
+def test_only_a_leader_changes_members():
+    """§4.1: configurations are entries of the log."""
+    with pytest.raises(NotLeaderError):
+        follower(configuration=ABC).change_members(Remove("b"), 0.0)
+
+
+def test_no_change_while_leadership_is_handed_over():
+    """Dissertation §3.10: the leader takes nothing new."""
+    raft = lead(configuration("abcd"))
+    raft.transfer_leadership("b", 0.0)
+    with pytest.raises(ChangeRefusedError, match="leadership is being handed over to b"):
+        raft.change_members(Remove("c"), 0.0)
+
+
+def test_a_change_that_would_lose_the_quorum_is_refused():
+    """§4.3: with c silent, b is needed."""
+    raft = lead(ABC)
+    acknowledge_at(raft, "b", now=9.0)
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b answer"):
+        raft.change_members(Remove("b"), 9.0)
+    raft.change_members(Remove("c"), 9.0)
+
+
+def test_who_has_not_answered_a_new_leader_is_not_counted_on():
+    """§4.3: a leader that was just elected does not know yet that c is dead; C_old,new could never be left."""
+    raft = lead(ABC, silent="c")
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b answer"):
+        raft.change_members(Remove("b"), 0.0)
+
+
+def test_both_majorities_of_c_old_new_must_answer():
+    """§6, §4.3: of {a, b} both are needed before d can help."""
+    raft = lead(configuration("ab", learners="d"))
+    acknowledge_at(raft, "d", now=9.0)
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, d only a, d answer"):
+        raft.change_members(Promote("d"), 9.0)
+
+
+def acknowledge_at(raft, follower_id, now):
+    receive(raft, follower_id, AppendEntriesReply(True, match_index=raft.log.last_index), now=now)
+
+
+def test_a_cluster_of_64_takes_no_more():
+    """A limit on everything."""
+    names = [f"n{number}" for number in range(62)]
+    raft = lead(configuration(["a", "b"], learners=names))
+    with pytest.raises(ChangeRefusedError, match="at most 64 members"):
+        raft.change_members(AddLearner("c", "c:6000"), 0.0)
+
+
+def test_the_paper_s_clusters_of_voters_alone_still_work():
+    """§4: a configuration that was given and never changed is as good as one of the log."""
+    cluster = Cluster("abc")
+    cluster.elect("a")
+    cluster.deliver_all()
+    assert cluster["a"].configuration_index == 0
+    assert cluster["a"].commit_index == 1

@@ -1,0 +1,302 @@
+"""Dissertation §4.2: catching up new servers, removing the current leader, disruptive servers."""
+
+from dataclasses import replace
+
+import pytest
+
+from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
+from raft_pkg.core.messages import AppendEntriesReply, Hello, Message, RequestVote, TimeoutNow
+from raft_pkg.core.output import BecameFollower, ChangeCompleted, ChangeFailed
+from raft_pkg.core.raft import JOIN_ELECTION_TIMEOUTS, TransferRefusedError
+from raft_pkg.core.types import Role
+from tests.support.changing import ChangingCluster, address_of
+from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, notices, receive, replies
+from tests.support.members import configuration, lead
+
+ABC = configuration("abc")
+WITH_LEARNER = configuration("abc", learners="d")
+BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
+FEW = replace(CONFIG, appends_in_flight_max=2)
+
+
+def say_hello(raft, sender, *, incarnation=7, blank=True, now=0.0, address=""):
+    """A node that belongs to no cluster, or to another one, says who it is."""
+    hello = Hello(blank, (), address or address_of(sender), answer=True)
+    raft.receive(Message(sender, raft.node_id, 0, hello, incarnation, 0), now)
+
+
+# --- §4.2.1: learners count for nothing -------------------------------------------------------------------------------
+
+
+def test_a_learner_counts_for_no_commit():
+    """§4.2.1: it is not yet counted towards majorities."""
+    raft = lead(WITH_LEARNER)
+    raft.propose(b"x")
+    carry_out(raft)
+    acknowledge(raft, "d")
+    assert raft.commit_index == 1
+
+
+def test_a_learner_is_no_sign_of_a_quorum():
+    """§6.2 with §4.2.1: a leader whom only learners hear steps down."""
+    raft = lead(WITH_LEARNER, config=replace(CONFIG, check_quorum=True))
+    now = 0.0
+    while raft.role is Role.LEADER and now < 5.0:
+        now = raft.next_timeout()
+        receive(raft, "d", AppendEntriesReply(True, match_index=1), now=now)
+        raft.tick(now)
+    assert CONFIG.election_timeout_max < now < 2 * CONFIG.election_timeout_max
+
+
+def test_a_learner_confirms_no_read():
+    """§6.4 with §4.2.1."""
+    raft = lead(WITH_LEARNER)
+    number = raft.read_index()
+    carry_out(raft)
+    acknowledge(raft, "d", read_round=1)
+    assert carry_out(raft).reads == []
+    acknowledge(raft, "c", read_round=1)
+    assert carry_out(raft).reads == [(number, 1)]
+
+
+def test_a_learner_never_stands():
+    """§4.2.1."""
+    raft = follower(node_id="d", term=1, configuration=WITH_LEARNER)
+    append(raft, "a", (0, 0))
+    for _ in range(5):
+        raft.tick(raft.next_timeout())
+    output = carry_out(raft)
+    assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
+    assert replies(output, RequestVote) == []
+
+
+def test_a_learner_is_not_handed_the_leadership():
+    """§3.10 with §4.2.1: neither by order, nor when it gets one."""
+    raft = lead(WITH_LEARNER)
+    with pytest.raises(TransferRefusedError, match=r"d is not a voter besides this leader \(b, c\)"):
+        raft.transfer_leadership("d", 0.0)
+    learner = follower(node_id="d", term=1, configuration=WITH_LEARNER)
+    append(learner, "a", (0, 0))
+    receive(learner, "a", TimeoutNow())
+    assert learner.role is Role.FOLLOWER
+
+
+# --- §4.2.1: how one comes in -----------------------------------------------------------------------------------------
+
+
+def test_a_new_server_is_asked_who_it_is_and_added_as_that():
+    """§4.2.1, §4.1: it joins by address alone; the configuration names the incarnation that answered."""
+    raft = lead(ABC)
+    raft.change_members(AddLearner("d", "d:6000"), 0.0)
+    (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Hello)]
+    assert (message.recipient, message.recipient_incarnation, message.body.leader) == ("d", 0, "a")
+    say_hello(raft, "d", incarnation=7)
+    output = carry_out(raft)
+    assert raft.configuration == configuration("abc", learners="d", incarnations={"d": 7})
+    assert [m.recipient_incarnation for m in output.early_messages if m.recipient == "d"] == [7]
+    acknowledge(raft, "b")
+    assert notices(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
+
+
+def test_it_is_asked_again_until_it_answers():
+    """§4.2.1 on a network that loses messages."""
+    raft = lead(ABC)
+    raft.change_members(AddLearner("d", "d:6000"), 0.0)
+    carry_out(raft)
+    raft.tick(raft.next_timeout())
+    assert [m.recipient for m in carry_out(raft).messages] == ["d"]
+
+
+def test_who_does_not_answer_is_given_up():
+    """§4.2.1: the leader aborts the change when the new server is unavailable, and says so."""
+    raft = lead(ABC)
+    raft.change_members(AddLearner("d", "d:6000"), 0.0)
+    with pytest.raises(ChangeRefusedError, match="another change is under way: d is being added"):
+        raft.change_members(Remove("c"), 0.0)
+    while raft.next_timeout() <= JOIN_ELECTION_TIMEOUTS * CONFIG.election_timeout_max:
+        raft.tick(raft.next_timeout())
+    assert notices(carry_out(raft), ChangeFailed) == []
+    raft.tick(raft.next_timeout())
+    output = carry_out(raft)
+    why = "d did not answer at d:6000 within 6 s; does it run there?"
+    assert notices(output, ChangeFailed) == [ChangeFailed(1, why)]
+    assert sorted(output.addresses) == ["a", "b", "c"]
+    say_hello(raft, "d", now=raft.next_timeout())
+    assert raft.configuration == ABC
+
+
+def test_a_new_server_that_comes_too_late_is_not_added():
+    """§4.3: by then no quorum answers, so the change could not be committed."""
+    raft = lead(ABC)
+    raft.change_members(AddLearner("d", "d:6000"), 0.0)
+    carry_out(raft)
+    say_hello(raft, "d", now=5.0)
+    output = carry_out(raft)
+    why = "it would lose quorum: of the voters a, b, c only a answer"
+    assert notices(output, ChangeFailed) == [ChangeFailed(1, why)]
+    assert sorted(output.addresses) == ["a", "b", "c"]
+    assert raft.configuration == ABC
+
+
+def test_a_deposed_leader_forgets_who_was_to_be_added():
+    """§4.1: another leader's doing is none of its own."""
+    raft = lead(ABC)
+    raft.change_members(AddLearner("d", "d:6000"), 0.0)
+    append(raft, "b", (0, 0), term=9)
+    assert sorted(raft.addresses) == ["a", "b", "c"]
+    say_hello(raft, "d")
+    assert raft.configuration == ABC
+
+
+# --- §4.2.1: promotion ------------------------------------------------------------------------------------------------
+
+
+def caught_up_to(index):
+    """A leader of eleven entries whose learner d has those up to an index."""
+    raft = lead(WITH_LEARNER, terms=[1] * 10, config=FEW, silent="d")
+    acknowledge(raft, "d", up_to=index)
+    carry_out(raft)
+    return raft
+
+
+def test_a_learner_that_has_caught_up_can_be_promoted():
+    """§4.2.1: within what may be in flight, it will not hold the cluster up."""
+    raft = caught_up_to(9)
+    raft.change_members(Promote("d"), 0.0)
+    assert raft.configuration == configuration("abcd", outgoing="abc")
+
+
+def test_a_learner_that_lags_is_refused():
+    """§4.2.1: as a voter it could be needed for a majority at once."""
+    raft = caught_up_to(8)
+    with pytest.raises(ChangeRefusedError, match="d has not caught up: 3 entries are missing, or it is silent"):
+        raft.change_members(Promote("d"), 0.0)
+
+
+def test_a_learner_that_is_silent_is_refused():
+    """§4.2.1: however much of the log it once had."""
+    raft = caught_up_to(11)
+    acknowledge(raft, "b")
+    with pytest.raises(ChangeRefusedError, match="or it is silent"):
+        raft.change_members(Promote("d"), 1.0)
+
+
+def test_a_learner_that_never_answered_is_refused_however_short_the_log():
+    """§4.2.1: an empty log lacks little of a short one."""
+    raft = lead(WITH_LEARNER, silent="d")
+    with pytest.raises(ChangeRefusedError, match="d has not caught up: 1 entries are missing, or it is silent"):
+        raft.change_members(Promote("d"), 0.0)
+
+
+def test_who_is_to_be_promoted_is_as_soon_as_it_has_caught_up():
+    """§4.2.1: one order adds a voter; the leader waits until it is ready."""
+    raft = lead(configuration("abc", learners="d", to_promote="d"), terms=[1] * 10, config=FEW, silent="d")
+    raft.tick(raft.next_timeout())
+    assert not raft.configuration.is_joint
+    acknowledge(raft, "d", up_to=8)
+    raft.tick(raft.next_timeout())
+    assert not raft.configuration.is_joint
+    acknowledge(raft, "b", "c", "d")
+    raft.tick(raft.next_timeout())
+    assert raft.configuration == configuration("abcd", outgoing="abc")
+
+
+def test_any_later_leader_promotes_it():
+    """§4.2.1: the order is part of the configuration, not of a leader's memory."""
+    cluster = ChangingCluster("abc", config=BOTH)
+    cluster.add("d", peers="abc", start=False)
+    cluster.run(2.0)
+    first = cluster.leader.node_id
+    cluster.start("d")
+    cluster.change(first, AddLearner("d", address_of("d"), promote=True))
+    cluster.deliver_all(lambda message: isinstance(message.body, Hello))
+    cluster.carry_out(first)
+    cluster.deliver_all()
+    cluster.crash(first)
+    cluster.run(3.0)
+    assert cluster.leader.node_id != first
+    assert "d" in cluster.leader.voters
+    assert cluster.leader.configuration.to_promote == ()
+
+
+# --- §4.2.2: removing the current leader ------------------------------------------------------------------------------
+
+
+def test_a_cluster_goes_on_at_once_when_its_leader_is_removed():
+    """§4.2.2: it manages the cluster until C_new is committed, steps down, and hands over."""
+    cluster = ChangingCluster("abc", config=BOTH)
+    cluster.run(2.0)
+    first, term = cluster.leader.node_id, cluster.leader.current_term
+    cluster.change(first, Remove(first))
+    cluster.run(CONFIG.election_timeout_min / 2)
+    assert cluster[first].role is Role.FOLLOWER
+    assert cluster.leader.node_id != first
+    assert cluster.leader.current_term == term + 1
+    assert first not in cluster.leader.voters
+    cluster.propose(cluster.leader.node_id, b"later")
+    cluster.run(1.0)
+    assert cluster.members[cluster.leader.node_id].applied[-1].data == b"later"
+    assert cluster[first].current_term == term
+
+
+def test_its_lease_ends_before_it_hands_over():
+    """§4.2.2, §6.4.1: the next leader may be elected at once."""
+    raft = lead(ABC, config=replace(CONFIG, check_quorum=True, lease_reads=True))
+    raft.change_members(Remove("a"), 0.0)
+    carry_out(raft)
+    for _ in range(2):
+        acknowledge(raft, "b", "c", read_round=9)
+        carry_out(raft)
+    assert raft.role is Role.FOLLOWER
+    assert raft._lease_given_up
+
+
+def test_the_last_two_part():
+    """§4.2.2, §4.3: of two, either can go."""
+    for gone in "ab":
+        raft = lead(configuration("ab"))
+        raft.change_members(Remove(gone), 0.0)
+        carry_out(raft)
+        acknowledge(raft, "b")
+        carry_out(raft)
+        if gone == "a":
+            acknowledge(raft, "b")
+        carry_out(raft)
+        assert raft.configuration == configuration("b" if gone == "a" else "a")
+        assert raft.commit_index == 3
+        assert (raft.role is Role.LEADER) is (gone == "b")
+
+
+# --- §4.2.3: disruptive servers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [BOTH, replace(CONFIG, check_quorum=True)], ids=["with pre-vote", "without"])
+def test_a_removed_server_that_never_heard_of_it_disturbs_nobody(config):
+    """§4.2.3: it was cut off when it was removed, and comes back."""
+    cluster = ChangingCluster("abcd", config=config)
+    cluster.run(2.0)
+    leader, term = cluster.leader.node_id, cluster.leader.current_term
+    gone = next(node_id for node_id in "abcd" if node_id != leader)
+    cluster.isolate(gone)
+    cluster.change(leader, Remove(gone))
+    cluster.run(2.0)
+    cluster.heal()
+    cluster.run(3.0)
+    assert gone in cluster[gone].voters
+    assert (cluster[leader].role, cluster[leader].current_term) == (Role.LEADER, term)
+    cluster.propose(leader, b"x")
+    cluster.run(0.2)
+    assert cluster.members[leader].applied[-1].data == b"x"
+
+
+def test_leadership_is_not_handed_to_who_is_about_to_be_removed():
+    """§3.10, §6: who will have no vote can't take over; anybody else can, also in the middle of the change."""
+    raft = lead(configuration("abcd"))
+    raft.change_members(Remove("d"), 0.0)
+    carry_out(raft)
+    with pytest.raises(TransferRefusedError, match="d is not a voter besides this leader"):
+        raft.transfer_leadership("d", 0.0)
+    raft.transfer_leadership("b", 0.0)
+    acknowledge(raft, "b", "c")
+    assert raft.transfer_target == "b"
+    assert notices(carry_out(raft), BecameFollower) == []

@@ -1,0 +1,569 @@
+"""§7, log compaction, and Figure 13: every line of InstallSnapshot, for the receiver and for the sender."""
+
+from dataclasses import replace
+from random import Random
+from zlib import crc32
+
+import pytest
+
+from raft_pkg.core.membership import Remove
+from raft_pkg.core.messages import AppendEntries, InstallSnapshot, InstallSnapshotReply
+from raft_pkg.core.output import BecameFollower, ConfigurationChanged, SnapshotPiece
+from raft_pkg.core.progress import PIECE_HEARTBEATS_MAX
+from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.types import HardState, Role, SnapshotMetadata
+from tests.support.changing import ChangingCluster
+from tests.support.core import (
+    CONFIG,
+    acknowledge,
+    append,
+    candidate,
+    carry_out,
+    follower,
+    log_of,
+    notices,
+    receive,
+    replies,
+    terms_of,
+)
+from tests.support.members import configuration, configuration_entry, lead, refuse
+
+ABC = configuration("abc")
+DATA = b"0123456789"
+NO_TAIL = replace(CONFIG, tail_entries_max=0, snapshot_piece_bytes=4)
+
+
+def snapshot(index=5, term=2, *, data=DATA, who=ABC):
+    """What a snapshot with these bytes is."""
+    return SnapshotMetadata(index, term, who, len(data), crc32(data))
+
+
+def send_piece(raft, metadata, offset, data, *, sender="b", term=None, now=0.0, read_round=0):
+    """A piece of a leader's snapshot arrives; returns the answer and all that the node does."""
+    receive(raft, sender, InstallSnapshot(metadata, offset, data, read_round), term=term, now=now)
+    output = carry_out(raft)
+    (reply,) = replies(output, InstallSnapshotReply)
+    return reply, output
+
+
+# --- Figure 13, receiver implementation -------------------------------------------------------------------------------
+
+
+def test_1_a_snapshot_of_an_older_term_is_refused():
+    """Figure 13, receiver 1: "Reply immediately if term < currentTerm"."""
+    raft = follower(term=3)
+    receive(raft, "b", InstallSnapshot(snapshot(), 0, DATA, 0), term=2)
+    output = carry_out(raft)
+    (message,) = output.messages
+    assert (message.term, message.body) == (3, InstallSnapshotReply(5, 0))
+    assert output.pieces == []
+
+
+def test_2_the_first_piece_begins_a_new_snapshot():
+    """Figure 13, receiver 2: "Create new snapshot file if first chunk (offset is 0)"."""
+    reply, output = send_piece(follower(term=3), snapshot(), 0, DATA[:4])
+    assert output.pieces == [SnapshotPiece(snapshot(), 0, DATA[:4])]
+    assert reply == InstallSnapshotReply(5, 4)
+
+
+def test_3_pieces_are_written_at_their_offsets_in_order():
+    """Figure 13, receiver 3: "Write data into snapshot file at given offset"."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, output = send_piece(raft, snapshot(), 4, DATA[4:8])
+    assert output.pieces == [SnapshotPiece(snapshot(), 4, DATA[4:8])]
+    assert reply.next_offset == 8
+
+
+@pytest.mark.parametrize("offset", [0, 2, 6], ids=["a second time", "overlapping", "with a gap"])
+def test_3_a_piece_at_another_place_is_not_written(offset):
+    """Figure 13, receiver 3, on a network that repeats and reorders: the answer says which piece is the next."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, output = send_piece(raft, snapshot(), offset, DATA[offset : offset + 4])
+    assert output.pieces == []
+    assert reply.next_offset == 4
+
+
+def test_3_a_piece_that_reaches_beyond_the_end_is_not_written():
+    """Figure 13, receiver 3: its size was announced."""
+    reply, output = send_piece(follower(term=3), snapshot(), 0, DATA + b"more")
+    assert (output.pieces, reply.next_offset) == ([], 0)
+
+
+def test_4_more_pieces_are_waited_for():
+    """Figure 13, receiver 4: "Reply and wait for more data chunks if done is false"."""
+    raft = follower([1, 1], term=3)
+    reply, output = send_piece(raft, snapshot(), 0, DATA[:9])
+    assert not output.pieces[-1].is_last
+    assert reply.next_offset < snapshot().size
+    assert (terms_of(raft), raft.commit_index, raft.snapshot) == ([1, 1], 0, None)
+
+
+def test_5_another_snapshot_takes_the_place_of_one_that_is_not_complete():
+    """Figure 13, receiver 5: "discard any existing or partial snapshot with a smaller index"."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    newer = snapshot(index=9)
+    assert send_piece(raft, newer, 4, DATA[4:8])[0] == InstallSnapshotReply(9, 0)
+    reply, output = send_piece(raft, newer, 0, DATA)
+    assert [piece.is_last for piece in output.pieces] == [True]
+    assert reply == InstallSnapshotReply(9, len(DATA))
+    assert raft.snapshot == newer
+
+
+@pytest.mark.parametrize("terms", [(1, 1, 1, 2, 2, 2, 2), (1, 1, 1, 2, 2)], ids=["with entries after it", "to its end"])
+def test_6_a_log_that_has_the_last_included_entry_is_kept(terms):
+    """Figure 13, receiver 6: "If existing log entry has same index and term … retain log entries following it and
+    reply"; and §7: entries up to there are committed."""
+    raft = follower(terms, term=3)
+    reply, output = send_piece(raft, snapshot(), 0, DATA[:4])
+    assert reply == InstallSnapshotReply(5, len(DATA))
+    assert output.pieces == []
+    assert terms_of(raft) == list(terms)
+    assert (raft.commit_index, [entry.index for entry in output.committed]) == (5, [1, 2, 3, 4, 5])
+
+
+def test_6_a_snapshot_of_what_is_committed_is_not_installed_again():
+    """§7: what comes late, or twice, does not take the state machine back."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA)
+    append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:], commit=7)
+    reply, output = send_piece(raft, snapshot(), 0, DATA)
+    assert (reply, output.pieces) == (InstallSnapshotReply(5, len(DATA)), [])
+    assert (raft.commit_index, raft.log.last_index) == (7, 7)
+
+
+@pytest.mark.parametrize("terms", [(), (1, 1), (1, 1, 1, 1, 1, 1, 1)], ids=["empty", "shorter", "in conflict"])
+def test_7_any_other_log_is_discarded(terms):
+    """Figure 13, receiver 7: "Discard the entire log"."""
+    raft = follower(terms, term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, output = send_piece(raft, snapshot(), 4, DATA[4:])
+    assert output.pieces[-1].is_last
+    assert reply == InstallSnapshotReply(5, len(DATA))
+    assert (raft.log.base_index, raft.log.last_index, raft.log.last_term) == (5, 5, 2)
+
+
+def test_8_the_snapshots_configuration_holds_from_then_on():
+    """Figure 13, receiver 8: "load snapshot's cluster configuration"."""
+    who = configuration("ab", learners="d")
+    raft = follower(term=3, configuration=ABC)
+    _, output = send_piece(raft, snapshot(who=who), 0, DATA)
+    assert (raft.configuration, raft.configuration_index) == (who, 5)
+    assert notices(output, ConfigurationChanged) == [ConfigurationChanged(3, 5, who)]
+    assert sorted(output.addresses) == ["a", "b", "d"]
+
+
+def test_8_what_it_replaces_is_committed_and_is_not_applied_again():
+    """Figure 13, receiver 8: "Reset state machine using snapshot contents"."""
+    raft = follower([1, 1], term=3)
+    _, output = send_piece(raft, snapshot(), 0, DATA)
+    assert (raft.commit_index, output.committed) == (5, [])
+    receive(raft, "b", AppendEntries(5, 2, tuple(log_of(1, 1, 1, 1, 1, 3)[5:]), 6, 0))
+    output = carry_out(raft)
+    assert [entry.index for entry in output.entries] == [entry.index for entry in output.committed] == [6]
+
+
+# --- what else a receiver does ----------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_with_a_wrong_checksum_is_not_installed():
+    """§7, on disks that err: it is asked for anew, from the beginning."""
+    raft = follower([1], term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, output = send_piece(raft, snapshot(), 4, b"damage")
+    assert output.pieces == []
+    assert reply == InstallSnapshotReply(5, 0)
+    assert (terms_of(raft), raft.commit_index) == ([1], 0)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    assert send_piece(raft, snapshot(), 4, DATA[4:])[1].pieces[-1].is_last
+
+
+def test_another_leader_goes_on_with_the_same_snapshot():
+    """Figure 13: equal metadata mean equal bytes, whoever sends them."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, _ = send_piece(raft, snapshot(), 4, DATA[4:], sender="c", term=4)
+    assert (reply.next_offset, raft.snapshot) == (len(DATA), snapshot())
+
+
+def test_a_snapshot_without_bytes_can_be_installed():
+    """§7: a state machine may have nothing to say."""
+    empty = snapshot(data=b"")
+    raft = follower(term=3)
+    reply, output = send_piece(raft, empty, 0, b"")
+    assert (reply, output.pieces) == (InstallSnapshotReply(5, 0), [SnapshotPiece(empty, 0, b"")])
+    assert raft.snapshot == empty
+
+
+def test_a_piece_without_bytes_asks_how_far_the_follower_has_come():
+    """§5.2: while a snapshot is sent, heartbeats go on, and they write nothing."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, output = send_piece(raft, snapshot(), 4, b"", read_round=7)
+    assert (reply, output.pieces) == (InstallSnapshotReply(5, 4, read_round=7), [])
+
+
+def test_a_piece_is_a_sign_of_life():
+    """§5.2: it comes from the leader, and so puts off the election."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA[:4], now=7.0)
+    assert raft.leader == "b"
+    assert raft.next_timeout() >= 7.0 + CONFIG.election_timeout_min
+
+
+def test_a_candidate_gives_way_to_who_sends_a_snapshot():
+    """§5.2: of its own term, that can only be the leader."""
+    raft = candidate(term=3)
+    _, output = send_piece(raft, snapshot(), 0, DATA[:4])
+    assert notices(output, BecameFollower) == [BecameFollower(4, "b", "b leads")]
+
+
+def test_two_leaders_of_a_term_stop_here_too():
+    """Figure 3, Election Safety."""
+    raft = lead(ABC)
+    with pytest.raises(InvariantError, match="Election Safety"):
+        receive(raft, "b", InstallSnapshot(snapshot(), 0, DATA, 0))
+
+
+def test_entries_from_before_the_snapshot_are_passed_over():
+    """§7, Figure 2, receiver 2: up to its base a log is committed, so whatever precedes matches."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA)
+    reply = append(raft, "b", (2, 1), log_of(1, 1, 2, 2, 2, 3, 3)[2:], commit=6)
+    assert (reply.success, reply.match_index) == (True, 7)
+    assert ([entry.index for entry in raft.log.slice(6, 8)], raft.commit_index) == ([6, 7], 6)
+
+
+def test_an_append_that_ends_before_the_snapshot_matches_up_to_it():
+    """§7: and nothing is taken back."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA)
+    reply = append(raft, "b", (1, 1), log_of(1, 1, 1)[1:], commit=3)
+    assert (reply.success, reply.match_index) == (True, 5)
+    assert (raft.commit_index, raft.log.last_index) == (5, 5)
+
+
+def test_a_log_in_conflict_behind_a_snapshot_is_refused_from_its_beginning():
+    """§5.3, §7: the fast back-up does not reach behind the base."""
+    raft = follower(term=3)
+    send_piece(raft, snapshot(), 0, DATA)
+    append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:])
+    reply = append(raft, "c", (7, 4), term=4)
+    assert (reply.success, reply.conflict_term, reply.conflict_index) == (False, 3, 6)
+
+
+def test_a_server_restarts_from_its_snapshot():
+    """Figure 13: the snapshot stands for what the log no longer has."""
+    who = configuration("abc", learners="d")
+    raft = Raft(
+        "a",
+        ABC,
+        config=CONFIG,
+        random=Random(0),
+        now=0.0,
+        hard_state=HardState(3),
+        entries=[configuration_entry(4, 2, who), *log_of(1, 1, 1, 1, 2, 3)[4:]],
+        base=(3, 2),
+        snapshot=snapshot(who=who),
+    )
+    output = carry_out(raft)
+    assert (raft.commit_index, output.committed, raft.configuration) == (5, [], who)
+    assert [raft.log.term_at(index) for index in (3, 4, 5, 6)] == [2, 2, 2, 3]
+
+
+def test_a_server_restarts_from_a_snapshot_that_is_newer_than_its_log():
+    """Figure 13, receiver 7: it stopped between taking the snapshot and discarding the log."""
+    raft = Raft(
+        "a",
+        ABC,
+        config=CONFIG,
+        random=Random(0),
+        now=0.0,
+        hard_state=HardState(3),
+        entries=log_of(1, 1),
+        snapshot=snapshot(),
+    )
+    assert (raft.log.base_index, raft.log.last_term, raft.commit_index) == (5, 2, 5)
+    assert append(raft, "b", (5, 2)).success
+
+
+# --- compaction -------------------------------------------------------------------------------------------------------
+
+
+def compacted(*, entries=10, config=NO_TAIL, upto=None):
+    """A leader in term 2 that has committed so many entries of term 1 and one of its own, and has a snapshot."""
+    raft = lead(ABC, terms=[1] * entries, config=config, silent="c")
+    index = upto or raft.commit_index
+    taken = snapshot(index, raft.log.term_at(index))
+    raft.snapshot_taken(taken)
+    return raft, taken
+
+
+def test_a_snapshot_lets_the_log_before_it_go():
+    """§7: "Once a server completes writing a snapshot, it may delete all log entries up through the last included"."""
+    raft, taken = compacted()
+    assert (raft.log.base_index, raft.log.last_index, raft.snapshot) == (11, 11, taken)
+    assert raft.configuration_at(11) == ABC
+
+
+def test_a_tail_is_kept_for_slow_followers():
+    """Dissertation §5.1.3: so that who is a little behind needs no snapshot."""
+    raft, _ = compacted(config=replace(CONFIG, tail_entries_max=3))
+    assert (raft.log.base_index, raft.log.first_index) == (8, 9)
+    refuse(raft, "c", 10, 9)
+    (body,) = replies(carry_out(raft), AppendEntries)
+    assert [entry.index for entry in body.entries] == [9, 10, 11]
+
+
+def test_the_tail_is_bounded_by_its_bytes():
+    """Dissertation §5.1.3: each of these entries has a byte, and the leader's own has none."""
+    raft, _ = compacted(config=replace(CONFIG, tail_bytes_max=2))
+    assert raft.log.first_index == 9
+
+
+def test_a_log_that_is_shorter_than_the_tail_is_left_as_it_is():
+    """Dissertation §5.1.3."""
+    raft, _ = compacted(config=CONFIG)
+    assert (raft.log.base_index, raft.log.last_index) == (0, 11)
+
+
+def test_entries_after_the_snapshot_stay():
+    """§7: a snapshot covers committed entries, and the log goes on."""
+    raft, _ = compacted(upto=4)
+    assert (raft.log.base_index, raft.log.last_index) == (4, 11)
+
+
+# --- Figure 13, the leader's side -------------------------------------------------------------------------------------
+
+
+def behind(config=NO_TAIL):
+    """A leader whose follower c needs a snapshot, and that has been asked for entries from the first on."""
+    raft, taken = compacted(config=config)
+    refuse(raft, "c", 10, 1)
+    return raft, taken
+
+
+def pieces(output):
+    """Recipient and offset of each piece that leaves."""
+    return [(message.recipient, body.offset) for message, body in output.snapshot_messages]
+
+
+def answer(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
+    """A follower says how far it has come."""
+    receive(raft, sender, InstallSnapshotReply(taken.index, next_offset, read_round), now=now)
+    return carry_out(raft)
+
+
+def test_a_follower_that_needs_what_is_gone_gets_the_snapshot():
+    """§7: "when the leader has already discarded the next log entry that it needs to send to a follower"."""
+    raft, taken = behind()
+    output = carry_out(raft)
+    (message,) = [message for message, _ in output.snapshot_messages]
+    assert (message.recipient, message.body) == ("c", InstallSnapshot(taken, 0, b"", 0))
+    assert raft.progress["c"].snapshot == taken
+
+
+def test_pieces_go_one_after_the_other_each_when_the_last_is_on_disk():
+    """Figure 13: "Leaders always send chunks in order"."""
+    raft, taken = behind()
+    assert pieces(carry_out(raft)) == [("c", 0)]
+    assert pieces(carry_out(raft)) == []
+    assert pieces(answer(raft, taken, 4)) == [("c", 4)]
+    assert pieces(answer(raft, taken, 4)) == []
+    assert pieces(answer(raft, taken, 8)) == [("c", 8)]
+
+
+def test_after_the_last_piece_the_entries_go_on():
+    """Figure 13, §7: the follower's log matches up to the snapshot's index."""
+    raft, taken = behind()
+    entry = raft.propose(b"x")
+    carry_out(raft)
+    output = answer(raft, taken, taken.size)
+    assert pieces(output) == []
+    assert [(m.recipient, m.body.entries) for m in output.early_messages if m.recipient == "c"] == [("c", (entry,))]
+    progress = raft.progress["c"]
+    assert (progress.match_index, progress.snapshot) == (taken.index, None)
+
+
+def test_a_snapshot_that_is_there_counts_for_the_commitment():
+    """§7: what it stands for is on that disk."""
+    raft = lead(configuration("abc"), terms=[1] * 3, config=NO_TAIL, silent="c")
+    raft.snapshot_taken(snapshot(4, 2))
+    entry = raft.propose(b"x")
+    carry_out(raft)
+    refuse(raft, "c", 3, 1)
+    carry_out(raft)
+    answer(raft, raft.snapshot, raft.snapshot.size)
+    assert raft.commit_index == 4
+    acknowledge(raft, "c", up_to=entry.index)
+    assert raft.commit_index == entry.index
+
+
+def test_a_lost_piece_is_sent_again_after_some_heartbeats():
+    """Figure 13 on a network that loses messages; pieces are heavy, so not at once."""
+    raft, _ = behind()
+    carry_out(raft)
+    for _ in range(PIECE_HEARTBEATS_MAX):
+        raft.tick(raft.next_timeout())
+        output = carry_out(raft)
+        assert pieces(output) == []
+        assert [m.body.data for m in output.early_messages if m.recipient == "c"] == [b""]
+    raft.tick(raft.next_timeout())
+    assert pieces(carry_out(raft)) == [("c", 0)]
+
+
+def test_a_broken_transfer_goes_on_where_the_follower_is():
+    """Figure 13: the follower's answer names the place."""
+    raft, taken = behind()
+    carry_out(raft)
+    answer(raft, taken, 4)  # the piece from 4 on is lost
+    raft.tick(raft.next_timeout())
+    carry_out(raft)
+    assert pieces(answer(raft, taken, 8)) == [("c", 8)]
+
+
+def test_a_follower_that_lost_what_it_had_gets_it_from_the_beginning():
+    """Figure 13: it has restarted, or its checksum was wrong."""
+    raft, taken = behind()
+    carry_out(raft)
+    answer(raft, taken, 8)
+    assert pieces(answer(raft, taken, 0)) == [("c", 0)]
+
+
+def test_a_newer_snapshot_is_sent_from_its_beginning():
+    """§7: the log after the older one may be gone."""
+    raft, taken = behind()
+    carry_out(raft)
+    answer(raft, taken, 4)
+    raft.propose(b"x")
+    carry_out(raft)
+    acknowledge(raft, "b")
+    newer = snapshot(12, 2, data=b"newer")
+    raft.snapshot_taken(newer)
+    output = carry_out(raft)
+    assert [(body.metadata, body.offset) for _, body in output.snapshot_messages] == [(newer, 0)]
+    assert pieces(answer(raft, taken, 8)) == []  # an answer about the older one
+
+
+def test_an_answer_about_another_snapshot_proves_nothing():
+    """Figure 13: only what was sent is answered."""
+    raft, _ = behind()
+    carry_out(raft)
+    receive(raft, "c", InstallSnapshotReply(3, 10))
+    assert raft.progress["c"].match_index == 0
+
+
+def test_an_answer_after_entries_matched_changes_nothing():
+    """§5.3: matchIndex "increases monotonically"."""
+    raft, taken = behind()
+    carry_out(raft)
+    acknowledge(raft, "c")
+    answer(raft, taken, 4)
+    assert (raft.progress["c"].match_index, raft.progress["c"].snapshot) == (11, None)
+
+
+def test_who_no_longer_leads_takes_no_answers_about_snapshots():
+    """Figure 2, All Servers."""
+    raft, taken = behind()
+    carry_out(raft)
+    receive(raft, "b", AppendEntries(11, 2, (), 0, 0), term=3)
+    receive(raft, "c", InstallSnapshotReply(taken.index, 4), term=3)
+    assert (raft.role, raft.progress) == (Role.FOLLOWER, {})
+
+
+def test_an_answer_of_a_newer_term_deposes_the_leader():
+    """Figure 13: term in the results is "for leader to update itself"."""
+    raft, taken = behind()
+    receive(raft, "c", InstallSnapshotReply(taken.index, 0), term=9)
+    assert (raft.role, raft.current_term) == (Role.FOLLOWER, 9)
+
+
+def test_the_others_go_on_while_one_gets_the_snapshot():
+    """§7: a slow follower holds nobody up."""
+    raft, taken = behind()
+    carry_out(raft)
+    assert raft.is_sending_snapshot()
+    raft.propose(b"x")
+    output = carry_out(raft)
+    assert [m.recipient for m in output.early_messages if m.body.entries] == ["b"]
+    acknowledge(raft, "b")
+    assert raft.commit_index == 12
+    answer(raft, taken, taken.size)
+    assert not raft.is_sending_snapshot()
+
+
+def test_a_silent_follower_keeps_no_snapshot_from_being_taken():
+    """§7: nobody knows when it comes back."""
+    raft, taken = behind()
+    carry_out(raft)
+    answer(raft, taken, 4, now=1.0)
+    assert raft.is_sending_snapshot()
+    raft.tick(2.0)
+    assert not raft.is_sending_snapshot()
+
+
+def test_pieces_confirm_leadership_for_reads():
+    """Dissertation §6.4: a piece is answered as a heartbeat is."""
+    raft, taken = behind()
+    carry_out(raft)
+    number = raft.read_index()
+    output = carry_out(raft)
+    assert {message.body.read_round for message in output.early_messages} == {1}
+    assert answer(raft, taken, 4, read_round=1).reads == [(number, 11)]
+
+
+def test_a_leader_that_has_neither_the_entry_nor_a_snapshot_stops():
+    """§7: that can't be, and going on would spread the damage."""
+    raft, _ = behind()
+    raft.snapshot = None
+    with pytest.raises(InvariantError, match="a leads, and has neither entry 1 nor a snapshot"):
+        carry_out(raft)
+
+
+# --- a whole cluster --------------------------------------------------------------------------------------------------
+
+
+def test_a_follower_far_behind_is_caught_up_by_snapshot_and_then_by_entries():
+    """§7, over pieces that are cut anywhere, with a crash of the follower in the middle."""
+    cluster = ChangingCluster("abc", config=replace(NO_TAIL, snapshot_piece_bytes=50))
+    cluster.run(2.0)
+    leader = cluster.leader.node_id
+    slow = next(node_id for node_id in "abc" if node_id != leader)
+    cluster.crash(slow)
+    for number in range(20):
+        cluster.propose(leader, b"%d" % number)
+        cluster.run(0.05)
+    cluster.snapshot(leader)
+    cluster.start(slow)
+    cluster.deliver_all(lambda message: slow not in (message.sender, message.recipient))
+    for _ in range(200):
+        if slow in cluster.incoming:
+            break
+        cluster.run(0.01)
+    cluster.crash(slow)
+    cluster.start(slow)
+    cluster.propose(leader, b"after")
+    cluster.run(1.0)
+    assert cluster.installed == 1
+    assert cluster[slow].snapshot is not None
+    assert cluster.members[slow].applied == cluster.members[leader].applied
+    assert cluster.members[slow].applied[-1].data == b"after"
+
+
+def test_a_snapshot_carries_the_configuration_to_who_was_away():
+    """§7, §6: it missed the change, and the entries that made it."""
+    cluster = ChangingCluster("abcd", config=NO_TAIL)
+    cluster.run(2.0)
+    leader = cluster.leader.node_id
+    slow, gone = [node_id for node_id in "abcd" if node_id != leader][:2]
+    cluster.crash(slow)
+    cluster.change(leader, Remove(gone))
+    cluster.run(1.0)
+    cluster.snapshot(leader)
+    assert cluster[leader].log.base_index == cluster[leader].commit_index
+    cluster.start(slow)
+    cluster.run(1.0)
+    assert cluster[slow].configuration == cluster[leader].configuration
+    assert gone not in cluster[slow].voters

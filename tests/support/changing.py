@@ -1,0 +1,161 @@
+"""A cluster in memory whose members come, go, lose their disks, and take snapshots.
+
+As `Cluster`, but its nodes begin as they do in life: with empty disks, told of each other. The state machine is the row
+of all entries that were applied, and a snapshot is that row as JSON.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import count
+from random import Random
+
+from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.membership import Change
+from raft_pkg.core.messages import InstallSnapshot, Message
+from raft_pkg.core.output import Output, SnapshotPiece
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.types import Entry, EntryKind
+from raft_pkg.storage import MemoryStorage
+from raft_pkg.storage.interface import SnapshotWriter
+from tests.support.cluster import Cluster, Member
+from tests.support.core import CONFIG
+
+
+def address_of(node_id: str) -> str:
+    """Where a node of these clusters is reached."""
+    return f"{node_id}:6000"
+
+
+def encode_state(applied: Iterable[Entry]) -> bytes:
+    """A snapshot of the state machine."""
+    return json.dumps([[entry.index, entry.term, int(entry.kind), entry.data.decode()] for entry in applied]).encode()
+
+
+def decode_state(data: bytes) -> list[Entry]:
+    """The reverse of `encode_state`."""
+    return [Entry(index, term, EntryKind(kind), text.encode()) for index, term, kind, text in json.loads(data)]
+
+
+class ChangingCluster(Cluster):
+    """Nodes by name, each with a disk of its own incarnation."""
+
+    def __init__(self, nodes: Iterable[str] = "abc", *, seed: int = 0, config: RaftConfig = CONFIG) -> None:
+        super().__init__((), seed=seed, config=config)
+        self.told: dict[str, Mapping[str, str]] = {}
+        self.given: dict[str, Configuration] = {}
+        """Nodes that go by a configuration which is not in their logs, as long as they keep their disks."""
+        self.incoming: dict[str, SnapshotWriter] = {}
+        self.installed = 0
+        """How many snapshots of leaders have come in whole."""
+        self._incarnations = count(1)
+        together = tuple(nodes)
+        for node_id in together:
+            self.add(node_id, peers=together)
+
+    # --- nodes ------------------------------------------------------------------------------------------------------
+
+    def add(self, node_id: str, peers: Iterable[str], *, start: bool = True) -> None:
+        """A new node with an empty disk, which is told of these peers; it belongs to no cluster yet."""
+        self.told[node_id] = {peer: address_of(peer) for peer in sorted({*peers, node_id})}
+        self.members[node_id] = Member(node_id, self._empty_disk())
+        self.voters = tuple(self.members)  # whom `isolate` cuts off from each other
+        if start:
+            self.start(node_id)
+
+    def _empty_disk(self) -> MemoryStorage:
+        return MemoryStorage(new_incarnation=self._incarnations.__next__)
+
+    def start(self, node_id: str) -> None:
+        """Start a node with what its disk holds."""
+        member = self.members[node_id]
+        recovered = member.disk.recover()
+        snapshot = recovered.snapshot
+        member.applied = [] if snapshot is None else decode_state(member.disk.read_snapshot(0, snapshot.size))
+        member.last_written = max(recovered.base_index + len(recovered.entries), len(member.applied))
+        member.raft = Raft(
+            node_id,
+            self.given.get(node_id, Configuration()),
+            config=self.config,
+            random=Random(self.random.random()),
+            now=self.now,
+            incarnation=recovered.incarnation,
+            hard_state=recovered.hard_state,
+            entries=recovered.entries,
+            base=(recovered.base_index, recovered.base_term),
+            snapshot=snapshot,
+            peers=self.told[node_id],
+        )
+
+    def crash(self, node_id: str, *, survivors: int = 0) -> None:
+        """As in `Cluster`; a snapshot that was coming in is lost."""
+        self.incoming.pop(node_id, None)
+        super().crash(node_id, survivors=survivors)
+
+    def wipe(self, node_id: str) -> None:
+        """A node's disk is lost, and the node with it; it can be started again with an empty one."""
+        if self.members[node_id].raft is not None:
+            self.crash(node_id)
+        self.members[node_id].disk = self._empty_disk()
+        self.given.pop(node_id, None)
+
+    def write(self, node_id: str) -> Output | None:
+        """As in `Cluster`, with the pieces of snapshots that come in and go out."""
+        raft, member = self[node_id], self.members[node_id]
+        output = raft.take_output()
+        output.addresses = None
+        if output == Output():
+            return None
+        if output.pieces:
+            member.disk.append(output.hard_state, ())
+            for piece in output.pieces:
+                self._keep(member, piece)
+        self.properties.check_written(raft, output.entries)
+        if output.entries:
+            member.last_written = output.entries[-1].index
+        member.disk.append(None if output.pieces else output.hard_state, output.entries)
+        self.send(output.early_messages)
+        self.send(self._filled(member, message, body) for message, body in output.snapshot_messages)
+        return output
+
+    def _keep(self, member: Member, piece: SnapshotPiece) -> None:
+        metadata = piece.metadata
+        if piece.offset == 0:
+            if member.node_id in self.incoming:
+                self.incoming.pop(member.node_id).discard()
+            writer = member.disk.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
+            self.incoming[member.node_id] = writer
+        self.incoming[member.node_id].write(piece.data)
+        if piece.is_last:
+            assert self.incoming.pop(member.node_id).commit() == metadata
+            restored = decode_state(member.disk.read_snapshot(0, metadata.size))
+            assert restored[: len(member.applied)] == member.applied, "State Machine Safety: the past has changed"
+            self.properties.check_committed(member.node_id, restored[len(member.applied) :])
+            self.installed += 1
+            member.applied = restored
+            member.last_written = metadata.index
+
+    def _filled(self, member: Member, message: Message, body: InstallSnapshot) -> Message:
+        data = member.disk.read_snapshot(body.offset, self.config.snapshot_piece_bytes)
+        return replace(message, body=replace(body, data=data))
+
+    def snapshot(self, node_id: str) -> None:
+        """Take a snapshot of what a node has applied, and let its log be compacted."""
+        raft, member = self[node_id], self.members[node_id]
+        index = len(member.applied)
+        if index <= (raft.snapshot.index if raft.snapshot else 0) or node_id in self.incoming:
+            return
+        term = raft.log.term_at(index)
+        assert term is not None
+        writer = member.disk.begin_snapshot(index, term, raft.configuration_at(index))
+        writer.write(encode_state(member.applied))
+        raft.snapshot_taken(writer.commit())
+        member.disk.compact(raft.log.base_index)
+
+    # --- the network ------------------------------------------------------------------------------------------------
+
+    def change(self, node_id: str, change: Change) -> None:
+        """Order a change of the members from a leader."""
+        self[node_id].change_members(change, self.now)
+        self.carry_out(node_id)

@@ -1,0 +1,128 @@
+"""The example of docs/state-machine.md does what the page says, and what a state machine must."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_pkg.client import AsyncRaftClient
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.sessions import SessionedMachine
+from tests.unit.client.conftest import ReplicatedState, losing
+
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "lock_service.py"
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("lock_service", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+LockService = load_example().LockService
+
+
+@pytest.fixture
+def locks():
+    return LockService()
+
+
+def tell(locks, *commands):
+    return [answer.decode() for answer in locks.apply([command.encode() for command in commands])]
+
+
+def test_a_lock_has_one_holder(locks):
+    assert tell(locks, "acquire deploy alice", "acquire deploy bob") == ["granted 1", "held alice"]
+    assert locks.query(b"holder deploy") == b"held alice 1 0"
+    assert tell(locks, "release deploy 1", "release deploy 1") == ["released", "lost"]
+    assert locks.query(b"holder deploy") == b"free"
+
+
+def test_tokens_grow_with_every_lock_that_is_granted(locks):
+    assert tell(locks, "acquire a x", "acquire b x", "release a 1", "acquire a y") == [
+        "granted 1",
+        "granted 2",
+        "released",
+        "granted 3",
+    ]
+    assert tell(locks, "release a 1", "renew a 1") == ["lost", "lost"]
+
+
+def test_a_lock_is_broken_only_if_it_was_not_renewed_since_it_was_looked_at(locks):
+    tell(locks, "acquire deploy alice", "renew deploy 1")
+    assert locks.query(b"holder deploy") == b"held alice 1 1"
+    assert tell(locks, "renew deploy 1", "break deploy 1 1") == ["renewed 2", "lost"]
+    assert tell(locks, "break deploy 1 2", "acquire deploy bob") == ["broken", "granted 2"]
+    assert tell(locks, "break deploy 1 2", "renew deploy 1") == ["lost", "lost"]
+
+
+def test_acquire_that_is_sent_again_gets_the_same_token(locks):
+    machine = SessionedMachine(locks)
+    session = machine.open_session(pb.OpenSession(ttl_ms=1000))
+    entry = pb.CommandBatch(
+        commands=[b"acquire deploy alice"], session_ids=[session], sequences=[1], acknowledged=[1], time_ms=1
+    )
+    assert [machine.apply(entry, index)[0].result for index in (1, 2)] == [b"granted 1", b"granted 1"]
+
+
+async def test_what_the_page_shows_of_the_client(make_node, locks):
+    node = await make_node()
+    ReplicatedState(locks).serve(node)
+    node.script = losing(node.script)
+    async with AsyncRaftClient(node.address) as client:
+        assert await client.command(b"acquire deploy alice") == b"granted 1"
+        assert await client.query(b"holder deploy") == b"held alice 1 0"
+        assert await client.query(b"holder deploy", any_node=True) == b"held alice 1 0"
+        assert await client.command(b"release deploy 1") == b"released"
+
+
+@given(st.binary(max_size=50))
+def test_no_bytes_make_it_fail(data):
+    locks = LockService()
+    assert locks.apply([data])[0].startswith((b"error", b"granted", b"lost"))
+    assert locks.query(data).startswith((b"error", b"free", b"held"))
+
+
+commands = st.lists(
+    st.builds(
+        " ".join,
+        st.one_of(
+            st.tuples(st.just("acquire"), st.sampled_from("ab"), st.sampled_from("xé")),
+            st.tuples(st.sampled_from(["renew", "release"]), st.sampled_from("ab"), st.sampled_from("123")),
+            st.tuples(st.just("break"), st.sampled_from("ab"), st.sampled_from("123"), st.sampled_from("01")),
+        ),
+    ),
+    max_size=20,
+)
+
+
+@given(commands, commands, st.integers(1, 9))
+def test_a_service_that_was_restored_stays_the_same(before, after, size):
+    one, other = LockService(), LockService()
+    tell(one, *before)
+    whole = b"".join(one.snapshot())
+    other.restore([whole[start : start + size] for start in range(0, len(whole), size)])
+    assert tell(one, *after) == tell(other, *after)
+    assert b"".join(one.snapshot()) == b"".join(other.snapshot())
+
+
+def test_a_snapshot_shows_the_state_at_the_call(locks):
+    pieces = locks.snapshot()
+    tell(locks, "acquire deploy alice")
+    other = LockService()
+    other.restore(pieces)
+    assert other.query(b"holder deploy") == b"free"
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [(b"", "line 1"), (b"x\n", "line 1"), (b"1\na b\n", "line 2"), (b"1\na b 1 0\na b x 0\n", "line 3")],
+)
+def test_what_is_no_snapshot_is_refused_and_changes_nothing(locks, data, named):
+    tell(locks, "acquire deploy alice")
+    with pytest.raises(ValueError, match=named):
+        locks.restore([data])
+    assert locks.query(b"holder deploy") == b"held alice 1 0"

@@ -1,0 +1,257 @@
+"""Configuration, its encoding, and Electorate against the words of §6."""
+
+import json
+from itertools import combinations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from raft_pkg.core.configuration import (
+    MEMBERS_MAX,
+    NODE_ID_BYTES_MAX,
+    Configuration,
+    Electorate,
+    Member,
+    quorums_overlap,
+)
+from tests.support.members import configuration
+
+NAMES = "abcdefg"
+
+names = st.lists(st.sampled_from(NAMES), unique=True, max_size=7)
+members = names.flatmap(
+    lambda chosen: st.tuples(
+        *(st.builds(Member, st.just(name), st.text(max_size=5), st.integers(0, 2)) for name in chosen)
+    )
+)
+
+
+@st.composite
+def configurations(draw):
+    """Any configuration: an identity may be outgoing in another incarnation than it is a voter in."""
+    present = draw(members)
+    cut = draw(st.integers(0, len(present)))
+    learners = present[cut:]
+    to_promote = draw(st.lists(st.sampled_from([m.node_id for m in learners]), unique=True)) if learners else []
+    return Configuration(present[:cut], learners, draw(members), tuple(to_promote))
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_order_in_which_members_are_named_does_not_matter():
+    one = Configuration((Member("b"), Member("a")), (Member("d"), Member("c")), to_promote=("d", "c"))
+    other = Configuration((Member("a"), Member("b")), (Member("c"), Member("d")), to_promote=("c", "d"))
+    assert one == other
+    assert [member.node_id for member in one.members] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"voters": (Member("a"), Member("a", "elsewhere"))}, "voters: an identity occurs twice: a, a"),
+        ({"voters": (Member("a"),), "learners": (Member("a"),)}, "voters and learners: an identity occurs twice: a, a"),
+        ({"outgoing": (Member("a"), Member("a"))}, "outgoing: an identity occurs twice"),
+        ({"voters": (Member(""),)}, "'' in incarnation 0 can't be a member"),
+        ({"voters": (Member("x" * (NODE_ID_BYTES_MAX + 1)),)}, "can't be a member"),
+        ({"voters": (Member("é" * NODE_ID_BYTES_MAX),)}, "can't be a member"),
+        ({"voters": (Member("a", "", -1),)}, "'a' in incarnation -1 can't be a member"),
+        ({"voters": (Member("a", "", 1 << 63),)}, "can't be a member"),
+        ({"voters": (Member("a"),), "to_promote": ("a",)}, "to_promote: a: not among the learners"),
+        ({"voters": tuple(Member(f"n{number}") for number in range(2 * MEMBERS_MAX + 1))}, "129 members, at most 128"),
+    ],
+)
+def test_what_can_not_be_is_refused(fields, why):
+    with pytest.raises(ValueError, match=why):
+        Configuration(**fields)
+
+
+def test_who_belongs_to_it_and_as_what():
+    value = configuration("ab", learners="d", outgoing="abc", incarnations={"b": 3})
+    assert [member.node_id for member in value.members] == ["a", "b", "d", "c"]
+    assert value.member("c") == Member("c", "c:6000")
+    assert value.member("z") is None
+    assert (value.votes("b", 3), value.votes("b", 0), value.votes("c", 0), value.votes("d", 0)) == (
+        True,
+        False,
+        True,
+        False,
+    )
+    assert (value.is_learner("d"), value.is_learner("a")) == (True, False)
+    assert value.is_joint
+    assert not configuration("a").is_joint
+    assert not Configuration()
+
+
+def test_of_an_identity_in_two_incarnations_the_newer_is_meant():
+    older, newer = Member("a", "old:1", 1), Member("a", "new:1", 2)
+    value = Configuration((Member("b"),), (newer,), (older, Member("b")))
+    assert value.member("a") == newer
+    assert value.members == (Member("b"), newer)
+    assert (value.votes("a", 1), value.votes("a", 2)) == (True, False)
+
+
+# --- encoding ---------------------------------------------------------------------------------------------------------
+
+
+@given(configurations())
+def test_decoding_reverses_encoding(value):
+    assert Configuration.decode(value.encode()) == value
+    assert Configuration.decode(value.encode()).encode() == value.encode()
+
+
+def test_the_encoding_is_fixed():
+    """It is on disks."""
+    value = configuration("ab", learners="c", to_promote="c", incarnations={"a": 7})
+    assert value.encode() == (
+        b'{"voters":[["a","a:6000",7],["b","b:6000",0]],"learners":[["c","c:6000",0]],"outgoing":[],"to_promote":["c"]}'
+    )
+
+
+def decodes_or_says_why(data):
+    try:
+        value = Configuration.decode(data)
+    except ValueError:
+        return
+    assert Configuration.decode(value.encode()) == value
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\xff")
+@example(b"[]")
+@example(b"[" * 100_000)
+@example(b'{"voters":' + b"9" * 10_000 + b"}")
+def test_any_bytes_are_a_configuration_or_a_value_error(data):
+    decodes_or_says_why(data)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+almost_members = st.lists(
+    st.tuples(st.sampled_from(["a", "", "b"]), st.text(max_size=2), st.integers(-1, 2)) | json_values
+)
+almost = st.fixed_dictionaries(
+    {},
+    optional={
+        "voters": almost_members | json_values,
+        "learners": almost_members | json_values,
+        "outgoing": almost_members | json_values,
+        "to_promote": st.lists(st.sampled_from(["a", "b"])) | json_values,
+        "more": json_values,
+    },
+)
+
+
+@given(almost | json_values)
+def test_anything_like_one_is_a_configuration_or_a_value_error(fields):
+    decodes_or_says_why(json.dumps(fields).encode())
+
+
+@given(configurations(), st.data())
+def test_a_damaged_one_is_a_configuration_or_a_value_error(value, data):
+    encoded = bytearray(value.encode())
+    position = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[position] = data.draw(st.integers(0, 255))
+    decodes_or_says_why(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"{}", "no configuration: KeyError"),
+        (b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}', "True is no int"),
+        (b'{"voters":[["a",""]],"learners":[],"outgoing":[],"to_promote":[]}', "no configuration"),
+        (b'{"voters":["abc"],"learners":[],"outgoing":[],"to_promote":[]}', "'abc' is no list"),
+        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[1]}', "1 is no str"),
+        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}', "it has a field 'more'"),
+        (b'{"voters":[["\\ud800","",0]],"learners":[],"outgoing":[],"to_promote":[]}', "surrogates not allowed"),
+    ],
+)
+def test_it_says_why(data, why):
+    with pytest.raises(ValueError, match=why):
+        Configuration.decode(data)
+
+
+# --- majorities, by a model that counts them out ----------------------------------------------------------------------
+
+
+def heard(value, group):
+    """Those of a group whose incarnation is the newest of its identity, by identity."""
+    return [member.node_id for member in group if value.member(member.node_id) == member]
+
+
+def decided(value, yes):
+    """§6, as it is written: a majority of C_old and a majority of C_new, each server as the incarnation that it is."""
+    groups = [group for group in (value.voters, value.outgoing) if group]
+    return bool(groups) and all(2 * len(yes & set(heard(value, group))) > len(group) for group in groups)
+
+
+@given(configurations(), st.sets(st.sampled_from(NAMES)))
+def test_a_decision_takes_a_majority_of_each_group(value, yes):
+    assert Electorate(value).agreed(yes.__contains__) == decided(value, yes)
+
+
+@given(configurations(), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5)))
+def test_reached_is_the_greatest_number_that_they_would_decide_on(value, numbers):
+    def has_reached(number):
+        return {name for name, reached in numbers.items() if reached >= number}
+
+    greatest = max((number for number in range(6) if decided(value, has_reached(number))), default=0)
+    assert Electorate(value).reached(numbers) == greatest
+
+
+@pytest.mark.parametrize(("voters", "quorum"), [("", 1), ("a", 1), ("ab", 2), ("abc", 2), ("abcd", 3), ("abcde", 3)])
+def test_a_quorum_is_more_than_half(voters, quorum):
+    assert Electorate(configuration(voters)).quorum == quorum
+
+
+def test_an_incarnation_that_is_gone_makes_a_majority_harder():
+    """It counts among those of whom a majority is needed, and never says anything again."""
+    older = Member("c", "c:6000", 1)
+    value = Configuration(configuration("ab").voters, (Member("c", "c:6000", 2),), (*configuration("ab").voters, older))
+    assert not Electorate(value).agreed({"a", "c"}.__contains__)
+    assert Electorate(value).agreed({"a", "b"}.__contains__)
+
+
+def decisive(value):
+    """All sets of incarnations that can decide."""
+    everybody = {(m.node_id, m.incarnation) for m in value.voters + value.outgoing}
+    groups = [{(m.node_id, m.incarnation) for m in group} for group in (value.voters, value.outgoing) if group]
+    sets = (set(some) for size in range(len(everybody) + 1) for some in combinations(sorted(everybody), size))
+    return [some for some in sets if groups and all(2 * len(some & group) > len(group) for group in groups)]
+
+
+few = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
+
+
+@given(few, few, few, few)
+def test_quorums_overlap_is_what_it_says(voters, outgoing, later_voters, later_outgoing):
+    before, after = configuration(voters, outgoing=outgoing), configuration(later_voters, outgoing=later_outgoing)
+    if not decisive(before) or not decisive(after):
+        assert not quorums_overlap(before, after)
+        return
+    always = all(one & other for one in decisive(before) for other in decisive(after))
+    # Two joint configurations could overlap by chance, without a pair of groups that always does; none is adjacent.
+    assert quorums_overlap(before, after) is always or (always and before.is_joint and after.is_joint)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "overlap"),
+    [
+        (configuration("abc"), configuration("abcd"), True),
+        (configuration("abc"), configuration("abde"), False),
+        (configuration("abc"), configuration("abde", outgoing="abc"), True),
+        (configuration("abde", outgoing="abc"), configuration("abde"), True),
+        (configuration("abc"), configuration("abc", incarnations={"c": 2}), False),
+        (configuration("ab"), configuration("ab", incarnations={"a": 2}), True),
+        (configuration("a"), configuration("a", incarnations={"a": 2}), False),
+        (Configuration(), configuration("a"), False),
+    ],
+)
+def test_adjacent_configurations_overlap(before, after, overlap):
+    assert quorums_overlap(before, after) is overlap

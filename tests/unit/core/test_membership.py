@@ -1,0 +1,174 @@
+"""How configurations follow each other, which one holds at which index, and what a node hears of others."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_pkg.core.configuration import Configuration, Member, quorums_overlap
+from raft_pkg.core.membership import (
+    LEADERS_MAX,
+    Acquaintances,
+    ChangeRefusedError,
+    ConfigurationLog,
+    finished,
+    promoted,
+    removed,
+    replaced,
+    with_learner,
+)
+from raft_pkg.core.messages import Hello
+from tests.support.members import configuration
+
+# --- from one to the next ---------------------------------------------------------------------------------------------
+
+
+def test_a_learner_is_added_and_may_be_meant_for_more():
+    new = Member("d", "d:6000", 4)
+    assert with_learner(configuration("abc"), new, promote=False).learners == (new,)
+    added = with_learner(configuration("abc", learners="e", to_promote="e"), new, promote=True)
+    assert added.to_promote == ("d", "e")
+    assert not added.is_joint
+
+
+def test_a_promotion_takes_the_learner_and_the_order_away():
+    joint = promoted(configuration("abc", learners="de", to_promote="de"), "d")
+    assert joint == configuration("abcd", learners="e", outgoing="abc", to_promote="e")
+    assert finished(joint) == configuration("abcd", learners="e", to_promote="e")
+
+
+def test_a_voter_leaves_in_two_steps_and_a_learner_in_one():
+    value = configuration("abc", learners="d", to_promote="d")
+    assert removed(value, "c") == configuration("ab", learners="d", outgoing="abc", to_promote="d")
+    assert removed(value, "d") == configuration("abc")
+
+
+def test_the_last_voter_does_not_leave():
+    with pytest.raises(ChangeRefusedError, match="a is the last voter: without it there would be no cluster"):
+        removed(configuration("a", learners="b"), "a")
+
+
+@given(st.data())
+def test_quorums_of_adjacent_configurations_overlap_whatever_is_done(data):
+    """§6: the reason for all of it."""
+    value = configuration("abc")
+    for incarnation in range(1, 12):
+        node_id = data.draw(st.sampled_from("abcdef"))
+        step = data.draw(st.sampled_from(["add", "promote", "remove", "replace"]))
+        member = Member(node_id, f"{node_id}:6000", incarnation)
+        try:
+            if step == "add":
+                after = with_learner(value, member, promote=data.draw(st.booleans()))
+            elif step == "promote":
+                after = promoted(value, node_id)
+            elif step == "remove":
+                after = removed(value, node_id)
+            elif value.member(node_id) is not None:
+                after = replaced(value, member)
+            else:
+                continue
+        except ChangeRefusedError:
+            continue
+        if not after.voters:
+            continue  # the last voter lost its disk
+        assert quorums_overlap(value, after)
+        assert quorums_overlap(after, finished(after))
+        value = finished(after)
+        assert Configuration.decode(value.encode()) == value
+
+
+# --- which one holds --------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_configuration_of_the_log_holds():
+    first, second, third = configuration("a"), configuration("ab"), configuration("abc")
+    log = ConfigurationLog([(0, first)])
+    assert (log.newest, log.newest_index) == (first, 0)
+    log.append(4, second)
+    log.append(7, third)
+    assert (log.newest, log.newest_index) == (third, 7)
+    assert [log.at(index) for index in (0, 3, 4, 6, 7, 99)] == [first, first, second, second, third, third]
+
+
+def test_what_is_truncated_holds_no_longer():
+    log = ConfigurationLog([(0, configuration("a")), (4, configuration("ab")), (7, configuration("abc"))])
+    assert not log.truncate_from(8)
+    assert log.truncate_from(7)
+    assert log.newest == configuration("ab")
+    assert log.truncate_from(1)
+    assert not log.truncate_from(1)
+    assert (log.newest, log.newest_index) == (configuration("a"), 0)
+
+
+def test_a_snapshot_keeps_the_one_that_holds_at_its_index():
+    log = ConfigurationLog([(0, configuration("a")), (4, configuration("ab")), (7, configuration("abc"))])
+    log.compact(3)
+    assert log.at(3) == configuration("a")
+    log.compact(6)
+    assert log.at(6) == configuration("ab")
+    log.compact(7)
+    log.compact(99)
+    assert (log.newest, log.newest_index) == (configuration("abc"), 7)
+    assert not log.truncate_from(5)
+
+
+# --- what is heard of others ------------------------------------------------------------------------------------------
+
+PEERS = {"a": "a:6000", "b": "b:6000", "c": "c:6000"}
+
+
+def answer(*, blank=True, peers=("a", "b", "c"), leader="", answer=True):
+    return Hello(blank, peers, "", answer, leader, f"{leader}:6000" if leader else "")
+
+
+def test_all_must_have_answered_that_they_are_blank():
+    acquaintances = Acquaintances(PEERS)
+    assert acquaintances.beginning("a", 1) is None
+    acquaintances.heard("b", 2, answer())
+    assert acquaintances.beginning("a", 1) is None
+    acquaintances.heard("c", 3, answer())
+    assert acquaintances.beginning("a", 1) == configuration("abc", incarnations={"a": 1, "b": 2, "c": 3})
+    assert acquaintances.beginning("b", 2) is None
+
+
+def test_the_newest_incarnation_of_each_is_named():
+    acquaintances = Acquaintances(PEERS)
+    for incarnation in (2, 5):
+        acquaintances.heard("b", incarnation, answer())
+    acquaintances.heard("c", 3, answer())
+    assert acquaintances.beginning("a", 1).votes("b", 5)
+
+
+@pytest.mark.parametrize(
+    "hello", [answer(blank=False), answer(peers=("a", "b"))], ids=["not blank any more", "told of others"]
+)
+def test_who_takes_it_back_is_not_counted(hello):
+    acquaintances = Acquaintances(PEERS)
+    acquaintances.heard("b", 2, answer())
+    acquaintances.heard("c", 3, answer())
+    acquaintances.heard("c", 3, hello)
+    assert acquaintances.beginning("a", 1) is None
+
+
+def test_greetings_and_strangers_count_for_nothing():
+    acquaintances = Acquaintances(PEERS)
+    acquaintances.heard("b", 2, answer(answer=False))
+    acquaintances.heard("c", 3, answer())
+    for stranger in range(1000):
+        acquaintances.heard(f"n{stranger}", 1, answer())
+    assert acquaintances.beginning("a", 1) is None
+    assert acquaintances._blank == {"c": 3}
+
+
+def test_who_was_told_of_nobody_begins_nothing():
+    assert Acquaintances({}).beginning("a", 1) is None
+    assert Acquaintances({"a": "a:6000"}).beginning("a", 1) == configuration("a", incarnations={"a": 1})
+    assert Acquaintances({"b": "b:6000"}).beginning("a", 1) is None
+
+
+def test_leaders_that_are_named_are_remembered_within_a_limit():
+    acquaintances = Acquaintances(PEERS)
+    acquaintances.heard("b", 2, answer(blank=False, leader="z"))
+    assert acquaintances.leaders == {"z": "z:6000"}
+    for number in range(2 * LEADERS_MAX):
+        acquaintances.heard("b", 2, answer(blank=False, leader=f"n{number}"))
+    assert len(acquaintances.leaders) == LEADERS_MAX

@@ -1,0 +1,80 @@
+"""SnapshotInbox: whatever the network does to the pieces, they are taken in order, and only if they add up."""
+
+from zlib import crc32
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.messages import InstallSnapshot
+from raft_pkg.core.output import SnapshotPiece
+from raft_pkg.core.snapshots import SnapshotInbox
+from raft_pkg.core.types import SnapshotMetadata
+
+
+def metadata_of(data, index=5):
+    return SnapshotMetadata(index, 2, Configuration.of(*"abc"), len(data), crc32(data))
+
+
+def request(metadata, offset, data):
+    return InstallSnapshot(metadata, offset, data, 0)
+
+
+@given(st.binary(min_size=1, max_size=40), st.integers(1, 10), st.data())
+def test_repeated_reordered_and_lost_pieces_add_up_to_the_snapshot(data, piece_bytes, chance):
+    inbox, metadata = SnapshotInbox(), metadata_of(data)
+    received = bytearray()
+    for _ in range(500):
+        offset = inbox.next_offset(metadata)
+        if chance.draw(st.booleans()):
+            offset = chance.draw(st.integers(0, len(data)))
+        piece = inbox.take(request(metadata, offset, data[offset : offset + piece_bytes]))
+        if piece is not None:
+            assert piece == SnapshotPiece(metadata, len(received), data[offset : offset + piece_bytes])
+            received += piece.data
+            if piece.is_last:
+                assert received == data
+                return
+    raise AssertionError("it does not come to its end")
+
+
+def test_damage_anywhere_shows_with_the_last_piece():
+    inbox, metadata = SnapshotInbox(), metadata_of(b"0123456789")
+    assert inbox.take(request(metadata, 0, b"01234")) is not None
+    assert inbox.take(request(metadata, 5, b"5678X")) is None
+    assert inbox.next_offset(metadata) == 0
+    assert inbox.take(request(metadata, 0, b"0123456789")).is_last
+
+
+def test_another_snapshot_begins_anew():
+    inbox, older, newer = SnapshotInbox(), metadata_of(b"0123456789"), metadata_of(b"01234", index=9)
+    inbox.take(request(older, 0, b"01234"))
+    assert inbox.next_offset(newer) == 0
+    assert inbox.take(request(newer, 0, b"012")) == SnapshotPiece(newer, 0, b"012")
+    assert (inbox.next_offset(newer), inbox.next_offset(older)) == (3, 0)
+    assert inbox.take(request(newer, 3, b"34")).is_last
+
+
+def test_what_is_refused_leaves_what_was_there():
+    inbox, older, newer = SnapshotInbox(), metadata_of(b"0123456789"), metadata_of(b"01234", index=9)
+    inbox.take(request(older, 0, b"01234"))
+    for refused in (
+        request(newer, 1, b"1"),
+        request(older, 5, b"56789X"),
+        request(older, 5, b""),
+        request(older, 4, b"4"),
+    ):
+        assert inbox.take(refused) is None
+    assert inbox.next_offset(older) == 5
+
+
+def test_after_clearing_nothing_is_there():
+    inbox, metadata = SnapshotInbox(), metadata_of(b"0123456789")
+    inbox.take(request(metadata, 0, b"01234"))
+    inbox.clear()
+    assert inbox.next_offset(metadata) == 0
+
+
+def test_a_snapshot_without_bytes_is_one_piece():
+    inbox, metadata = SnapshotInbox(), metadata_of(b"")
+    assert inbox.take(request(metadata, 0, b"")) == SnapshotPiece(metadata, 0, b"")

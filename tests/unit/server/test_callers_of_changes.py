@@ -1,0 +1,118 @@
+"""Who asks for a change of the members, or for a transfer, is told what became of that one, and of no other."""
+
+import io
+from random import Random
+
+import pytest
+
+from raft_pkg.core.membership import Remove
+from raft_pkg.core.raft import TransferRefusedError
+from raft_pkg.events import EventLog
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.node import Node
+from raft_pkg.storage import MemoryStorage
+
+PEERS = {"a": "127.0.0.1:7000", "b": "127.0.0.1:7001", "c": "127.0.0.1:7002"}
+
+
+class Network:
+    """What the nodes have sent, until a test delivers it; a `Transport` that reaches everybody."""
+
+    def __init__(self):
+        self.messages = []
+
+    def reach(self, addresses):
+        pass
+
+    def meet(self, node_id, address):
+        pass
+
+    def send(self, messages):
+        self.messages += messages
+
+
+class Three:
+    """Three nodes in virtual time, the first of which leads."""
+
+    def __init__(self, directory):
+        self.now = 0.0
+        self.network = Network()
+        self.cut = ""
+        self.nodes = {peer: self._node(peer, directory / peer) for peer in PEERS}
+        self.leader = self.nodes["a"]
+        while not self.leader.is_leader or self.leader.applied_index < 2:
+            self.now += 0.01
+            self.turn(self.leader if self.leader.raft.configuration else None)
+            self.deliver()
+
+    def _node(self, node_id, directory):
+        config = ServerConfig(node_id, "127.0.0.1:0", PEERS, directory)
+        log = EventLog(node_id, io.StringIO())
+        clock = lambda: self.now  # noqa: E731
+        parts = (config, MemoryStorage(), KeyValueStore(), self.network, log)
+        return Node(*parts, random=Random(node_id), clock=clock)
+
+    def turn(self, node=None):
+        """Let one node take a turn, or all of them."""
+        for each in [node] if node else self.nodes.values():
+            each.turn()
+
+    def hand_over(self):
+        """Hand all messages to their nodes, which take no turn yet."""
+        messages, self.network.messages = self.network.messages, []
+        for message in messages:
+            if message.recipient in self.nodes and not {message.sender, message.recipient} & set(self.cut):
+                self.nodes[message.recipient].deliver([message])
+
+    def deliver(self):
+        """Deliver messages until nobody has anything more to say."""
+        while self.network.messages:
+            self.hand_over()
+            self.turn()
+
+
+@pytest.fixture
+def three(tmp_path):
+    return Three(tmp_path)
+
+
+async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_that(three):
+    leader = three.leader
+    first = leader.change_members(Remove("c"))
+    leader.turn()
+    while leader.raft.configuration.is_joint:
+        three.hand_over()
+        three.turn()
+    completing = leader.raft.configuration_index
+    three.hand_over()
+    three.turn(three.nodes["b"])
+    three.hand_over()  # b has C_new: the leader's next turn completes the change
+
+    second = leader.change_members(Remove("b"))
+    leader.turn()
+    assert first.done()
+    assert await first == completing
+    assert not second.done()
+    three.deliver()
+    assert await second == leader.raft.configuration_index > completing
+
+
+async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_that(three):
+    leader = three.leader
+    three.cut = "b"
+    first = leader.transfer_leadership("b")
+    leader.turn()
+    while three.now < leader.raft._transfer_deadline - 0.01:
+        three.now += 0.01
+        leader.turn()
+        three.deliver()
+
+    second = leader.transfer_leadership("c")
+    three.now += 0.06
+    leader.turn()
+    with pytest.raises(TransferRefusedError, match="b did not take over within an election time-out"):
+        await first
+    three.deliver()
+    assert three.nodes["c"].is_leader
+    await second

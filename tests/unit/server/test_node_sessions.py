@@ -1,0 +1,243 @@
+"""Sessions and reads of any node, through whole nodes: what a client sees when it asks again, or asks a follower."""
+
+import pytest
+
+from raft_pkg.rpc import raft_pb2 as pb
+from tests.support.nodes import Caller, NodeCluster, append, get, put
+
+TTL_SECONDS = 30.0
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = NodeCluster(tmp_path, session_ttl=TTL_SECONDS)
+    cluster.run(2.0)
+    yield cluster
+    cluster.close()
+
+
+def run(cluster, node, *requests, **session):
+    """What became of requests, once every message has arrived."""
+    caller = cluster.submit(node, *requests, **session)
+    cluster.deliver_all()
+    return caller
+
+
+def open_session(cluster):
+    caller = run(cluster, cluster.leader, pb.Request(id=9, open_session=True))
+    (outcome,) = caller.flushed
+    assert (outcome.id, caller.codes) == (9, ["OK"])
+    assert outcome.session_id
+    return outcome.session_id
+
+
+def value(cluster, node, key, **options):
+    caller = run(cluster, node, get(key, **options))
+    assert caller.codes == ["OK"]
+    return pb.KvResult.FromString(caller.flushed[0].result).value
+
+
+# --- sessions (dissertation §6.3) -------------------------------------------------------------------------------------
+
+
+def test_each_session_that_is_opened_is_another_one(cluster):
+    sessions = [open_session(cluster) for _ in range(3)]
+    caller = run(cluster, cluster.leader, *(pb.Request(id=number, open_session=True) for number in range(3)))
+    assert caller.codes == ["OK"] * 3
+    assert len({*sessions, *(outcome.session_id for outcome in caller.flushed)}) == 6
+
+
+def test_a_command_that_is_sent_again_is_applied_once_and_answered_as_the_first_time(cluster):
+    session = open_session(cluster)
+    request = append("key", b"x", sequence=1)
+    first = run(cluster, cluster.leader, request, session_id=session)
+    again = run(cluster, cluster.leader, request, request, session_id=session)
+    assert [(o.result, o.index) for o in again.flushed] == [(first.flushed[0].result, first.flushed[0].index)] * 2
+    assert value(cluster, cluster.leader, "key") == b"x"
+    run(cluster, cluster.leader, append("key", b"y", sequence=2), session_id=session)
+    assert value(cluster, cluster.leader, "key") == b"xy"
+
+
+def test_a_command_whose_outcome_nobody_knows_is_sent_again_to_another_leader(cluster):
+    """The client of a leader that fell need not know what became of its command."""
+    session = open_session(cluster)
+    old = cluster.leader
+    request = append("key", b"x", sequence=1)
+    run(cluster, old, request, session_id=session)
+    cluster.cut = {old.config.node_id}
+    cluster.run(3.0)
+    new = cluster.leader
+    assert new is not old
+    assert run(cluster, new, request, session_id=session).codes == ["OK"]
+    assert value(cluster, new, "key") == b"x"
+    assert run(cluster, new, append("key", b"y", sequence=2), session_id=session).codes == ["OK"]
+    cluster.cut = set()
+    cluster.run(1.0)
+    assert value(cluster, old, "key", any_node=True) == b"xy"
+
+
+def test_a_session_lasts_over_a_restart_of_all_nodes(cluster):
+    session = open_session(cluster)
+    request = append("key", b"x", sequence=1)
+    run(cluster, cluster.leader, request, session_id=session)
+    for node_id in "abc":
+        cluster.stop(node_id)
+        cluster.start(node_id)
+    cluster.run(2.0)
+    assert run(cluster, cluster.leader, request, session_id=session).codes == ["OK"]
+    assert value(cluster, cluster.leader, "key") == b"x"
+    assert open_session(cluster) != session
+
+
+def test_commands_without_a_session_in_the_same_turn_are_applied_whenever_they_come(cluster):
+    session = open_session(cluster)
+    leader, with_session, without = cluster.leader, Caller(), Caller()
+    leader.submit(with_session, [append("key", b"s", sequence=1)], session_id=session)
+    leader.submit(without, [append("key", b"p"), append("key", b"p")])
+    leader.turn()
+    cluster.deliver_all()
+    assert (with_session.codes, without.codes) == (["OK"], ["OK"] * 2)
+    assert value(cluster, leader, "key") == b"spp"
+
+
+def test_a_session_that_nobody_opened_has_expired(cluster):
+    caller = run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=999)
+    assert caller.codes == ["SESSION_EXPIRED"]
+    assert "session 999 has expired" in caller.flushed[0].message
+    assert not value(cluster, cluster.leader, "key")
+    assert cluster.leader._queued_bytes == 0
+
+
+def test_a_session_ends_when_it_was_not_used_for_its_time(cluster):
+    session = open_session(cluster)
+    cluster.run(TTL_SECONDS - 1)
+    assert run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=session).codes == ["OK"]
+    cluster.run(TTL_SECONDS - 1)
+    assert run(cluster, cluster.leader, append("key", b"y", sequence=2), session_id=session).codes == ["OK"]
+    cluster.run(TTL_SECONDS + 1)
+    late = run(cluster, cluster.leader, append("key", b"z", sequence=3), session_id=session)
+    assert late.codes == ["SESSION_EXPIRED"]
+    assert value(cluster, cluster.leader, "key") == b"xy"
+    assert len({node.applied_index for node in cluster.nodes.values()}) == 1
+
+
+def test_what_the_client_has_acknowledged_is_forgotten(cluster):
+    session = open_session(cluster)
+    run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=session)
+    run(cluster, cluster.leader, append("key", b"y", sequence=2), session_id=session, acknowledged=2)
+    assert run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=session).codes == [
+        "SESSION_EXPIRED"
+    ]
+    assert value(cluster, cluster.leader, "key") == b"xy"
+
+
+def test_a_command_of_a_session_needs_a_number_and_a_query_does_not(cluster):
+    session = open_session(cluster)
+    caller = cluster.submit(cluster.leader, put("key"), get("key", request_id=2), session_id=session)
+    assert caller.codes == ["INVALID"]
+    cluster.deliver_all()
+    assert caller.codes == ["INVALID", "OK"]
+
+
+def test_a_follower_opens_no_session(cluster):
+    caller = run(cluster, cluster.followers[0], pb.Request(open_session=True))
+    assert caller.codes == ["NOT_LEADER"]
+    assert caller.flushed[0].leader_id == cluster.leader.config.node_id
+
+
+async def test_sessions_that_wait_to_be_opened_are_told_of_the_end(cluster):
+    leader = cluster.leader
+    cluster.cut = {leader.config.node_id}
+    proposed = cluster.submit(leader, pb.Request(open_session=True))
+    waiting = Caller()
+    leader.submit(waiting, [pb.Request(open_session=True)])
+    leader.stop("asked to")
+    await leader.run()
+    assert (proposed.codes, waiting.codes) == (["UNKNOWN"], ["UNAVAILABLE"])
+
+
+# --- reads of any node (dissertation §6.4) ----------------------------------------------------------------------------
+
+
+def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
+    follower = cluster.followers[0]
+    for number in range(5):
+        assert run(cluster, cluster.leader, put("key", b"%d" % number)).codes == ["OK"]
+        before = cluster.leader.applied_index
+        caller = cluster.submit(follower, get("key", any_node=True))
+        assert caller.codes == [], "it asks the leader first"
+        cluster.run(0.1)
+        assert pb.KvResult.FromString(caller.flushed[0].result).value == b"%d" % number
+        assert caller.flushed[0].index >= before
+    assert follower._queued_bytes == 0
+
+
+def test_the_leader_answers_them_as_all_others(cluster):
+    run(cluster, cluster.leader, put("key", b"1"))
+    assert value(cluster, cluster.leader, "key", any_node=True) == b"1"
+
+
+def test_a_follower_still_sends_on_what_only_the_leader_may_answer(cluster):
+    caller = cluster.submit(cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True))
+    cluster.run(0.1)
+    assert {outcome.id: code for outcome, code in zip(caller.flushed, caller.codes, strict=True)} == {
+        1: "NOT_LEADER",
+        2: "OK",
+    }
+
+
+def test_a_follower_that_is_cut_off_gives_up_and_answers_nothing_stale(cluster):
+    follower = cluster.followers[0]
+    run(cluster, cluster.leader, put("key", b"old"))
+    cluster.run(0.1)
+    cluster.cut = {follower.config.node_id}
+    caller = cluster.submit(follower, get("key", any_node=True))
+    run(cluster, cluster.leader, put("key", b"new"))
+    cluster.run(1.0)
+    assert caller.codes == ["NOT_LEADER"]
+    assert caller.flushed[0].leader_id == ""
+    assert run(cluster, follower, get("key", any_node=True)).codes == ["NOT_LEADER"]
+    cluster.cut = set()
+    cluster.run(1.0)
+    assert value(cluster, follower, "key", any_node=True) == b"new"
+
+
+def test_a_node_that_belongs_to_no_cluster_answers_nobody(cluster):
+    newcomer = cluster.join("d")
+    cluster.run(1.0)
+    assert newcomer.raft.is_blank
+    caller = run(cluster, newcomer, get("key", any_node=True), get("key"), put("key"), pb.Request(open_session=True))
+    assert caller.codes == ["NOT_LEADER"] * 4
+
+
+async def test_a_node_that_stops_settles_reads_that_wait_for_its_leader(cluster):
+    follower = cluster.followers[0]
+    cluster.cut = {follower.config.node_id}
+    asked = cluster.submit(follower, get("key", any_node=True))
+    queued = Caller()
+    follower.submit(queued, [get("key", any_node=True)])
+    follower.stop("asked to")
+    await follower.run()
+    assert (asked.codes, queued.codes) == (["UNAVAILABLE"], ["UNAVAILABLE"])
+
+
+@pytest.mark.parametrize("lease_reads", [False, True])
+def test_a_lease_spares_the_leader_the_question(tmp_path, lease_reads):
+    """Dissertation §6.4.1: within its lease the leader answers at once; without one it asks a quorum first."""
+    cluster = NodeCluster(tmp_path, lease_reads=lease_reads)
+    cluster.run(2.0)
+    caller = cluster.submit(cluster.leader, get("key"))
+    assert caller.codes == (["OK"] if lease_reads else [])
+    cluster.close()
+
+
+def test_a_lease_ends_before_another_leader_can_be_elected(tmp_path):
+    cluster = NodeCluster(tmp_path, lease_reads=True)
+    cluster.run(2.0)
+    old = cluster.leader
+    cluster.cut = {old.config.node_id}
+    while cluster.leader is old:
+        cluster.run(0.01)
+    stale = cluster.submit(old, get("key"))
+    assert stale.codes in ([], ["NOT_LEADER"])
+    cluster.close()

@@ -1,0 +1,224 @@
+"""A node's snapshots: taken between its turns, sent to who is too far behind, and what becomes of those who wait."""
+
+import asyncio
+
+import pytest
+
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server import snapshots as snapshots_module
+from tests.support.nodes import Caller, NodeCluster, append, get, put
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = NodeCluster(tmp_path, snapshot_entries=20, tail_entries=5)
+    cluster.run(2.0)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A node that takes a snapshot in many steps."""
+    monkeypatch.setattr(snapshots_module, "STEP_BYTES", 1)
+    cluster = NodeCluster(tmp_path, voters=["a"], snapshot_entries=20, tail_entries=5)
+    cluster.run(1.0)
+    yield cluster
+    cluster.close()
+
+
+def write(cluster, node, *, entries, size=1):
+    """So many entries with a value of that size each."""
+    callers = [cluster.submit(node, put(f"key-{number}", b"x" * size)) for number in range(entries)]
+    cluster.deliver_all()
+    assert {code for caller in callers for code in caller.codes} <= {"OK"}
+
+
+def value(cluster, node, key, **options):
+    caller = cluster.submit(node, get(key, **options))
+    cluster.deliver_all()
+    assert caller.codes == ["OK"]
+    return pb.KvResult.FromString(caller.flushed[0].result).value
+
+
+def taken(cluster, node_id):
+    return [event for event in cluster.events(node_id) if event["event"] == "snapshot_taken"]
+
+
+def make_busy(cluster, node):
+    """Apply what calls for a snapshot of many pieces, and take the turn that begins it."""
+    number = 0
+    while not node.is_busy:
+        cluster.submit(node, put(f"key-{number}", b"x" * 200_000))
+        number += 1
+    return number
+
+
+def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginning(alone):
+    node = alone.nodes["a"]
+    make_busy(alone, node)
+    captured = node.applied_index
+    assert alone.submit(node, put("key-0", b"later")).codes == ["OK"]
+    turns = 0
+    while node.is_busy:
+        node.turn()
+        turns += 1
+    assert turns > 5
+    (event,) = taken(alone, "a")
+    assert (event["index"], event["first_log_index"]) == (captured, captured - 4)
+    assert event["bytes"] > 15 * 200_000
+    assert (node.status().snapshot_index, node.status().first_log_index) == (captured, captured - 4)
+    alone.stop("a")
+    node = alone.start("a")
+    assert node.applied_index == captured
+    assert alone.events("a")[-1]["snapshot_index"] == captured
+    alone.run(1.0)
+    assert value(alone, node, "key-0") == b"later", "the entries after the snapshot follow"
+    assert value(alone, node, "key-1") == b"x" * 200_000
+
+
+def test_a_crash_amid_a_snapshot_costs_only_the_snapshot(alone):
+    node = alone.nodes["a"]
+    number = make_busy(alone, node)
+    node.turn()
+    alone.stop("a")
+    node = alone.start("a")
+    assert node.applied_index == 0
+    alone.run(1.0)
+    assert value(alone, node, f"key-{number - 1}") == b"x" * 200_000
+    while node.is_busy:
+        node.turn()
+    assert len(taken(alone, "a")) == 1
+
+
+async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
+    """The loop does not wait for its inbox then, and still lets everybody run; commands are answered meanwhile."""
+    node = alone.nodes["a"]
+    make_busy(alone, node)
+    running = asyncio.create_task(node.run())
+    answered = 0
+    while node.is_busy:
+        caller = Caller()
+        node.submit(caller, [put("during", b"1")])
+        while not caller.flushed:  # noqa: ASYNC110 - nothing but the loop's own turns is waited for
+            await asyncio.sleep(0)
+        assert caller.codes == ["OK"]
+        answered += 1
+    node.stop("the test is over")
+    await running
+    assert answered > 5
+
+
+def test_a_snapshot_is_due_by_bytes_too(tmp_path):
+    cluster = NodeCluster(tmp_path, voters=["a"], snapshot_bytes=100_000)
+    cluster.run(1.0)
+    write(cluster, cluster.nodes["a"], entries=9, size=10_000)
+    assert taken(cluster, "a") == []
+    write(cluster, cluster.nodes["a"], entries=1, size=10_000)
+    assert len(taken(cluster, "a")) == 1
+    cluster.close()
+
+
+def test_every_node_takes_its_own_snapshots_and_the_log_stays_short(cluster):
+    for _ in range(5):
+        write(cluster, cluster.leader, entries=20)
+    cluster.run(0.2)
+    for node_id, node in cluster.nodes.items():
+        assert len(taken(cluster, node_id)) >= 4
+        assert node.raft.log.last_index - node.raft.log.base_index <= 30
+
+
+# --- who is too far behind gets the snapshot --------------------------------------------------------------------------
+
+
+def test_who_was_away_for_long_gets_the_snapshot_and_goes_on(cluster):
+    away = cluster.followers[0]
+    away_id = away.config.node_id
+    cluster.cut = {away_id}
+    write(cluster, cluster.leader, entries=100)
+    cluster.cut = set()
+    cluster.run(2.0)
+    (installed,) = [event for event in cluster.events(away_id) if event["event"] == "snapshot_installed"]
+    assert installed["index"] > 80
+    assert away.applied_index == cluster.leader.applied_index
+    write(cluster, cluster.leader, entries=3, size=7)
+    assert value(cluster, away, "key-2", any_node=True) == b"x" * 7
+    assert value(cluster, away, "key-99", any_node=True) == b"x"
+    cluster.stop(away_id)
+    away = cluster.start(away_id)
+    assert away.applied_index >= installed["index"]
+    cluster.run(1.0)
+    assert value(cluster, away, "key-99", any_node=True) == b"x"
+
+
+def test_a_snapshot_of_many_pieces_arrives_whole(cluster):
+    away = cluster.followers[0]
+    cluster.cut = {away.config.node_id}
+    write(cluster, cluster.leader, entries=40, size=200_000)
+    cluster.run(0.5)
+    cluster.cut = set()
+    cluster.run(2.0)
+    assert "snapshot_installed" in [event["event"] for event in cluster.events(away.config.node_id)]
+    assert value(cluster, away, "key-0", any_node=True) == b"x" * 200_000
+    assert cluster.witness.promises["InstallSnapshotReply: so much of the snapshot"] >= 5
+
+
+def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
+    away = cluster.followers[0].config.node_id
+    cluster.cut = {away}
+    write(cluster, cluster.leader, entries=40, size=200_000)
+    leader = cluster.leader
+    while leader.is_busy:
+        leader.turn()
+    size = leader.raft.snapshot.size
+    cluster.cut = set()
+    cluster.now = leader.raft.next_timeout()
+    leader.turn()
+    seen = []
+    while cluster.network:
+        cluster.deliver_round()
+        status = next(member for member in leader.members().members if member.id == away)
+        seen.append((status.snapshot_bytes_sent, status.snapshot_bytes))
+    assert (0, size) in seen
+    assert any(0 < sent < size for sent, _ in seen)
+    assert seen == [*sorted(seen[:-1]), (0, 0)]
+    assert leader.raft.progress[away].match_index == leader.raft.log.last_index
+
+
+def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_are_lost(cluster):
+    """Whether the entries that it stands for were those of the callers, the snapshot does not say."""
+    old = cluster.leader
+    cluster.cut = {old.config.node_id}
+    began = old.raft.log.last_index
+    callers = [cluster.submit(old, append("key", b"x")) for _ in range(150)]
+    cluster.run(3.0)
+    write(cluster, cluster.leader, entries=60)
+    cluster.cut = set()
+    cluster.run(2.0)
+    installed = [event for event in cluster.events(old.config.node_id) if event["event"] == "snapshot_installed"]
+    unknown = installed[0]["index"] - began
+    assert 0 < unknown < 150
+    assert [caller.codes for caller in callers] == [["UNKNOWN"]] * unknown + [["NOT_LEADER"]] * (150 - unknown)
+    assert old._queued_bytes == 0
+
+
+def test_sessions_are_part_of_the_snapshot(cluster):
+    """Dissertation §6.3: a command that is sent again is applied once, also where its entry was never seen."""
+    away = cluster.followers[0]
+    cluster.cut = {away.config.node_id}
+    opened = cluster.submit(cluster.leader, pb.Request(open_session=True))
+    cluster.deliver_all()
+    session = opened.flushed[0].session_id
+    first = cluster.submit(cluster.leader, append("key", b"once", sequence=1), session_id=session)
+    cluster.deliver_all()
+    write(cluster, cluster.leader, entries=60)
+    cluster.cut = set()
+    cluster.run(2.0)
+    leader = cluster.leader
+    leader.raft.transfer_leadership(away.config.node_id, cluster.now)
+    cluster.run(0.5)
+    assert cluster.leader is away
+    again = cluster.submit(away, append("key", b"once", sequence=1), session_id=session)
+    cluster.deliver_all()
+    assert [(o.result, o.index) for o in again.flushed] == [(o.result, o.index) for o in first.flushed]
+    assert value(cluster, away, "key") == b"once"

@@ -1,0 +1,137 @@
+"""When a snapshot is taken, and what becomes of one that is coming in: what a whole node shows only now and then."""
+
+from zlib import crc32
+
+import pytest
+
+from raft_pkg.core.messages import AppendEntriesReply
+from raft_pkg.core.output import SnapshotPiece
+from raft_pkg.core.raft import InvariantError
+from raft_pkg.core.types import SnapshotMetadata
+from raft_pkg.errors import CorruptLogError
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.server.snapshots import OVERDUE, Snapshots
+from raft_pkg.storage import MemoryStorage
+from tests.support.core import carry_out, leader, log_of, receive
+
+ENTRIES = 10
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ServerConfig("a", "h:1", {"a": "h:1"}, tmp_path, snapshot_entries=ENTRIES)
+
+
+@pytest.fixture
+def storage():
+    storage = MemoryStorage()
+    storage.recover()
+    storage.append(None, log_of(*[1] * 100))
+    storage.sync()
+    return storage
+
+
+@pytest.fixture
+def machine():
+    return SessionedMachine(KeyValueStore())
+
+
+@pytest.fixture
+def snapshots(config, storage, machine):
+    return Snapshots(config, storage, machine)
+
+
+@pytest.fixture
+def raft():
+    """A leader whose followers have all of its 101 entries, which are committed."""
+    raft = leader([1] * 100)
+    for peer in "bc":
+        receive(raft, peer, AppendEntriesReply(True, match_index=101))
+    carry_out(raft)
+    assert raft.commit_index == 101
+    return raft
+
+
+def take(snapshots, raft, applied_index):
+    """Take a snapshot to its end, if one is due."""
+    taken = snapshots.step(raft, applied_index)
+    while taken is None and snapshots.is_taking:
+        taken = snapshots.step(raft, applied_index)
+    if taken is not None:
+        raft.snapshot_taken(taken)
+    return taken
+
+
+def pieces_of(machine, index, *sizes):
+    """A leader's snapshot, cut into pieces of these sizes and one for the rest."""
+    data = b"".join(machine.snapshot())
+    metadata = SnapshotMetadata(index, 1, leader().configuration, len(data), crc32(data))
+    starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+    return [SnapshotPiece(metadata, a, data[a:b]) for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
+
+
+def test_a_snapshot_is_due_after_so_many_entries(snapshots, raft):
+    assert take(snapshots, raft, ENTRIES - 1) is None
+    assert take(snapshots, raft, ENTRIES).index == ENTRIES
+    assert take(snapshots, raft, 2 * ENTRIES - 1) is None
+    assert take(snapshots, raft, 2 * ENTRIES).index == 2 * ENTRIES
+
+
+def test_while_a_follower_is_sent_one_the_next_can_wait_but_not_for_ever(snapshots, raft):
+    newest = take(snapshots, raft, ENTRIES)
+    raft.progress["b"].needs_snapshot(newest)
+    assert take(snapshots, raft, OVERDUE * ENTRIES) is None
+    assert take(snapshots, raft, ENTRIES + OVERDUE * ENTRIES) is not None
+
+
+def test_a_follower_that_says_nothing_holds_nothing_up(snapshots, raft):
+    newest = take(snapshots, raft, ENTRIES)
+    raft.progress["b"].needs_snapshot(newest)
+    raft.progress["b"].heard_at = -raft.config.election_timeout_max
+    assert take(snapshots, raft, 2 * ENTRIES) is not None
+
+
+def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage, raft, machine):
+    machine.apply(pb.CommandBatch(commands=[b"no command, but applied"]), 1)
+    first, last = pieces_of(machine, 200, 5)
+    snapshots._begin(raft, ENTRIES)
+    assert snapshots.is_taking
+    assert snapshots.keep(first) is None
+    assert not snapshots.is_taking
+    assert take(snapshots, raft, 50) is None, "one at a time"
+    assert snapshots.keep(last) == last.metadata
+    assert storage.read_snapshot(0, 1000) == first.data + last.data
+
+
+def test_a_snapshot_that_begins_anew_forgets_what_came_of_the_one_before(snapshots, machine):
+    first, _ = pieces_of(machine, 200, 5)
+    snapshots.keep(first)
+    again, last = pieces_of(machine, 201, 7)
+    snapshots.keep(again)
+    assert snapshots.keep(last) == last.metadata
+
+
+def test_a_snapshot_that_stopped_coming_in_does_not_stop_this_nodes_own(snapshots, raft, machine):
+    """Regression: when its leader fell and another one sent entries instead, no snapshot was ever taken again."""
+    first, _ = pieces_of(machine, 30, 5)
+    snapshots.keep(first)
+    assert take(snapshots, raft, 29) is None
+    assert take(snapshots, raft, 30).index == 30
+
+
+def test_a_snapshot_that_is_not_what_was_announced_is_an_invariant_broken(snapshots, machine):
+    """The core has checked the checksum of what came: then the disk has something else."""
+    (piece,) = pieces_of(machine, 200)
+    wrong = SnapshotMetadata(200, 1, piece.metadata.configuration, len(piece.data), 1)
+    with pytest.raises(InvariantError, match="the snapshot of index 200 is on disk as"):
+        snapshots.keep(SnapshotPiece(wrong, 0, piece.data))
+
+
+def test_a_snapshot_that_the_state_machine_cannot_read_is_damage(snapshots):
+    data = b"of another program"
+    metadata = SnapshotMetadata(200, 1, leader().configuration, len(data), crc32(data))
+    with pytest.raises(CorruptLogError, match="the state machine can't read its snapshot of index 200"):
+        snapshots.keep(SnapshotPiece(metadata, 0, data))
