@@ -10,11 +10,11 @@ rewrite(
 )
 rewrite(
     Node._apply,
-    "self._pending_entries.pop((entry.index, entry.term), [])",
-    "next((self._pending_entries.pop(p) for p in list(self._pending_entries) if p[0] == entry.index), [])",
+    "self._pending_entries.pop((entry.index, entry.term), None)",
+    "next((self._pending_entries.pop(p) for p in list(self._pending_entries) if p[0] == entry.index), None)",
 )
 rewrite(
     Node._apply,
-    "strict=bool(commands)",
+    "strict=True",
     "strict=False",
 )

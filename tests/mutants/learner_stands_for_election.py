@@ -4,7 +4,7 @@ from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
-    Raft._go_by_configuration,
-    "configuration.votes(self.node_id, self.incarnation)",
-    "configuration.member(self.node_id) is not None",
+    Raft._may_stand,
+    "return self.is_voter\n",
+    "return self.node_id in self._incarnations\n",
 )

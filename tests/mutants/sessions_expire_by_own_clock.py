@@ -4,9 +4,9 @@ from raft_pkg.server.node import Node
 from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
-    Node._apply,
-    "applied = self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index)",
-    "batch = pb.CommandBatch.FromString(entry.data)\n"
+    Node._apply_to_machine,
+    "                return self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index), 0\n",
+    "                batch = pb.CommandBatch.FromString(entry.data)\n"
     "                batch.time_ms = self._time_ms()\n"
-    "                applied = self._machine.apply(batch, entry.index)",
+    "                return self._machine.apply(batch, entry.index), 0\n",
 )

@@ -5,6 +5,6 @@ from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
     Acquaintances.heard,
-    "if hello.blank and hello.peers",
+    "if not hello.blank or hello.peers",
     "if hello.peers",
 )
