@@ -27,7 +27,7 @@ RECORD = DIRECTORY / "caught.json"
 ALL_SECONDS_MAX = 25 * 60
 """Budget for all mutants together, in seconds of wall time; what is not caught by then has survived."""
 MUTANT_SECONDS_MAX = 150
-"""Budget for one mutant, in seconds of wall time."""
+"""Budget for one mutant, in seconds of a core: how busy the machine is does not matter."""
 QUICK_SECONDS_MAX = 5.0
 """`--quick` hunts the mutants that were caught within so many seconds."""
 QUICK_SEEDS_FACTOR = 5
@@ -61,6 +61,7 @@ class Outcome:
     caught_by: str | None
     seed: int | None
     seconds: float
+    """Of a core."""
     what: str
 
 
@@ -76,8 +77,8 @@ class Hunt:
         """The mutant's own words."""
         return ast.get_docstring(ast.parse(self.path.read_text())) or ""
 
-    def survived(self, seconds: float, what: str) -> Outcome:
-        return Outcome(self.path.stem, self.breaks, None, None, seconds, what)
+    def survived(self, what: str) -> Outcome:
+        return Outcome(self.path.stem, self.breaks, None, None, 0.0, what)
 
 
 def mutants(names: list[str]) -> list[Path]:
@@ -101,21 +102,20 @@ def quick_hunts(paths: Iterable[Path]) -> Iterator[Hunt]:
             yield Hunt(path, f"0:{seeds}")
 
 
-def simulate(nodes: int, deadline: float, hunt: Hunt) -> Outcome:
+def simulate(nodes: int, seconds_max: float, deadline: float, hunt: Hunt) -> Outcome:
     """Simulate with one bug planted, in a process of its own."""
-    began = time.monotonic()
-    seconds_max = min(MUTANT_SECONDS_MAX, deadline - began)
-    if seconds_max <= 0:
-        return hunt.survived(0.0, f"not hunted: the {ALL_SECONDS_MAX} s for all are over")
-    command = [sys.executable, "-m", "tests.mutants._hunt", str(hunt.path), hunt.seeds, str(nodes)]
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return hunt.survived(f"not hunted: the {ALL_SECONDS_MAX} s for all are over")
+    command = [sys.executable, "-m", "tests.mutants._hunt"]
+    command += [str(hunt.path), hunt.seeds, str(nodes), str(seconds_max)]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=seconds_max, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
     except subprocess.TimeoutExpired:
-        return hunt.survived(seconds_max, f"survived {seconds_max:.0f} s")
-    seconds = round(time.monotonic() - began, 1)
+        return hunt.survived(f"no verdict when the {ALL_SECONDS_MAX} s for all were over")
     if run.returncode != 0:  # the mutant does not fit, or the machine gave up
-        return hunt.survived(seconds, (run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1])
-    return Outcome(hunt.path.stem, hunt.breaks, seconds=seconds, **json.loads(run.stdout))
+        return hunt.survived((run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1])
+    return Outcome(hunt.path.stem, hunt.breaks, **json.loads(run.stdout))
 
 
 def table_of(outcomes: Iterable[Outcome]) -> Table:
@@ -146,6 +146,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="mutants by name; all by default")
     parser.add_argument("--seeds", default="0:3000", help="budget of seeds for each (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=MUTANT_SECONDS_MAX, help="budget of a core for each (default: %(default)s)"
+    )
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants hunted at once (default: the cores)")
     parser.add_argument("--quick", action="store_true", help="only those that are known to be caught soon")
@@ -158,7 +161,7 @@ def main() -> int:
     began = time.monotonic()
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for outcome in pool.map(partial(simulate, arguments.nodes, began + ALL_SECONDS_MAX), hunts):
+        for outcome in pool.map(partial(simulate, arguments.nodes, arguments.seconds, began + ALL_SECONDS_MAX), hunts):
             outcomes.append(outcome)
             console.print(f"{len(outcomes)}: {outcome.mutant}: {outcome.caught_by or outcome.what}", style="dim")
     survivors = [outcome.mutant for outcome in outcomes if outcome.caught_by is None]
