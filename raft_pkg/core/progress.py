@@ -66,9 +66,13 @@ class Progress:
         return not self.match_index < rejected_index < self.next_index
 
     def rejected(self, next_index: int) -> None:
-        """The follower lacks what precedes `next_index` or disagrees with it: probe from an earlier place."""
+        """The follower lacks what precedes `next_index` or disagrees with it: probe from an earlier place.
+
+        When that breaks a pipeline, the probe leaves with the next heartbeat: the answers to all that is still under
+        way come first, and refusals among them would break the next pipeline, and so on.
+        """
+        self.probe_in_flight = not self.probing
         self.probing = True
-        self.probe_in_flight = False
         self.in_flight.clear()
         self.next_index = max(next_index, self.match_index + 1)
 

@@ -653,20 +653,18 @@ class Raft:
 
     # --- elections (§5.2, §5.4.1) -----------------------------------------------------------------------------------
 
-    def _reset_election_timer(self, now: float) -> None:
-        timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
-        self._election_deadline = now + timeout
-
     def _may_stand(self) -> bool:
-        """Whether this node may begin an election: as a voter, or as one that is leaving.
+        """Whether this node is a voter, or was one until a configuration that may not be committed.
 
-        A voter of C_old,new whose log has C_new is needed until that is committed: of two, the other has no majority
-        without this one's vote, and does not get it while its log is shorter (dissertation §4.2.2, Figure 4.6).
+        Nobody else may have the entry that removes it, and then only this node can be elected (dissertation §4.2.2).
         """
         if self.is_voter or self.configuration_index <= self.commit_index:
             return self.is_voter
-        before = self.configuration_at(self.configuration_index - 1)
-        return before.is_joint and before.votes(self.node_id, self.incarnation)
+        return self._configurations.at(self.configuration_index - 1).votes(self.node_id, self.incarnation)
+
+    def _reset_election_timer(self, now: float) -> None:
+        timeout = self._random.uniform(self.config.election_timeout_min, self.config.election_timeout_max)
+        self._election_deadline = now + timeout
 
     def _start_election(self, now: float, *, leadership_transfer: bool = False) -> None:
         self.current_term += 1

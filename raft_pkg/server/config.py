@@ -44,7 +44,7 @@ class ServerConfig:
     tail_entries: int = _DEFAULTS.tail_entries_max
     """Entries before a snapshot that the log keeps for slow followers, and at most 8 MiB of them."""
     snapshot_step_bytes: int = 256 * 1024
-    """A turn of the loop writes and syncs at least so much of a snapshot that is being taken, and at most a piece more."""
+    """A turn of the loop writes so much of a snapshot that is being taken, and at most a piece of it more."""
     session_ttl: float = SESSION_TTL_SECONDS
     """Seconds of log time after its last command at which a client's session ends; the leader's setting counts."""
     raft: RaftConfig = field(init=False)

@@ -1,6 +1,7 @@
-"""Simulated clients: they find the leader, retry what surely did not happen, and call unknown what may have.
+"""Simulated clients: they find the leader, send again what may be sent again, and call unknown what may have been done.
 
-The same rules as the client library's (`client.dispatcher`), one operation at a time, in virtual time.
+The same rules as the client library's (`client.dispatcher`), and the very same numbers of commands (`client.session`),
+in virtual time. Some clients have no session: what may have been done is never sent again then.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,28 +20,56 @@ BACK_OFF_SECONDS_MAX = 0.05
 """Greatest time before an operation that surely did not happen is tried again."""
 STRAY_CHANCE = 0.15
 """Share of calls that go anywhere, whoever is said to lead: nodes that think they lead must be asked too."""
+PAUSE_SECONDS = (0.3, 2.0)
+"""How long a client does nothing now and then: a session may expire."""
 _NOT_DONE = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
 _FUNCTIONS = ("read", "write", "append", "cas", "delete")
 _WEIGHTS = (6, 3, 4, 3, 1)
 
 
-class Attempt(Connection):
-    """One call of one operation to one node."""
+class Call:
+    """What a client wants of the cluster: from the call to its outcome, over however many attempts."""
 
-    def __init__(
-        self,
-        client: "SimulatedClient",
-        host: Host,
-        request: pb.Request,
-        acknowledged_before: int,
-        session: tuple[int, int] = (0, 0),
-    ) -> None:
-        self.host = host
+    def __init__(self, request: pb.Request, acknowledged_before: int, ended: Callable[[str, pb.Outcome | None], None]):
         self.request = request
-        self.session = session
-        """Its id, and the number below which the client waits for nothing."""
         self.acknowledged_before = acknowledged_before
-        """What some client knew to be done when the operation began."""
+        """What some client knew to be done when it began."""
+        self.ended = ended
+        """Called once, with `ok` and what the node answered, `fail` or `info`."""
+        self.attempt: Attempt | None = None
+        """The one that may still be answered."""
+        self.perhaps_done = False
+        """An earlier attempt got no answer."""
+        self.session: Session | None = None
+        self.is_over = False
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it changes something."""
+        return self.request.HasField("command")
+
+    def end(self, outcome: str, answer: pb.Outcome | None = None) -> None:
+        """Nobody waits for it any longer."""
+        self.is_over = True
+        if self.attempt is not None:
+            self.attempt.host.close(self.attempt)
+            self.attempt = None
+        if self.session is not None:
+            self.session.end(self.request.sequence)
+        self.ended(outcome, answer)
+
+
+class Attempt(Connection):
+    """One call sent to one node."""
+
+    def __init__(self, client: "SimulatedClient", call: Call, host: Host, acknowledged: int) -> None:
+        self.call = call
+        self.host = host
+        self.request = pb.Request()
+        self.request.CopyFrom(call.request)
+        self.session_id = call.session.id if call.session else 0
+        self.acknowledged = acknowledged
+        """The client waits for no command of the session below this number."""
         self.life = 0
         """Of the node that got it."""
         self.round_before = 0
@@ -57,7 +86,7 @@ class Attempt(Connection):
 
 
 class SimulatedClient:
-    """One client. A new process number stands for it after each outcome that nobody knows."""
+    """One client, with a session or without. What it does at once it does as so many callers."""
 
     def __init__(
         self,
@@ -68,40 +97,208 @@ class SimulatedClient:
         setting: Setting,
     ) -> None:
         self.name = name
+        self.chance = Random(f"{setting.seed} {name}")
+        self.setting = setting
+        self._hosts = hosts
+        self._conditions = setting.conditions
+        self._scheduler = setting.scheduler
+        self._network = setting.network
+        self._invariants = setting.invariants
+        self._target: str | None = None
+        self._has_session = self.chance.random() < setting.conditions.sessions
+        self._session: Session | None = None
+        self._opening: Call | None = None
+        self._without_session: list[Call] = []
+        """Commands that wait until a session is open."""
+        callers = self.chance.randint(1, setting.conditions.pipelined)
+        self.callers = [Caller(f"{name}.{number}", self, processes, history) for number in range(callers)]
+
+    def submit(self, call: Call) -> None:
+        """Take charge of a call."""
+        if call.is_command:
+            self._invariants.command_sent_once(call.request.command)
+        self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, call))
+        self._try(call)
+
+    def _time_is_up(self, call: Call) -> None:
+        if call.is_over:
+            return
+        self._target = None
+        may_be_done = call.is_command and (call.perhaps_done or call.attempt is not None)
+        call.end("info" if may_be_done else "fail")
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+
+    def _number(self, call: Call) -> bool:
+        """Give a command its number, if it needs one; False: it waits for a session."""
+        if call.session is not None or not call.is_command or not self._has_session:
+            return True
+        sequence = self._session.begin() if self._session else 0
+        if not sequence:
+            self._without_session.append(call)
+            self._open_session()
+            return False
+        call.session, call.request.sequence = self._session, sequence
+        return True
+
+    def _open_session(self) -> None:
+        if self._opening is None:
+            self._session = None
+            self._opening = Call(pb.Request(id=1, open_session=True), 0, self._session_opened)
+            self._try(self._opening)
+
+    def _session_opened(self, _outcome: str, answer: pb.Outcome | None) -> None:
+        self._opening = None
+        assert answer is not None
+        self._session = Session(answer.session_id, lambda: self._scheduler.now)
+        waiting, self._without_session = self._without_session, []
+        for call in waiting:
+            self._try(call)
+
+    def _expired(self, call: Call) -> None:
+        """The session is no more: a command that was sent once takes another one."""
+        if call.session is self._session:
+            self._session = None
+        if call.perhaps_done:
+            call.end("info")
+            return
+        assert call.session is not None
+        call.session.end(call.request.sequence)
+        call.session = None
+        self._invariants.command_renewed(call.request.command)
+        self._try_later(call)
+
+    # --- attempts -----------------------------------------------------------------------------------------------
+
+    def _try(self, call: Call) -> None:
+        """Send a call to whoever may be the leader."""
+        if call.is_over or call.attempt is not None or not self._number(call):
+            return
+        target = self._target
+        if target is None or call.request.any_node or self.chance.random() < STRAY_CHANCE:
+            target = self.chance.choice(list(self._hosts))
+        acknowledged = call.session.written() if call.session else 0
+        attempt = call.attempt = Attempt(self, call, self._hosts[target], acknowledged)
+        self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
+        if call.session is not None:
+            repeated = Attempt(self, call, self._hosts[target], acknowledged)
+            self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
+        if self._has_session:
+            self._scheduler.after(self._conditions.answer_timeout, partial(self._no_answer, attempt))
+
+    def _try_later(self, call: Call) -> None:
+        call.attempt = None
+        self._scheduler.after(self.chance.uniform(0.001, BACK_OFF_SECONDS_MAX), partial(self._try, call))
+
+    def _arrive(self, attempt: Attempt) -> None:
+        """The request is at the node. It goes in even when the client waits no longer."""
+        host = attempt.host
+        attempt.life = host.life
+        if host.node is not None:
+            attempt.round_before = host.rules.read_arrived()
+        if not host.submit(attempt, attempt.request, attempt.session_id, attempt.acknowledged):
+            self._answer(attempt, partial(self._refused, attempt.call, ""))
+
+    def _no_answer(self, attempt: Attempt) -> None:
+        """The node is silent: another one is asked."""
+        if attempt is attempt.call.attempt:
+            attempt.host.close(attempt)
+            self._lost(attempt.call)
+
+    def settled(self, attempt: Attempt, outcome: pb.Outcome) -> None:
+        """A node has an outcome. What it promises is checked at the node: the answer may be lost on its way."""
+        host, call, request = attempt.host, attempt.call, attempt.request
+        host.close(attempt)
+        if outcome.code == pb.OUTCOME_CODE_OK:
+            if request.HasField("command"):
+                host.acknowledge(request.command, outcome.index)
+            elif request.HasField("query"):
+                if not request.any_node:  # a follower's reads are its leader's to confirm
+                    host.read_answered(attempt.round_before)
+                self._invariants.read_answered(host.id, outcome.index, call.acknowledged_before)
+            self._answer(attempt, partial(self._succeeded, attempt, outcome))
+        elif outcome.code in _NOT_DONE:
+            self._answer(attempt, partial(self._refused, call, outcome.leader_id))
+        elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
+            self._invariants.session_expired(request.command)
+            self._answer(attempt, partial(self._expired, call))
+        else:
+            self._answer(attempt, partial(self._lost, call))
+
+    def connection_broken(self, attempt: Attempt) -> None:
+        """The node ended before it had an outcome."""
+        self._answer(attempt, partial(self._lost, attempt.call))
+
+    def _answer(self, attempt: Attempt, action: Callable[[], None]) -> None:
+        """Let the client hear of it, unless the node dies before the answer has left."""
+        host, life, departure = attempt.host, attempt.life, attempt.host.now
+
+        def arrive() -> None:
+            if attempt is not attempt.call.attempt:
+                return
+            if host.was_alive(life, departure):
+                action()
+            else:
+                self._lost(attempt.call)
+
+        self._network.carry(host.id, self.name, departure, arrive)
+
+    def _succeeded(self, attempt: Attempt, outcome: pb.Outcome) -> None:
+        if not attempt.request.any_node:
+            self._target = attempt.host.id
+        self._invariants.index_known(outcome.index)
+        attempt.call.end("ok", outcome)
+
+    def _refused(self, call: Call, leader: str) -> None:
+        """Surely not done this time: try again, where the leader is said to be."""
+        self._target = leader if leader in self._hosts else None
+        self._try_later(call)
+
+    def _lost(self, call: Call) -> None:
+        """There is no answer. With a session, a command is sent again with the same number."""
+        self._target = None
+        if call.is_command and call.session is None:
+            call.end("info")
+        else:
+            call.perhaps_done = True
+            self._try_later(call)
+
+
+class Caller:
+    """One operation after the other, through its client; another process number after an unknown outcome."""
+
+    def __init__(self, name: str, client: SimulatedClient, processes: "count[int]", history: "History") -> None:
+        self.name = name
         self.working = True
         """Whether it begins another operation when one is over."""
         self.operation: Operation | None = None
         self.succeeded = 0
         """Operations whose success it has heard of."""
-        self._hosts = hosts
+        self._client = client
+        self._chance = client.chance
+        self._conditions = client.setting.conditions
+        self._scheduler = client.setting.scheduler
+        self._invariants = client.setting.invariants
+        self._trace = client.setting.trace
         self._processes = processes
         self._process = next(processes)
         self._history = history
-        self._chance = Random(f"{setting.seed} {name}")
-        self._conditions = setting.conditions
-        self._scheduler = setting.scheduler
-        self._network = setting.network
-        self._invariants = setting.invariants
-        self._trace = setting.trace
         self._written = 0
         self._seen: dict[str, str | None] = {}
-        self._target: str | None = None
-        self._attempt: Attempt | None = None
-        self._request = pb.Request()
-        self._acknowledged_before = 0
-        self._has_sessions = self._chance.random() < setting.conditions.sessions
-        self._session: Session | None = None
-        self._sequence = 0
-        """Of the operation in its session; 0: it has none."""
-        self._lost = False
-        """Whether an answer to the operation was lost, so that it may have been done."""
-
-    # --- an operation -------------------------------------------------------------------------------------------
+        self._may_pause = True
 
     def think(self) -> None:
         """Begin another operation in a while."""
         if self.working:
-            self._scheduler.after(self._chance.expovariate(1 / self._conditions.think_seconds), self._begin_some)
+            delay = self._chance.expovariate(1 / self._conditions.think_seconds)
+            if self._may_pause and self._chance.random() < self._conditions.pause_chance:
+                delay += self._chance.uniform(*PAUSE_SECONDS)
+            self._scheduler.after(delay, self._begin_some)
+
+    def hurry(self) -> None:
+        """Make no pauses any longer."""
+        self._may_pause = False
+        self._begin_some()
 
     def _begin_some(self) -> None:
         if self.working and self.operation is None:
@@ -110,22 +307,16 @@ class SimulatedClient:
 
     def begin(self, f: str, key: str) -> None:
         """Begin one operation; it ends with an outcome, or as unknown when its time is up."""
-        value, self._request = self._choose(f, key)
-        if self._request.HasField("command") and f != "delete":
-            self._invariants.command_sent_once(self._request.command)
-        operation = self._history.invoke(self._process, f, key, value)
-        self.operation = operation
-        self._acknowledged_before = self._invariants.acknowledged_index
-        self._sequence, self._lost = 0, False
+        value, request = self._choose(f, key)
+        operation = self.operation = self._history.invoke(self._process, f, key, value)
         self._trace.record(self.name, "invoked", str(operation))
-        self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, operation))
-        self._try()
+        self._client.submit(Call(request, self._invariants.acknowledged_index, self._ended))
 
     def _choose(self, f: str, key: str) -> tuple[Value, pb.Request]:
         """An argument, and the request that carries it. Every value is unique, so that reads tell writes apart."""
         if f == "read":
             query = pb.KvQuery(get=pb.GetRequest(key=key))
-            any_node = self._chance.random() < self._conditions.any_node
+            any_node = self._chance.random() < self._conditions.any_node_reads
             return None, pb.Request(id=1, query=query.SerializeToString(), any_node=any_node)
         self._written += 1
         new = f"{self.name}.{self._written};"
@@ -142,160 +333,39 @@ class SimulatedClient:
             value = [old, new]
             body = pb.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
             command = pb.KvCommand(compare_and_set=body)
-        return value, pb.Request(id=1, command=command.SerializeToString())
+        return value, pb.Request(id=1, command=command.SerializeToString() + self._mark())
 
-    def _try(self) -> None:
-        """Send the operation to whoever may be the leader."""
-        if self.operation is None or self._attempt is not None:
-            return
-        target = self._target
-        if target is None or self._request.any_node or self._chance.random() < STRAY_CHANCE:
-            target = self._chance.choice(list(self._hosts))
-        request, session = self._in_session()
-        attempt = self._attempt = Attempt(self, self._hosts[target], request, self._acknowledged_before, session)
-        self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
-        if session[0]:
-            self._scheduler.after(self._conditions.operation_timeout / 4, partial(self._hear_nothing, attempt))
+    def _mark(self) -> bytes:
+        """What makes a command unlike any other: a field that the store passes over."""
+        mark = f"{self.name}.{self._written}".encode()
+        return b"\xfa\x3f" + bytes([len(mark)]) + mark  # field 1023, length-delimited
 
-    def _in_session(self) -> tuple[pb.Request, tuple[int, int]]:
-        """What to send for the operation: a command of a client with sessions waits until it has one."""
-        if not self._has_sessions or not self._request.HasField("command"):
-            return self._request, (0, 0)
-        if self._session is None:
-            return pb.Request(id=1, open_session=True), (0, 0)
-        if not self._sequence:
-            self._sequence = self._session.begin()
-        if not self._sequence:
-            self._session = None
-            return self._in_session()
-        self._request.sequence = self._sequence
-        return self._request, (self._session.id, self._session.written())
-
-    def _hear_nothing(self, attempt: Attempt) -> None:
-        """A command of a session is sent again when no answer comes; what was sent may still arrive."""
-        if attempt is self._attempt:
-            self._attempt, self._target, self._lost = None, None, True
-            self._try()
-
-    def _arrive(self, attempt: Attempt) -> None:
-        """The request is at the node. It goes in even when the client waits no longer."""
-        host = attempt.host
-        attempt.life = host.life
-        if host.node is not None:
-            attempt.round_before = host.rules.read_arrived()
-        if not host.submit(attempt, attempt.request, *attempt.session):
-            self._answer(attempt, partial(self._refused, ""))
-
-    def _time_is_up(self, operation: Operation) -> None:
-        if operation is not self.operation:
-            return
-        self._target = None
-        sent = self._attempt is not None and not self._attempt.request.open_session
-        may_be_done = (sent or self._lost) and operation.f != "read"
-        self._end("info" if may_be_done else "fail", None, "timeout")
-
-    # --- what nodes say -----------------------------------------------------------------------------------------
-
-    def settled(self, attempt: Attempt, outcome: pb.Outcome) -> None:
-        """A node has an outcome. What it promises is checked at the node: the answer may be lost on its way."""
-        host = attempt.host
-        host.close(attempt)
-        if outcome.code == pb.OUTCOME_CODE_OK:
-            if attempt.request.HasField("command"):
-                host.acknowledge(attempt.request.command, outcome.index)
-            elif attempt.request.HasField("query"):
-                host.read_answered(attempt.round_before)
-                self._invariants.read_answered(host.id, outcome.index, attempt.acknowledged_before)
-            opened = attempt.request.open_session
-            done = partial(self._opened, outcome) if opened else partial(self._succeeded, attempt, outcome)
-            self._answer(attempt, done)
-        elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
-            self._answer(attempt, self._expired)
-        elif outcome.code in _NOT_DONE:
-            self._answer(attempt, partial(self._refused, outcome.leader_id))
-        else:
-            self._answer(attempt, self._unknown)
-
-    def connection_broken(self, attempt: Attempt) -> None:
-        """The node ended before it had an outcome."""
-        self._answer(attempt, self._unknown)
-
-    def _answer(self, attempt: Attempt, action: Callable[[], None]) -> None:
-        """Let the client hear of it, unless the node dies before the answer has left."""
-        host, life, departure = attempt.host, attempt.life, attempt.host.now
-
-        def arrive() -> None:
-            if attempt is not self._attempt:
-                return
-            if host.was_alive(life, departure):
-                action()
-            else:
-                self._unknown()
-
-        self._network.carry(host.id, self.name, departure, arrive)
-
-    def _succeeded(self, attempt: Attempt, outcome: pb.Outcome) -> None:
-        operation = self.operation
-        assert operation is not None
-        self._target = attempt.host.id
-        result = pb.KvResult.FromString(outcome.result)
-        self._invariants.index_known(outcome.index)
-        found = result.value.decode() if result.HasField("value") else None
-        if operation.f == "cas" and not result.found:
-            self._seen[operation.key] = found
-            self._end("fail", None, MISMATCH)
-            return
-        if operation.f in ("read", "write"):
-            self._seen[operation.key] = found if operation.f == "read" else str(operation.value)
-        elif operation.f == "cas" and isinstance(operation.value, list):
-            self._seen[operation.key] = operation.value[1]
-        self._end("ok", found if operation.f == "read" else None, None)
-
-    def _opened(self, outcome: pb.Outcome) -> None:
-        """There is a session: the operation itself can go."""
-        self._attempt = None
-        self._session = Session(outcome.session_id, lambda: self._scheduler.now)
-        self._try()
-
-    def _expired(self) -> None:
-        """The session has ended. If no answer was lost, the command surely is not done, and goes into another one."""
-        self._session = None
-        self._sequence = 0
-        if self._lost:
-            self._end("info", None, "session expired")
-        else:
-            self._refused("")
-
-    def _refused(self, leader: str) -> None:
-        """Surely not done: try again, where the leader is said to be."""
-        self._attempt = None
-        self._target = leader or None
-        self._scheduler.after(self._chance.uniform(0.001, BACK_OFF_SECONDS_MAX), self._try)
-
-    def _unknown(self) -> None:
-        self._target = None
-        attempt = self._attempt
-        in_session = attempt is not None and (attempt.session[0] or attempt.request.open_session)
-        if self.operation is not None and self.operation.f != "read" and not in_session:
-            self._end("info", None, "connection lost")
-        else:
-            self._lost |= attempt is not None and bool(attempt.session[0])
-            self._refused("")
-
-    def _end(self, outcome: str, output: str | None, error: str | None) -> None:
+    def _ended(self, outcome: str, answer: pb.Outcome | None) -> None:
         operation, self.operation = self.operation, None
         assert operation is not None
-        if self._attempt is not None:
-            self._attempt.host.close(self._attempt)
-            self._attempt = None
-        if self._sequence and self._session is not None:
-            self._session.end(self._sequence)
+        output = error = None
+        if answer is not None:
+            outcome, output, error = self._learn(operation, pb.KvResult.FromString(answer.result))
+        elif outcome == "fail":
+            error = "timeout"
         self._history.complete(operation, outcome, output, error)
         self._trace.record(self.name, "completed", str(operation))
         if outcome == "info":
             self._process = next(self._processes)
         self.succeeded += outcome == "ok" or error == MISMATCH
         self.think()
+
+    def _learn(self, operation: Operation, result: pb.KvResult) -> tuple[str, str | None, str | None]:
+        """What an answer says: outcome, output and error."""
+        found = result.value.decode() if result.HasField("value") else None
+        if operation.f == "cas" and not result.found:
+            self._seen[operation.key] = found
+            return "fail", None, MISMATCH
+        if operation.f in ("read", "write"):
+            self._seen[operation.key] = found if operation.f == "read" else str(operation.value)
+        elif operation.f == "cas" and isinstance(operation.value, list):
+            self._seen[operation.key] = operation.value[1]
+        return "ok", found if operation.f == "read" else None, None
 
 
 class History:

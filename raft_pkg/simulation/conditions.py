@@ -46,33 +46,41 @@ class Conditions:
     segment_bytes: int
     """Size at which the log begins a new segment."""
     raft: RaftConfig
+    spares: int
+    """Machines besides those that begin the cluster: they may be added to it."""
+    snapshot_entries: int
+    """A snapshot is taken when so many entries were applied since the last one."""
+    snapshot_bytes: int
+    """Or when they had so many bytes."""
+    snapshot_step_bytes: int
+    """A turn writes so much of a snapshot that is being taken."""
+    session_ttl: float
+    """In log time."""
+    wall_clock_skew: float
+    """By how much the machines' wall clocks, of which log time is made, are apart at the most."""
     clients: int
+    sessions: float
+    """Share of the clients that have a session."""
+    pipelined: int
+    """Operations that a client has under way at once, at the most."""
+    any_node_reads: float
+    """Share of the reads that any node may answer."""
+    pause_chance: float
+    """How often a client does nothing for a while, so that its session may expire."""
+    answer_timeout: float
+    """How long a client waits for one node's answer before it asks another, if it has a session."""
     keys: int
     think_seconds: float
     """Mean time between a client's operations."""
     operation_timeout: float
     """How long a client waits for an outcome."""
-    snapshot_entries: int
-    """A snapshot is taken when so many entries were applied since the last one."""
-    snapshot_step_bytes: int
-    """A turn writes so much of a snapshot that is being taken."""
-    session_ttl: float
-    """Of log time."""
-    sessions: float
-    """Share of the clients that have a session."""
-    wall_clock_skew: float
-    """By how much wall clocks differ at the most."""
-    any_node: float
-    """Share of the reads that any node may answer."""
-    spares: int
-    """Hosts beside those that begin the cluster: they may be added."""
 
 
-LEASE_DRIFT_MAX = 0.4
-"""Where leases are used, clocks differ by no more than that: by faults too."""
 CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
 """The network of the phase without faults."""
 SYNC_SECONDS_CALM = 0.002
+NEVER = 1 << 40
+"""So many entries or bytes that there never are as many."""
 
 
 def draw(seed: int) -> Conditions:
@@ -80,6 +88,7 @@ def draw(seed: int) -> Conditions:
     chance = Random(f"{seed} conditions")
     election_timeout_min = chance.choice((0.150, 0.150, 0.200, 0.300))
     lease_reads = chance.random() < 0.3
+    takes_snapshots = chance.random() < 0.85
     return Conditions(
         faulty_seconds=chance.uniform(2.0, 4.0),
         faults=chance.choice((0, 6, 10, 15, 20, 30)),
@@ -98,20 +107,24 @@ def draw(seed: int) -> Conditions:
             heartbeat_interval=election_timeout_min / 3,
             append_bytes_max=chance.choice((32, 256, 1 << 20)),
             appends_in_flight_max=chance.choice((1, 4, 64)),
-            snapshot_piece_bytes=chance.choice((60, 200, 1000, 1 << 20)),
-            tail_entries_max=chance.choice((0, 2, 10, 50)),
+            snapshot_piece_bytes=chance.choice((50, 150, 500, 1 << 20)),
+            tail_entries_max=chance.choice((0, 1, 5, 20)),
             lease_reads=lease_reads,
-            clock_drift_max=LEASE_DRIFT_MAX if lease_reads else 0.1,
+            clock_drift_max=chance.choice((0.1, 0.3)),
         ),
-        clients=chance.choice((2, 3, 5, 8)),
+        spares=chance.choice((0, 1, 1, 2)),
+        snapshot_entries=chance.choice((5, 10, 20, 50)) if takes_snapshots else NEVER,
+        snapshot_bytes=chance.choice((500, NEVER, NEVER)) if takes_snapshots else NEVER,
+        snapshot_step_bytes=chance.choice((200, 1000, 1 << 18)),
+        session_ttl=chance.choice((0.4, 1.5, 600.0)),
+        wall_clock_skew=chance.choice((0.0, 0.0, 0.1, 2.0)),
+        clients=chance.choice((2, 3, 5)),
+        sessions=chance.choice((0.0, 0.5, 0.8, 1.0)),
+        pipelined=chance.choice((1, 2, 4)),
+        any_node_reads=chance.choice((0.0, 0.2, 0.5)),
+        pause_chance=chance.choice((0.0, 0.02)),
+        answer_timeout=chance.choice((0.05, 0.2)),
         keys=chance.choice((1, 2, 4)),
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
-        snapshot_entries=chance.choice((3, 8, 20, 60, 10_000)),
-        snapshot_step_bytes=chance.choice((100, 400, 1 << 18)),
-        session_ttl=chance.choice((0.4, 2.0, 600.0)),
-        sessions=chance.choice((0.0, 0.5, 1.0)),
-        wall_clock_skew=chance.choice((0.0, 0.0, 0.2, 2.0)),
-        any_node=chance.choice((0.0, 0.3)),
-        spares=chance.choice((0, 1, 2)),
     )

@@ -98,15 +98,20 @@ class SimulatedFilesystem(Filesystem):
         self._open: dict[int, SimulatedFile] = {}
         self._next_descriptor = 3
         self._calls_until_crash: int | None = None
+        self._calls_in_snapshot: int | None = None
         self._error: int | None = None
         self._calls_until_error = 0
         self._dead = False
 
     # --- what happens to it -------------------------------------------------------------------------------------
 
-    def crash_after(self, calls: int | None) -> None:
-        """The machine stops in the middle of the call after so many; None: it does not."""
-        self._calls_until_crash = calls
+    def crash_after(self, calls: int | None, *, in_snapshot: bool = False) -> None:
+        """The machine stops in the middle of the call after so many; None: it does not.
+
+        `in_snapshot`: they count from when the file of the next snapshot is made.
+        """
+        self._calls_until_crash = None if in_snapshot else calls
+        self._calls_in_snapshot = calls if in_snapshot else None
 
     def fail_after(self, calls: int, error: int) -> None:
         """Every write and sync after so many calls fails with an error number."""
@@ -129,7 +134,7 @@ class SimulatedFilesystem(Filesystem):
             self._name_changes.clear()
         self._dead = True
         self._error = None
-        self._calls_until_crash = None
+        self._calls_until_crash = self._calls_in_snapshot = None
 
     def heal(self) -> None:
         """Calls work again."""
@@ -206,6 +211,8 @@ class SimulatedFilesystem(Filesystem):
         return bytes(self._open[descriptor].content[offset : offset + size])
 
     def create(self, path: Path) -> int:
+        if self._calls_in_snapshot is not None and ".snapshot" in path.name:
+            self._calls_until_crash, self._calls_in_snapshot = self._calls_in_snapshot, None
         self._call(may_fail=True)
         if path in self._names:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)

@@ -7,12 +7,13 @@ function to `FAULTS`. Operations that are no faults, such as a transfer of leade
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Protocol
 
 from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
-from raft_pkg.simulation.conditions import LEASE_DRIFT_MAX, Conditions, Network
-from raft_pkg.simulation.host import Ending, Host
+from raft_pkg.simulation.conditions import Conditions, Network
+from raft_pkg.simulation.host import Ending, Host, address_of
 from raft_pkg.simulation.network import SimulatedNetwork
 
 End = Callable[[], None]
@@ -26,8 +27,17 @@ class Faultable(Protocol):
     network: SimulatedNetwork
     conditions: Conditions
 
+    @property
+    def leader(self) -> Host | None:
+        """The machine whose node leads."""
+        ...
+
     def may_lose_disk(self, host: Host) -> bool:
-        """Whether the cluster survives it."""
+        """Whether the cluster can go on without what this machine's disk has promised."""
+        ...
+
+    def all_disks_are_known(self) -> bool:
+        """Whether every member still has the disk that it had."""
         ...
 
     def schedule(self, delay: float, action: Callable[[], None]) -> None:
@@ -56,6 +66,8 @@ def plan(seed: int, conditions: Conditions) -> list[PlannedFault]:
     """The faults of a seed, in the order in which they begin."""
     chance = Random(f"{seed} faults")
     names = chance.sample(sorted(FAULTS), chance.randint(3, len(FAULTS)))
+    if chance.random() < 0.5:
+        names += ["change members"] * (1 + len(names) // 4)
     begins = sorted(chance.uniform(0.2, conditions.faulty_seconds) for _ in range(conditions.faults))
     return [
         PlannedFault(number, chance.choice(names), time, min(chance.expovariate(3.0), 2.0), f"{seed} fault {number}")
@@ -107,6 +119,19 @@ def _crash_in_a_call(world: Faultable, chance: Random) -> End:
     return end
 
 
+def _crash_in_a_snapshot(world: Faultable, chance: Random) -> End:
+    """The power ends in the middle of one of the calls that write, commit or install a snapshot, or compact the log."""
+    for host in world.hosts:
+        host.filesystem.crash_after(chance.randint(0, 15), in_snapshot=True)
+
+    def end() -> None:
+        for host in world.hosts:
+            host.filesystem.crash_after(None)
+            host.start()
+
+    return end
+
+
 def _crash_all(world: Faultable, chance: Random) -> End:
     """Power is lost everywhere at nearly the same moment."""
     for host in world.hosts:
@@ -134,10 +159,10 @@ def _pause(world: Faultable, chance: Random) -> End:
 
 
 def _skew_clock(world: Faultable, chance: Random) -> End:
+    """Any clock may go wrong; with leases, clocks differ by what is allowed for at the most."""
     host = _victim(world, chance)
-    rates: Sequence[float] = (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)
-    if world.conditions.raft.lease_reads:  # no clock may run faster than another by more
-        rates = (1.0, 1 - LEASE_DRIFT_MAX / 2, 1 - LEASE_DRIFT_MAX * 0.9)
+    half = world.conditions.raft.clock_drift_max / 2
+    rates = (1 - half, 1 + half) if world.conditions.raft.lease_reads else (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)
     host.skew_clock(chance.choice(rates))
     return lambda: host.skew_clock(1.0)
 
@@ -175,6 +200,16 @@ def _flip_bit(world: Faultable, chance: Random) -> End:
     host.end(Ending.KILLED)
     if host.node is None and host.damaged is None:
         host.damaged = host.filesystem.flip_bit(chance)
+    return host.start
+
+
+def _lose_disk(world: Faultable, chance: Random) -> End:
+    """A machine comes back with an empty disk, if the others can do without what was on it."""
+    host = _victim(world, chance)
+    if not world.may_lose_disk(host):
+        return lambda: None
+    host.lose_disk()
+    world.schedule(chance.uniform(0, 0.3), host.start)
     return host.start
 
 
@@ -262,37 +297,85 @@ def _transfer(world: Faultable, chance: Random) -> End:
 
 
 def _change_members(world: Faultable, chance: Random) -> End:
-    """Whoever leads is asked for a change, again and again until one begins."""
+    """The leader is asked for one change after another; now and then it is some other node that is asked."""
 
     def change() -> None:
-        leaders = [host for host in world.hosts if host.is_leader and host.node is not None]
-        if not leaders:
+        host = world.leader
+        if host is None or host.node is None or host.has_requests:
             return
-        leader = chance.choice(leaders)
-        assert leader.node is not None
-        configuration = leader.node.raft.configuration
-        inside = {member.node_id for member in configuration.members}
-        outside = [host for host in world.hosts if host.id not in inside]
-        changes: list[Change] = [Promote(member.node_id) for member in configuration.learners]
-        changes += [AddLearner(h.id, f"{h.id}:6000", chance.random() < 0.7) for h in outside] * 2
-        if len(configuration.voters) > 2 or chance.random() < 0.2:
-            changes += [Remove(node_id) for node_id in sorted(inside)]
-        if changes:
-            leader.change_members(chance.choice(changes))
+        wanted = _some_change(world, host, chance)
+        if wanted is not None:
+            asked = chance.choice(world.hosts) if chance.random() < 0.1 else host
+            asked.change_members(wanted)
 
-    for number in range(chance.randint(1, 4)):
-        world.schedule(0.1 * number, change)
-    return change
+    for number in range(chance.randint(1, 6)):
+        world.schedule(chance.uniform(0.05, 0.2) * number, change)
+    return lambda: None
 
 
-def _lose_disk(world: Faultable, chance: Random) -> End:
-    """A machine comes back with an empty disk, if the others can go on without what it had promised."""
-    host = _victim(world, chance)
-    if not world.may_lose_disk(host):
-        return lambda: None
-    host.lose_disk()
-    world.schedule(chance.uniform(0, 0.3), host.start)
-    return host.start
+def _some_change(world: Faultable, leader: Host, chance: Random) -> Change | None:
+    """Any change that makes sense, and some that do not; nobody is removed while another's disk is lost."""
+    assert leader.node is not None
+    configuration = leader.node.raft.configuration
+    inside = [member.node_id for member in configuration.members]
+    changes: list[Change] = [*(Promote(member.node_id) for member in configuration.learners)] * 2
+    outside = [host.id for host in world.hosts if host.id not in inside]
+    changes += [AddLearner(node_id, address_of(node_id), promote=chance.random() < 0.6) for node_id in outside]
+    if world.all_disks_are_known() and (len(configuration.voters) > 2 or chance.random() < 0.3):
+        changes += [Remove(chance.choice(inside)), Remove(leader.id)]
+    if chance.random() < 0.05:
+        changes = [Promote("nobody"), Remove("nobody"), AddLearner(leader.id, address_of(leader.id))]
+    return chance.choice(changes) if changes else None
+
+
+def _interrupt_snapshot(world: Faultable, chance: Random) -> End:
+    """As soon as a follower is in the middle of being sent a snapshot, something happens to it or to its leader."""
+    ends: list[End] = []
+
+    def watch(times: int) -> None:
+        pair = _transfer_under_way(world)
+        if pair is not None:
+            ends.append(chance.choice((_cut_between, _end_receiver, _end_sender, _pause_sender))(world, *pair))
+        elif times:
+            world.schedule(0.01, partial(watch, times - 1))
+
+    watch(100)
+
+    def end() -> None:
+        for undo in ends:
+            undo()
+
+    return end
+
+
+def _transfer_under_way(world: Faultable) -> tuple[Host, Host] | None:
+    """Who is sending a snapshot of which the other has a part."""
+    hosts = {host.id: host for host in world.hosts}
+    for sender in world.hosts:
+        if sender.node is not None:
+            for node_id, progress in sender.node.raft.progress.items():
+                if progress.snapshot is not None and 0 < progress.snapshot_offset < progress.snapshot.size:
+                    return sender, hosts[node_id]
+    return None
+
+
+def _cut_between(world: Faultable, sender: Host, receiver: Host) -> End:
+    return _cut(world, {(sender.id, receiver.id), (receiver.id, sender.id)})
+
+
+def _end_receiver(_world: Faultable, _sender: Host, receiver: Host) -> End:
+    receiver.end(Ending.POWER_LOST)
+    return receiver.start
+
+
+def _end_sender(_world: Faultable, sender: Host, _receiver: Host) -> End:
+    sender.end(Ending.POWER_LOST)
+    return sender.start
+
+
+def _pause_sender(_world: Faultable, sender: Host, _receiver: Host) -> End:
+    sender.pause()
+    return sender.resume
 
 
 FAULTS: dict[str, Fault] = {
@@ -300,6 +383,7 @@ FAULTS: dict[str, Fault] = {
     "lose power": _end_one(Ending.POWER_LOST),
     "stop": _end_one(Ending.STOPPED),
     "end in a call": _crash_in_a_call,
+    "end in a snapshot": _crash_in_a_snapshot,
     "lose power everywhere": _crash_all,
     "restart again and again": _restart_again_and_again,
     "pause": _pause,
@@ -308,6 +392,7 @@ FAULTS: dict[str, Fault] = {
     "disk error": _disk_error(errno.EIO),
     "slow disk": _slow_disk,
     "flip a bit": _flip_bit,
+    "lose a disk": _lose_disk,
     "isolate": _isolate,
     "split": _split,
     "cut one way": _one_way,
@@ -318,7 +403,6 @@ FAULTS: dict[str, Fault] = {
     "delay messages": _change_network(lambda usual: replace(usual, delay_mean=0.05, straggling=0.2)),
     "transfer": _transfer,
     "change members": _change_members,
-    "change more members": _change_members,
-    "lose a disk": _lose_disk,
+    "interrupt a snapshot": _interrupt_snapshot,
 }
 """Every fault by its name."""

@@ -1,8 +1,11 @@
 """A machine: its disk, its clock, and the node that runs on it, for as long as it does."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from random import Random
 from struct import Struct
@@ -10,9 +13,9 @@ from typing import Any
 from zlib import crc32
 
 from raft_pkg.core.configuration import Configuration
-from raft_pkg.core.membership import Change, ChangeRefusedError
+from raft_pkg.core.membership import Change
 from raft_pkg.core.messages import Message
-from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
+from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
@@ -26,7 +29,6 @@ from raft_pkg.simulation.invariants import (
     ELECTION_SAFETY,
     LEADER_COMPLETENESS,
     SOUND_NODE,
-    Disk,
     Invariants,
     Observation,
     Violation,
@@ -40,10 +42,12 @@ DATA_DIR = Path("/data")
 AHEAD_BYTES = 4096
 CLOCK_RESOLUTION = 1e-6
 """A timer never fires before its time, whatever rounding does."""
-BUSY_SECONDS = 0.001
-"""How soon a node turns again that has something to do whatever comes."""
 RESTART_SECONDS = 0.01
 """How soon a node is tried again that could not be started."""
+BUSY_SECONDS = 0.0001
+"""How soon a node takes its next turn that has something to do in any case."""
+WALL_CLOCK_BEGINS = 1_700_000_000.0
+"""Seconds since 1970 at which the world begins."""
 
 
 class Ending(Enum):
@@ -71,19 +75,23 @@ class SimulatedEventLog(EventLog):
 
 
 class WatchedStorage:
-    """The real storage; tells the invariants what it was asked to keep."""
+    """The real storage; tells the invariants what it found, and what it was asked to keep."""
 
     def __init__(self, node: str, storage: FileStorage, invariants: Invariants) -> None:
+        self.kept: list[tuple[SnapshotMetadata, bytes]] = []
+        """Snapshots that count since the invariants last looked at them, and their data."""
         self._node = node
         self._storage = storage
         self._invariants = invariants
-        self._disk = invariants.disk(node)
+        self._incarnation = 0
 
     def recover(self) -> Recovered:
         """Read everything back."""
-        recovered = self._storage.recover()
-        self._invariants.node_started(self._node, recovered)
-        return recovered
+        found = self._storage.recover()
+        self._incarnation = found.incarnation
+        self._disk = self._invariants.disk(self._node, found.incarnation)
+        self._invariants.node_started(self._node, found)
+        return found
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Write."""
@@ -97,15 +105,25 @@ class WatchedStorage:
 
     def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> SnapshotWriter:
         """Begin to write a snapshot."""
-        return WatchedWriter(self._storage.begin_snapshot(index, term, configuration), self._disk, index, term)
+        writer = self._storage.begin_snapshot(index, term, configuration)
+        return WatchedWriter(writer, self, SnapshotMetadata(index, term, configuration, 0, 0))
+
+    def snapshot_begins_to_count(self, metadata: SnapshotMetadata) -> None:
+        """From now on a crash may leave it."""
+        self._disk.begin_to_commit(metadata)
+
+    def snapshot_counts(self, metadata: SnapshotMetadata, data: bytes) -> None:
+        """From now on no crash may take it away."""
+        self._disk.sync()
+        self.kept.append((metadata, data))
 
     def read_snapshot(self, offset: int, size: int) -> bytes:
-        """Read a piece of the newest one."""
+        """Read a piece of the newest snapshot."""
         return self._storage.read_snapshot(offset, size)
 
     def compact(self, index: int) -> None:
-        """Let go of what a snapshot stands for."""
-        self._disk.compact(index)
+        """Let entries go."""
+        self._invariants.compacted(self._node, self._incarnation, index)
         self._storage.compact(index)
 
     def close(self) -> None:
@@ -114,10 +132,13 @@ class WatchedStorage:
 
 
 class WatchedWriter:
-    """The real writer of a snapshot; tells the invariants when it counts."""
+    """The real writer of a snapshot; keeps what was written."""
 
-    def __init__(self, writer: SnapshotWriter, disk: Disk, index: int, term: int) -> None:
-        self._writer, self._disk, self._place = writer, disk, (index, term)
+    def __init__(self, writer: SnapshotWriter, storage: WatchedStorage, beginning: SnapshotMetadata) -> None:
+        self._writer = writer
+        self._storage = storage
+        self._beginning = beginning
+        self._data = bytearray()
 
     @property
     def size(self) -> int:
@@ -127,12 +148,14 @@ class WatchedWriter:
     def write(self, data: bytes) -> None:
         """Add bytes."""
         self._writer.write(data)
+        self._data += data
 
     def commit(self) -> SnapshotMetadata:
         """Make it the storage's snapshot."""
-        self._disk.snapshot_begins_to_count(*self._place)
+        data = bytes(self._data)
+        self._storage.snapshot_begins_to_count(replace(self._beginning, size=len(data), checksum=crc32(data)))
         metadata = self._writer.commit()
-        self._disk.snapshot_counts()
+        self._storage.snapshot_counts(metadata, data)
         return metadata
 
     def discard(self) -> None:
@@ -140,17 +163,18 @@ class WatchedWriter:
         self._writer.discard()
 
 
-_DIGESTS = Struct(">QII")  # number of commands, digests of commands and answers
+_SUMS = Struct(">QII")  # number of commands, digest of them, digest of their answers
 
 
 class WatchedStateMachine:
-    """The real key-value store; adds up what it was given and what it answered, over its snapshots as well."""
+    """The real key-value store; adds up what it was given and what it answered, across its snapshots too."""
 
-    def __init__(self, node: str, invariants: Invariants) -> None:
+    def __init__(self, node: str, invariants: Invariants, piece_bytes: int) -> None:
         self.commands_digest = 0
         self._store = KeyValueStore()
         self._node = node
         self._invariants = invariants
+        self._piece_bytes = piece_bytes
         self._count = 0
         self._answers_digest = 0
 
@@ -161,7 +185,7 @@ class WatchedStateMachine:
             self._count += 1
             self.commands_digest = crc32(command, self.commands_digest)
             self._answers_digest = crc32(result, self._answers_digest)
-            self._invariants.answered(self._node, self._count, self._answers_digest)
+            self._invariants.applied(self._node, self._count, command, self._answers_digest)
         return results
 
     def query(self, query: bytes) -> bytes:
@@ -169,22 +193,24 @@ class WatchedStateMachine:
         return self._store.query(query)
 
     def snapshot(self) -> Iterator[bytes]:
-        """Capture the state, with what it adds up to."""
-        yield_first = _DIGESTS.pack(self._count, self.commands_digest, self._answers_digest)
-        return _with_header(yield_first, self._store.snapshot())
+        """Capture the state, and what it adds up to, in pieces so small that it takes several turns to write them."""
+        sums = _SUMS.pack(self._count, self.commands_digest, self._answers_digest)
+        return _cut([sums], self._store.snapshot(), self._piece_bytes)
 
     def restore(self, pieces: Iterable[bytes]) -> None:
-        """Become what a snapshot says."""
+        """Take over the state of a snapshot: it answers from there on as everybody does."""
         reader = PieceReader(pieces)
-        self._count, self.commands_digest, self._answers_digest = _DIGESTS.unpack(reader.take(_DIGESTS.size, "digests"))
+        sums = _SUMS.unpack(reader.take(_SUMS.size, "the sums"))
         self._store.restore(reader.rest())
+        self._count, self.commands_digest, self._answers_digest = sums
         if self._count:
             self._invariants.answered(self._node, self._count, self._answers_digest)
 
 
-def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield header
-    yield from pieces
+def _cut(beginning: list[bytes], pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for piece in chain(beginning, pieces):
+        for start in range(0, len(piece), size):
+            yield piece[start : start + size]
 
 
 class Connection:
@@ -223,15 +249,16 @@ class Host:
         self._trace = setting.trace
         self._chance = Random(f"{setting.seed} {node_id}")
         self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
-        self._machine = WatchedStateMachine(node_id, setting.invariants)
         self.incarnation = 0
         """Of the disk that is in the machine; 0: it was never used."""
+        self._machine = WatchedStateMachine(node_id, setting.invariants, setting.conditions.snapshot_step_bytes)
+        self._incarnations = Random(f"{setting.seed} {node_id} incarnations")
         self._life = 0
         self._ends: dict[int, float] = {}
         """When each life that is over ended."""
         self._clock_rate = 1.0
         self._clock_offset = self._chance.uniform(0, 1000)
-        self._wall_offset = self._chance.uniform(0, 2 * setting.conditions.wall_clock_skew)
+        self._wall_clock_offset = WALL_CLOCK_BEGINS + self._chance.uniform(0, setting.conditions.wall_clock_skew)
         self._busy_for = 0.0
         """How long the turn that is being taken has lasted so far."""
         self._busy_until = 0.0
@@ -239,6 +266,12 @@ class Host:
         self._connections: dict[Connection, None] = {}
         self._acknowledgements: list[tuple[bytes, int]] = []
         self._storage: FileStorage | None = None
+        self._watched: WatchedStorage | None = None
+        self._reachable: Mapping[str, str] = {}
+        self._met: dict[str, str] = {}
+        """Nodes that the present one can't reach otherwise, and that have sent it something."""
+        self._requests: list[tuple[str, asyncio.Future[Any]]] = []
+        """Changes and transfers that were asked of the present node, and have not come to their end."""
         self._rules: NodeRules | None = None
 
     # --- clock --------------------------------------------------------------------------------------------------
@@ -251,6 +284,10 @@ class Host:
     def clock(self) -> float:
         """This machine's monotonic clock."""
         return self._clock_offset + self._clock_rate * self.now
+
+    def wall_clock(self) -> float:
+        """Seconds since 1970, as far as this machine knows; it becomes log time."""
+        return self._wall_clock_offset + self.now
 
     def skew_clock(self, rate: float) -> None:
         """Let the clock run faster or slower from now on."""
@@ -277,7 +314,7 @@ class Host:
             segment_bytes=self._conditions.segment_bytes,
             ahead_bytes=AHEAD_BYTES,
             filesystem=self.filesystem,
-            new_incarnation=lambda: self._chance.getrandbits(40) | 1,
+            new_incarnation=lambda: self._incarnations.randrange(1, 1 << 31),
         )
         try:
             self.node = self._build_node(storage)
@@ -299,24 +336,26 @@ class Host:
             self._addresses,
             DATA_DIR,
             snapshot_entries=conditions.snapshot_entries,
+            snapshot_bytes=conditions.snapshot_bytes,
             snapshot_step_bytes=conditions.snapshot_step_bytes,
             session_ttl=conditions.session_ttl,
         )
-        self._machine = WatchedStateMachine(self.id, self._invariants)
+        object.__setattr__(config, "raft", conditions.raft)  # it has limits that no user sets
+        self._machine = WatchedStateMachine(self.id, self._invariants, conditions.snapshot_step_bytes)
+        self._reachable, self._met = {}, {}
+        watched = self._watched = WatchedStorage(self.id, storage, self._invariants)
         node = Node(
             config,
-            WatchedStorage(self.id, storage, self._invariants),
+            watched,
             self._machine,
             self,
             SimulatedEventLog(self.id, self._trace),
             random=Random(f"{self._seed} {self.id} {self._life}"),
             clock=self.clock,
-            wall_clock=lambda: self._wall_offset + self.now,
+            wall_clock=self.wall_clock,
         )
-        raft = node.raft
-        self.incarnation = raft.incarnation
-        raft.config = conditions.raft
-        self._rules = NodeRules(raft, raft.config)
+        self.incarnation = node.raft.incarnation
+        self._rules = NodeRules(node.raft, conditions.raft)
         return node
 
     def _refuse_to_start(self, error: StorageError) -> None:
@@ -344,10 +383,20 @@ class Host:
                 self._storage.close()
         self.node = None
         self.paused = False
+        self._requests.clear()
         self.filesystem.stop(power_lost=ending is Ending.POWER_LOST)
         connections, self._connections = self._connections, {}
         for connection in connections:
             connection.broken()
+
+    def lose_disk(self) -> None:
+        """The machine gets an empty disk: what starts on it is another node, whatever its name."""
+        self.end(Ending.POWER_LOST)
+        self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
+        self.damaged = None
+        self.incarnation = 0
+        self._invariants.disk_lost(self.id)
+        self._trace.record(self.id, "disk lost")
 
     def pause(self) -> None:
         """The process gets no time; what is sent to it waits."""
@@ -358,15 +407,6 @@ class Host:
         self.paused = False
         self._turn_soon()
 
-    def lose_disk(self) -> None:
-        """The machine comes back with an empty disk: it is another one, whatever its name."""
-        self.end(Ending.KILLED)
-        self.filesystem = SimulatedFilesystem(self._chance, self._take_time_to_sync)
-        self.damaged = None
-        self.incarnation = 0
-        self._invariants.disk_lost(self.id)
-        self._trace.record(self.id, "disk lost")
-
     # --- work ---------------------------------------------------------------------------------------------------
 
     def deliver(self, message: Message) -> None:
@@ -375,11 +415,11 @@ class Host:
             return
         self._trace.record(self.id, "received", describe(message))
         self.rules.received(message)
-        self.node.deliver([message])
+        self.node.deliver([message], address_of(message.sender))
         self._turn_soon()
 
-    def submit(self, connection: Connection, request: pb.Request, session_id: int = 0, acknowledged: int = 0) -> bool:
-        """A client's request has arrived; False: nobody listens."""
+    def submit(self, connection: Connection, request: pb.Request, session_id: int, acknowledged: int) -> bool:
+        """A client's request has arrived; False: nobody listens. `session_id` 0: it is of no session."""
         if self.node is None:
             return False
         self._connections[connection] = None
@@ -395,6 +435,17 @@ class Host:
         """In this turn a client was told that its command is done; checked when the turn is over."""
         self._acknowledgements.append((command, index))
 
+    def reach(self, addresses: Mapping[str, str]) -> None:
+        """The node's transport: whom it can send to."""
+        self._reachable = addresses
+        for node_id in addresses:
+            self._met.pop(node_id, None)
+
+    def meet(self, node_id: str, address: str) -> None:
+        """The node's transport: whom it can answer."""
+        if node_id not in self._reachable:
+            self._met[node_id] = address
+
     def send(self, messages: Sequence[Message]) -> None:
         """The node's transport."""
         life = self._life
@@ -402,14 +453,10 @@ class Host:
         assert self.node is not None
         for message in messages:
             self._invariants.message_sent(message)
-            self.rules.message_sent(message, self.node.last_turn_at)
-            self._network.send(message, departure, lambda: self.was_alive(life, departure))
-
-    def reach(self, _addresses: Mapping[str, str]) -> None:
-        """The network goes by names."""
-
-    def meet(self, _node_id: str, _address: str) -> None:
-        """The network goes by names."""
+            self.rules.message_sent(message, self.node.raft, self.node.last_turn_at)
+            address = self._reachable.get(message.recipient) or self._met.get(message.recipient)
+            if address is not None:
+                self._network.send(message, host_at(address), departure, lambda: self.was_alive(life, departure))
 
     def was_alive(self, life: int, time: float) -> bool:
         """Whether a life of this machine's node lasted to that time: what should have left later never did."""
@@ -424,28 +471,27 @@ class Host:
     def read_answered(self, round_before: int) -> None:
         """The node answers a read that came when `round_before` was its newest round of heartbeats."""
         assert self.node is not None
-        self.rules.read_answered(round_before, self.node.raft)
+        self.rules.read_answered(round_before, self.node.raft, self.node.last_turn_at)
 
     def transfer(self, target: str) -> None:
-        """Ask the leader that runs here, if one does, to hand over."""
+        """Ask the node that runs here to hand leadership over."""
         if self.node is not None and not self.paused:
-            with suppress(NotLeaderError, TransferRefusedError):
-                self.node.raft.transfer_leadership(target, self.clock())
-                self._trace.record(self.id, "transfer asked for", target)
+            self._requests.append((f"transfer to {target}", self.node.transfer_leadership(target)))
             self._turn_soon()
 
-    def change_members(self, change: Change) -> bool:
-        """Ask the leader that runs here, if one does, for a change; whether it has begun."""
-        if self.node is None or self.paused or not self.is_leader:
-            return False
-        try:
-            self.node.raft.change_members(change, self.clock())
-        except (NotLeaderError, ChangeRefusedError) as error:
-            self._trace.record(self.id, "change refused", f"{change}: {error}")
-            return False
-        self._trace.record(self.id, "change begins", str(change))
+    def change_members(self, change: Change) -> "asyncio.Future[int] | None":
+        """Ask the node that runs here to change the members; the future tells the end, if the node lives to see it."""
+        if self.node is None or self.paused:
+            return None
+        future = self.node.change_members(change)
+        self._requests.append((str(change), future))
         self._turn_soon()
-        return True
+        return future
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether changes or transfers that were asked of the present node have not come to their end."""
+        return bool(self._requests)
 
     def heal(self, sync_seconds_max: float) -> None:
         """Everything works here from now on."""
@@ -541,15 +587,42 @@ class Host:
             f"commit {observation.commit_index} applied {observation.applied_index}",
         )
         self._invariants.step_ended(observation)
+        assert self._watched is not None
+        kept, self._watched.kept = self._watched.kept, []
+        for metadata, data in kept:
+            self._invariants.snapshot_kept(self.id, metadata, data)
         acknowledgements, self._acknowledgements = self._acknowledgements, []
         for command, index in acknowledgements:
             self._invariants.write_acknowledged(self.id, command, index)
+        if self._requests:
+            self._note_ended_requests()
+
+    def _note_ended_requests(self) -> None:
+        requests, self._requests = self._requests, []
+        for what, future in requests:
+            if not future.done():
+                self._requests.append((what, future))
+            else:
+                error = future.exception()
+                self._trace.record(self.id, "request ended", f"{what}: {error or 'done'}")
 
     def _wake_for_timeout(self) -> None:
         if self.node is not None:
             delay = (self.node.raft.next_timeout() - self.clock()) / self._clock_rate
-            time = self._scheduler.now + (BUSY_SECONDS if self.node.is_busy else max(delay, 0)) + CLOCK_RESOLUTION
+            if self.node.is_busy:
+                delay = BUSY_SECONDS
+            time = self._scheduler.now + max(delay, 0) + CLOCK_RESOLUTION
             self._wake(max(time, self._busy_until))
+
+
+def address_of(host: str) -> str:
+    """Where a machine takes connections."""
+    return f"{host}:6000"
+
+
+def host_at(address: str) -> str:
+    """The machine at an address."""
+    return address.partition(":")[0]
 
 
 def _invariant_of(error: InvariantError) -> str:

@@ -2,13 +2,18 @@
 
 The checks see all nodes at once, which no node can. They are incremental: a step costs what it changed. Each raises
 `Violation` with the name of the invariant. Nothing here knows of networks, clocks or faults.
+
+A node is known by its identity and its incarnation: one that lost its disk is another one, and what it had promised
+counts for nothing.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from zlib import crc32
 
-from raft_pkg.core.configuration import Configuration, Electorate, quorums_overlap
+from raft_pkg.core.configuration import Configuration, Member, quorums_overlap
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -20,8 +25,7 @@ from raft_pkg.core.messages import (
 )
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
-from raft_pkg.simulation.sessions import SessionModel
-from raft_pkg.storage import Recovered
+from raft_pkg.storage.interface import Recovered
 
 ELECTION_SAFETY = "Election Safety"
 LEADER_APPEND_ONLY = "Leader Append-Only"
@@ -36,24 +40,25 @@ STABLE_BEFORE_PROMISED = "Stable Before Promised"
 RECOVERY = "Recovery Forgets Nothing"
 ACKNOWLEDGED_WRITES = "No Acknowledged Write Lost"
 AT_MOST_ONCE = "At-Most-Once Application"
+EXPIRED_SESSION = "An Expired Session Never Applies"
 READS = "Reads See What Was Acknowledged"
 LINEARIZABILITY = "Linearizability"
 PROGRESS = "Progress"
 STABILITY = "A Healthy Leader Keeps Its Office"
 OWN_TERM_ENTRY = "A Leader Begins With an Entry of Its Term"
 MATCH_INDEX = "Match Index Is True"
+SOUND_NODE = "A Node Fails Only for Its Disk"
 QUORUMS_OVERLAP = "Quorums of Adjacent Configurations Overlap"
 ONE_CHANGE = "One Change at a Time"
-ONLY_VOTERS_STAND = "Only Voters Stand for Election"
-REMOVED_LEADER = "A Removed Leader Steps Down"
-CAUGHT_UP = "Who Is Promoted Has Caught Up"
-SNAPSHOT = "A Snapshot Stands for What Was Committed"
-COMPACTION = "A Snapshot Stands for All That Was Compacted"
-SOUND_NODE = "A Node Fails Only for Its Disk"
+OWN_TERM_CHANGE = "No Change Before a Commit of Its Term"
+LEARNERS = "Learners Do Not Count"
+STRANGERS = "Who Left or Lost Its Disk Does Not Count"
+COMPACTION = "Only What a Snapshot Covers Is Compacted"
+SNAPSHOT_CONTENT = "A Snapshot Is What Was Committed"
+SNAPSHOT_BYTES = "Equal Snapshots, Equal Bytes"
 
-
-CAUGHT_UP_ENTRIES_MAX = 70
-"""More than appends in flight ever are, and what comes in one turn."""
+Identity = tuple[str, int]
+"""A node and its incarnation."""
 
 
 class Violation(Exception):  # noqa: N818 - what is wrong is not this program
@@ -71,23 +76,23 @@ class Observation:
     """What a node is at the end of a step."""
 
     node: str
+    incarnation: int
     term: int
     voted_for: str | None
     is_leader: bool
     commit_index: int
     applied_index: int
     applied_digest: int
-    """Of the commands that its state machine was given in this life."""
-    role: Role
-    incarnation: int
+    """Of the commands that its state machine was given, those behind its snapshot included."""
     first_index: int
     previous_term: int
     """Of the entry before `first_index`; 0 where there is none."""
     entries: list[Entry]
-    configuration: Configuration
-    configuration_index: int
     snapshot: SnapshotMetadata | None
-    match_index: dict[str, int]
+    configuration: Configuration
+    """The newest of its log, by which it goes."""
+    configuration_index: int
+    match_index: dict[Identity, int]
     """Of a leader: what it believes of its followers."""
 
     @classmethod
@@ -96,67 +101,80 @@ class Observation:
         log = raft.log
         return cls(
             raft.node_id,
+            raft.incarnation,
             raft.current_term,
             raft.voted_for,
             raft.role is Role.LEADER,
             raft.commit_index,
             applied_index,
             applied_digest,
-            raft.role,
-            raft.incarnation,
             log.first_index,
-            log.term_at(log.first_index - 1) or 0,
+            log.term_at(log.base_index) or 0,
             log.slice(log.first_index, log.last_index + 1),
+            raft.snapshot,
             raft.configuration,
             raft.configuration_index,
-            raft.snapshot,
-            {peer: progress.match_index for peer, progress in raft.progress.items()},
+            {(peer, progress.incarnation): progress.match_index for peer, progress in raft.progress.items()},
         )
 
     @property
-    def is_voter(self) -> bool:
-        """Whether this very incarnation votes, by the node's own configuration."""
-        return self.configuration.votes(self.node, self.incarnation)
+    def identity(self) -> Identity:
+        """Who this is."""
+        return self.node, self.incarnation
 
     @property
     def last_index(self) -> int:
-        """Index of the newest entry."""
+        """Index of the newest entry, or of the base where there is none."""
         return self.first_index + len(self.entries) - 1
-
-    def term_at(self, index: int) -> int | None:
-        """Term of the entry at an index, also of the one before the first."""
-        if index == self.first_index - 1:
-            return self.previous_term
-        entry = self.entry_at(index)
-        return entry.term if entry else None
 
     def entry_at(self, index: int) -> Entry | None:
         """The entry at an index, if the node holds it."""
         position = index - self.first_index
         return self.entries[position] if 0 <= position < len(self.entries) else None
 
+    def term_at(self, index: int) -> int | None:
+        """The term of the entry at an index, also of the base; None where the node does not know."""
+        if index == self.first_index - 1:
+            return self.previous_term
+        entry = self.entry_at(index)
+        return None if entry is None else entry.term
+
 
 @dataclass(slots=True)
 class Disk:
-    """What a node's storage was asked to keep: what it said is durable, and what it may or may not have kept.
+    """What a node's storage was asked to keep: what it said is durable, and what it may or may not have kept."""
 
-    `entries` follow the entry of `base`, an index and a term; a storage may have dropped more of them, up to
-    `compacted`. `snapshot` is the index and term that the newest snapshot stands for.
-    """
-
-    incarnation: int = 0
     hard_state: HardState = field(default_factory=HardState)
-    base: tuple[int, int] = (0, 0)
+    base_index: int = 0
+    """Of the entry before the first; only a snapshot that was installed moves it."""
+    base_term: int = 0
     entries: list[Entry] = field(default_factory=list)
-    unsynced: list[HardState | Entry] = field(default_factory=list)
-    compacted: int = 0
-    snapshot: tuple[int, int] = (0, 0)
-    _about_to_count: tuple[int, int] | None = None
+    """All since the base, also those that were compacted away."""
+    compacted_index: int = 0
+    """Up to here they may be gone."""
+    snapshot: SnapshotMetadata | None = None
+    unsynced: list[HardState | Entry | SnapshotMetadata] = field(default_factory=list)
 
     @property
     def last_index(self) -> int:
-        """Index of the newest entry, or of the base."""
-        return self.base[0] + len(self.entries)
+        """Index of the newest entry that is durable."""
+        return self.base_index + len(self.entries)
+
+    @property
+    def snapshot_index(self) -> int:
+        """Last index that the snapshot stands for; 0: there is none."""
+        return self.snapshot.index if self.snapshot else 0
+
+    def term_at(self, index: int) -> int | None:
+        """Term of an entry, or of the base; None where the log does not tell."""
+        position = index - self.base_index - 1
+        if position == -1:
+            return self.base_term
+        return self.entries[position].term if 0 <= position < len(self.entries) else None
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether that entry is durable, or a snapshot that stands for it."""
+        return index <= self.snapshot_index or self.term_at(index) == term
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """The storage was asked to write."""
@@ -164,81 +182,55 @@ class Disk:
             self.unsynced.append(hard_state)
         self.unsynced += entries
 
+    def begin_to_commit(self, snapshot: SnapshotMetadata) -> None:
+        """The storage was asked to make this its snapshot, after all that was written before."""
+        self.unsynced.append(snapshot)
+
+    def compact(self, index: int) -> None:
+        """The storage was told that entries up to an index may go."""
+        self.compacted_index = max(self.compacted_index, index)
+
     def sync(self) -> None:
         """The storage says that all of it is on disk."""
         for value in self.unsynced:
             self._keep(value)
         self.unsynced.clear()
 
-    def compact(self, index: int) -> None:
-        """The storage may drop what comes up to an index."""
-        self.compacted = max(self.compacted, index)
-
-    def snapshot_begins_to_count(self, index: int, term: int) -> None:
-        """The storage was asked to make a snapshot count; it has not said yet that it does."""
-        self._about_to_count = index, term
-
-    def snapshot_counts(self) -> None:
-        """It does: the log is synced, and gone where it does not have what the snapshot stands for."""
-        assert self._about_to_count is not None
-        self.sync()
-        self.snapshot, self._about_to_count = self._about_to_count, None
-        index, term = self.snapshot
-        if self.term_at(index) != term:
-            self.base, self.entries = self.snapshot, []
-            self.compacted = index
-
     def recovered(self, found: Recovered) -> bool:
         """Take over what recovery found; False when a crash can't have left that."""
-        if self.incarnation not in (0, found.incarnation):
-            return False
-        self.incarnation = found.incarnation
         unsynced, self.unsynced = self.unsynced, []
-        possible = self._is(found)
+        possible = self._may_be(found)
         for value in unsynced:
             if possible:
                 break
             self._keep(value)
-            possible = self._is(found)
-        if not possible and self._about_to_count is not None:
-            self.snapshot_counts()
-            possible = self._is(found)
-        self._about_to_count = None
+            possible = self._may_be(found)
         return possible
 
-    def term_at(self, index: int) -> int | None:
-        """Term of the entry at an index, also of the base."""
-        position = index - self.base[0] - 1
-        if position == -1:
-            return self.base[1]
-        return self.entries[position].term if 0 <= position < len(self.entries) else None
-
-    def entry_at(self, index: int) -> Entry | None:
-        """The entry at an index, if it is there."""
-        position = index - self.base[0] - 1
-        return self.entries[position] if 0 <= position < len(self.entries) else None
-
-    def holds(self, index: int, term: int) -> bool:
-        """Whether the entry is there, or a snapshot stands for it."""
-        return index <= self.snapshot[0] or self.term_at(index) == term
-
-    def _is(self, found: Recovered) -> bool:
-        snapshot = (found.snapshot.index, found.snapshot.term) if found.snapshot else (0, 0)
-        dropped = found.base_index - self.base[0]
+    def _may_be(self, found: Recovered) -> bool:
         return (
-            found.hard_state == self.hard_state
-            and snapshot == self.snapshot
-            and (found.base_index == self.base[0] or self.base[0] < found.base_index <= self.compacted)
+            self.hard_state == found.hard_state
+            and self.snapshot == found.snapshot
+            and self.base_index <= found.base_index <= max(self.base_index, self.compacted_index)
             and self.term_at(found.base_index) == found.base_term
-            and found.entries == self.entries[dropped:]
+            and self.entries[found.base_index - self.base_index :] == found.entries
         )
 
-    def _keep(self, value: HardState | Entry) -> None:
-        if isinstance(value, HardState):
-            self.hard_state = value
-        else:
-            del self.entries[value.index - self.base[0] - 1 :]
-            self.entries.append(value)
+    def _keep(self, value: HardState | Entry | SnapshotMetadata) -> None:
+        match value:
+            case HardState():
+                self.hard_state = value
+            case Entry():
+                del self.entries[value.index - self.base_index - 1 :]
+                self.entries.append(value)
+            case SnapshotMetadata():
+                self.snapshot = value
+                if self.term_at(value.index) != value.term:
+                    self.base_index, self.base_term = value.index, value.term
+                    self.entries.clear()
+
+    def __str__(self) -> str:
+        return _state(self.hard_state, self.snapshot, self.entries)
 
 
 @dataclass(slots=True)
@@ -249,32 +241,39 @@ class _Committed:
     term: int
     """In which it was committed."""
     digest: int
-    """Of all commands that take effect, up to and including its own."""
+    """Of all commands that took effect up to and including its own."""
     commands: Sequence[bytes]
+    """Those of its commands that take effect."""
     configuration: Configuration
-    """The newest committed one, up to and including it."""
+    """The newest up to and including it."""
+    configuration_index: int
 
 
 class Invariants:
-    """All that the paper promises of one cluster, checked step by step."""
+    """All that the paper promises of one cluster, checked step by step.
 
-    def __init__(self) -> None:
-        self._sessions = SessionModel()
-        self._snapshots: dict[int, SnapshotMetadata] = {}
-        self._electorates: dict[int, tuple[Configuration, Electorate]] = {}
-        self._disks: dict[str, Disk] = {}
-        self._lost_disks: dict[tuple[str, int], Disk] = {}
-        """By node and incarnation: what they acknowledged may still be on its way."""
+    `effects_of` is called once with each committed entry, in order: which of its commands are to be applied.
+    """
+
+    def __init__(self, effects_of: Callable[[Entry], Sequence[bytes]]) -> None:
+        self._effects_of = effects_of
+        self._disks: dict[Identity, Disk] = {}
+        self._incarnations: dict[str, int] = {}
         self._nodes: dict[str, Observation] = {}
-        self._leaders: dict[int, str] = {}
+        self._leaders: dict[int, Identity] = {}
         self._logs_of_leaders: dict[int, Observation] = {}
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._decoded: dict[bytes, Configuration] = {}
         self._committed: list[_Committed] = []
+        self._snapshots: dict[int, tuple[SnapshotMetadata, bytes]] = {}
         self._effected: dict[bytes, int] = {}
-        self._digests: dict[int, int] = {}
+        self._applied_as: dict[bytes, int] = {}
+        self._refused: set[bytes] = set()
         self._answers: dict[int, int] = {}
-        self._votes: dict[tuple[str, int, int], str] = {}
+        self._votes: dict[tuple[Identity, int], Identity] = {}
         self._sent_once: set[bytes] = set()
+        self.counts: Counter[str] = Counter()
+        """How often what is seldom has happened: a run that never does it proves nothing of it."""
         self.acknowledged_index = 0
         """The highest index that some client has heard of in an outcome."""
 
@@ -284,44 +283,52 @@ class Invariants:
         return len(self._committed)
 
     @property
-    def configuration(self) -> Configuration:
-        """The newest that was committed."""
-        return self._committed[-1].configuration if self._committed else Configuration()
-
-    @property
     def leaders(self) -> int:
         """How many terms had a leader."""
         return len(self._leaders)
 
-    def disk(self, node: str) -> Disk:
+    @property
+    def configuration(self) -> Configuration:
+        """The newest that was committed."""
+        return self._committed[-1].configuration if self._committed else Configuration()
+
+    def disk(self, node: str, incarnation: int) -> Disk:
         """The record of what a node's storage was asked to keep."""
-        disk = self._disks.get(node)
+        disk = self._disks.get((node, incarnation))
         if disk is None:
-            disk = self._disks[node] = Disk()
+            disk = self._disks[node, incarnation] = Disk()
         return disk
+
+    def possible_configurations(self) -> list[Configuration]:
+        """Those by which the cluster may go from now on: the last one committed, and what disks hold beyond it."""
+        newest = self._committed[-1].configuration_index if self._committed else 0
+        found = [self.configuration]
+        for node, incarnation in self._incarnations.items():
+            disk = self.disk(node, incarnation)
+            values = [*disk.entries[max(0, newest - disk.base_index) :], *disk.unsynced]
+            entries = [value for value in values if isinstance(value, Entry) and value.index > newest]
+            found += [self._decode(entry) for entry in entries if entry.kind is EntryKind.CONFIGURATION]
+        return found
 
     # --- a node's life --------------------------------------------------------------------------------------------
 
-    def disk_lost(self, node: str) -> None:
-        """The node's disk is gone, and another one in its place."""
-        disk = self._disks.pop(node, None)
-        if disk is not None:
-            self._lost_disks[node, disk.incarnation] = disk
+    def node_started(self, node: str, found: Recovered) -> None:
+        """A node has recovered this from its disk."""
+        known = self._incarnations.setdefault(node, found.incarnation)
+        if known != found.incarnation:
+            raise Violation(RECOVERY, f"{node} was incarnation {known}, and is {found.incarnation} now", node)
+        disk = self.disk(node, found.incarnation)
+        expected = f"{disk} and {len(disk.unsynced)} records that were not synced"
+        if not disk.recovered(found):
+            state = _state(found.hard_state, found.snapshot, found.entries)
+            raise Violation(RECOVERY, f"{node} recovered {state}; its disk held {expected}", node)
         self._nodes.pop(node, None)
 
-    def node_started(self, node: str, recovered: Recovered) -> None:
-        """A node has recovered this from its disk."""
-        disk = self.disk(node)
-        expected = f"{_state(disk.hard_state, disk.entries)} and {len(disk.unsynced)} records that were not synced"
-        if not disk.recovered(recovered):
-            found = _state(recovered.hard_state, recovered.entries)
-            raise Violation(
-                RECOVERY,
-                f"{node} recovered {found}, base {recovered.base_index}, snapshot {recovered.snapshot}; its disk held "
-                f"{expected}, base {disk.base}, snapshot {disk.snapshot}, compacted up to {disk.compacted}",
-                node,
-            )
+    def disk_lost(self, node: str) -> None:
+        """A machine has got an empty disk: what it was is gone, and a new incarnation will take its place."""
+        self._incarnations.pop(node, None)
         self._nodes.pop(node, None)
+        self.counts["disks lost"] += 1
 
     def step_ended(self, now: Observation) -> None:
         """A node has taken a turn, or has died in one."""
@@ -338,16 +345,13 @@ class Invariants:
         if now.is_leader:
             if not (before and before.is_leader and before.term == now.term):
                 self._check_election(now)
+            if before is None or before.configuration_index != now.configuration_index:
+                self._check_changes(before, now)
             self._check_match_index(now)
         if before is None or now.commit_index != before.commit_index:
             self._check_commit(before, now)
-        self._check_members(before, now)
-        if now.snapshot is not None and (before is None or before.snapshot is not now.snapshot):
-            self._check_snapshot(now, now.snapshot)
-        if now.first_index > 1 and (now.snapshot is None or now.snapshot.index < now.first_index - 1):
-            raise Violation(
-                COMPACTION, f"{now.node}'s log begins at {now.first_index}; its snapshot: {now.snapshot}", now.node
-            )
+        if before is None or now.first_index != before.first_index:
+            self._check_base(now)
         if before is None or now.applied_index != before.applied_index or now.applied_digest != before.applied_digest:
             self._check_applied(now)
 
@@ -355,12 +359,22 @@ class Invariants:
 
     def _check_election(self, now: Observation) -> None:
         """Election Safety: at most one leader can be elected in a given term (§5.2)."""
-        leader = self._leaders.setdefault(now.term, now.node)
-        if leader != now.node:
-            raise Violation(ELECTION_SAFETY, f"{leader} and {now.node} both lead term {now.term}", leader, now.node)
-        if not self._majority_votes(now):
+        leader = self._leaders.setdefault(now.term, now.identity)
+        if leader != now.identity:
             raise Violation(
-                ELECTION_SAFETY, f"{now.node} leads term {now.term} without the votes of a majority", now.node
+                ELECTION_SAFETY, f"{leader[0]} and {now.node} both lead term {now.term}", leader[0], now.node
+            )
+
+        def votes(voter: Identity) -> bool:
+            return voter == now.identity or self._votes.get((voter, now.term)) == now.identity
+
+        if not _agree(now.configuration, votes):
+            voters = {voter for voter, term in self._votes if term == now.term and votes(voter)} | {now.identity}
+            raise Violation(
+                _miscounted(now.configuration, voters, ELECTION_SAFETY),
+                f"{now.node} leads term {now.term} with the votes of {_names(voters)} alone, "
+                f"in {_describe(now.configuration)}",
+                now.node,
             )
         self._logs_of_leaders[now.term] = now
         if now.term_at(now.last_index) != now.term:
@@ -371,115 +385,29 @@ class Invariants:
             if committed.term < now.term:
                 self._check_complete(now, committed)
 
-    def _majority_votes(self, now: Observation) -> bool:
-        """Whether a majority by the node's configuration has voted for it, each in the incarnation that it names."""
-        voters = {(m.node_id, m.incarnation) for m in now.configuration.voters + now.configuration.outgoing}
-        given = {node for node, inc in voters if self._votes.get((node, inc, now.term)) == now.node}
-        if now.is_voter:
-            given.add(now.node)
-        return self._electorate(now.configuration).agreed(given.__contains__)
-
-    def _electorate(self, configuration: Configuration) -> Electorate:
-        known = self._electorates.get(id(configuration))
-        if known is None or known[0] is not configuration:
-            known = self._electorates[id(configuration)] = configuration, Electorate(configuration)
-        return known[1]
-
     def _check_match_index(self, leader: Observation) -> None:
         """What a leader believes that its followers hold is on their disks (Figure 2, matchIndex)."""
         for follower, index in leader.match_index.items():
-            disk = self.disk(follower)
-            if not index or disk.hard_state.current_term != leader.term:
+            if not index:
+                continue
+            disk = self.disk(*follower)
+            if disk.hard_state.current_term != leader.term:
                 continue  # a follower in a newer term may have replaced it since
-            member = leader.configuration.member(follower)
-            if member is None or member.incarnation != disk.incarnation:
-                continue  # it has lost its disk since, and the leader does not know yet
-            own = leader.term_at(index)
-            is_held = disk.holds(index, own) if own is not None else disk.last_index >= index
-            if index > leader.last_index or not is_held:
+            own = leader.entry_at(index)
+            term = disk.term_at(index) if own is None else own.term
+            if index > leader.last_index or not disk.holds(index, -1 if term is None else term):
                 raise Violation(
                     MATCH_INDEX,
-                    f"{leader.node} leads term {leader.term} and believes that {follower} holds its entry {index}",
+                    f"{leader.node} leads term {leader.term} and believes that {follower[0]} holds its entry {index}",
                     leader.node,
-                    follower,
+                    follower[0],
                 )
-
-    # --- members and snapshots (§6, §7) ------------------------------------------------------------------------------
-
-    def _check_members(self, before: Observation | None, now: Observation) -> None:
-        configuration = now.configuration
-        if before is not None and before.configuration is not configuration:
-            if now.is_leader and before.is_leader and before.term == now.term:
-                self._check_change(before, now)
-            if before.configuration and configuration and now.configuration_index > before.configuration_index:
-                self._check_overlap(now)
-        stands = now.role in (Role.CANDIDATE, Role.PRE_CANDIDATE)
-        is_out = not now.is_voter and now.configuration_index <= now.commit_index
-        if stands and is_out and not (before and before.role is now.role):
-            raise Violation(ONLY_VOTERS_STAND, f"{now.node} stands for election, and is no voter", now.node)
-        if now.is_leader and not now.is_voter and now.configuration_index <= now.commit_index:
-            raise Violation(
-                REMOVED_LEADER, f"{now.node} leads, though it is committed that it is no voter any more", now.node
-            )
-
-    def _check_change(self, before: Observation, now: Observation) -> None:
-        """A leader changes the members one at a time, and not before it has committed in its own term."""
-        added = [entry for entry in now.entries if entry.kind is EntryKind.CONFIGURATION]
-        added = [entry for entry in added if entry.index > before.configuration_index]
-        previous = before.configuration_index
-        for entry in added:
-            if previous > now.commit_index:
-                raise Violation(
-                    ONE_CHANGE,
-                    f"{now.node} appends configuration {entry.index}; {previous} is not committed ({now.commit_index})",
-                    now.node,
-                )
-            if now.term_at(now.commit_index) != now.term:
-                raise Violation(
-                    ONE_CHANGE,
-                    f"{now.node} appends configuration {entry.index} and has committed nothing in term {now.term}",
-                    now.node,
-                )
-            previous = entry.index
-        old, new = before.configuration, now.configuration
-        promoted = {m.node_id for m in old.learners} & {m.node_id for m in new.voters}
-        for node_id in promoted:
-            missing = now.last_index - now.match_index.get(node_id, 0)
-            if missing > CAUGHT_UP_ENTRIES_MAX:
-                raise Violation(CAUGHT_UP, f"{now.node} promotes {node_id}, which lacks {missing} entries", now.node)
-
-    def _check_overlap(self, now: Observation) -> None:
-        """Any majority by one configuration of a log and any by the next have a voter in common (§6)."""
-        snapshot = now.snapshot
-        previous = snapshot.configuration if snapshot else Configuration()
-        start = snapshot.index if snapshot else 0
-        for entry in now.entries[max(0, start + 1 - now.first_index) :]:
-            if entry.kind is EntryKind.CONFIGURATION:
-                configuration = Configuration.decode(entry.data)
-                if previous and not quorums_overlap(previous, configuration):
-                    raise Violation(
-                        QUORUMS_OVERLAP, f"{now.node}: {previous}, then {configuration} at {entry.index}", now.node
-                    )
-                previous = configuration
-
-    def _check_snapshot(self, now: Observation, snapshot: SnapshotMetadata) -> None:
-        """A snapshot's index, term and configuration are those of what was committed, its bytes the same everywhere."""
-        committed = self._committed[snapshot.index - 1] if snapshot.index <= len(self._committed) else None
-        if committed is None or committed.entry.term != snapshot.term:
-            raise Violation(SNAPSHOT, f"{now.node} has a snapshot of {snapshot.index}/t{snapshot.term}", now.node)
-        if committed.configuration != snapshot.configuration:
-            raise Violation(
-                SNAPSHOT,
-                f"{now.node}'s snapshot of {snapshot.index}: {snapshot.configuration}, not {committed.configuration}",
-                now.node,
-            )
-        if self._snapshots.setdefault(snapshot.index, snapshot) != snapshot:
-            raise Violation(
-                SNAPSHOT, f"{now.node}'s snapshot of {snapshot.index} is not that of others, byte for byte", now.node
-            )
 
     def _check_complete(self, leader: Observation, committed: _Committed) -> None:
-        """Leader Completeness: an entry committed in a term is in the logs of the leaders of all later terms (§5.4)."""
+        """Leader Completeness: an entry committed in a term is in the logs of the leaders of all later terms (§5.4).
+
+        What a log begins after is in the snapshot, which is checked as such.
+        """
         entry = committed.entry
         if entry.index < leader.first_index:
             return
@@ -491,7 +419,7 @@ class Invariants:
                 f"{leader.node} leads term {leader.term} with {found} at index {entry.index}; "
                 f"the entry of term {entry.term} was committed there in term {committed.term}",
                 leader.node,
-                self._leaders.get(committed.term, leader.node),
+                self._leaders.get(committed.term, leader.identity)[0],
             )
 
     def _check_leader_append_only(self, before: Observation, now: Observation, changed_from: int) -> None:
@@ -506,8 +434,7 @@ class Invariants:
 
         By induction it is enough that such entries are equal and their predecessors have equal terms.
         """
-        predecessor = now.entry_at(changed_from - 1)
-        previous_term = predecessor.term if predecessor else now.previous_term
+        previous_term = now.term_at(changed_from - 1) or 0
         for entry in now.entries[changed_from - now.first_index :]:
             known, known_previous_term = self._entries.setdefault((entry.index, entry.term), (entry, previous_term))
             if known is not entry and known != entry:
@@ -521,7 +448,27 @@ class Invariants:
                 )
             if previous_term > entry.term:
                 raise Violation(LOG_MATCHING, f"{now.node}: terms go back before {_brief(entry)}", now.node)
+            if entry.kind is EntryKind.CONFIGURATION:
+                self._check_overlap(now, entry)
             previous_term = entry.term
+
+    def _check_base(self, now: Observation) -> None:
+        """What a log no longer has is committed, and in a snapshot (§7)."""
+        base_index = now.first_index - 1
+        if not base_index:
+            return
+        if now.snapshot is None or base_index > now.snapshot.index:
+            raise Violation(
+                COMPACTION,
+                f"{now.node}'s log begins after entry {base_index}, its snapshot is {now.snapshot}",
+                now.node,
+            )
+        if base_index > len(self._committed) or self._committed[base_index - 1].entry.term != now.previous_term:
+            raise Violation(
+                LOG_MATCHING,
+                f"{now.node}'s log begins after entry {base_index} of term {now.previous_term}, which is not committed",
+                now.node,
+            )
 
     def _check_commit(self, before: Observation | None, now: Observation) -> None:
         """The commit index: it never goes back, and moves only by the rules of §5.3 and §5.4.2."""
@@ -535,25 +482,36 @@ class Invariants:
                 COMMIT_RULE, f"{now.node} commits {now.commit_index}; its log ends at {now.last_index}", now.node
             )
         for index in range(max(commit_before + 1, now.first_index), min(now.commit_index, len(self._committed)) + 1):
-            self._check_same_committed(now, index)
+            self._check_same_committed(now, self._entry(now, index))
         if now.commit_index > len(self._committed):
             # In one step, a leader can commit and then hear of its successor.
             leader = before if before and before.is_leader and not now.is_leader else now
-            self._check_commit_rule(now, leader)
+            self._check_commit_rule(before, now, leader)
             for index in range(len(self._committed) + 1, now.commit_index + 1):
-                self._commit(self._entry_of(now, index), leader.term)
+                self._commit(self._entry(now, index), leader.term)
 
-    def _check_same_committed(self, now: Observation, index: int) -> None:
-        held, committed = now.entry_at(index), self._committed[index - 1].entry
+    def _entry(self, now: Observation, index: int) -> Entry:
+        """An entry that a node commits; it may have been compacted away in the very step, and is on the disk then."""
+        entry = now.entry_at(index)
+        if entry is None:
+            disk = self.disk(*now.identity)
+            if not disk.base_index < index <= disk.last_index:
+                raise Violation(COMMIT_RULE, f"{now.node} commits entry {index}, and has not got it", now.node)
+            entry = disk.entries[index - disk.base_index - 1]
+        return entry
+
+    def _check_same_committed(self, now: Observation, held: Entry) -> None:
+        committed = self._committed[held.index - 1].entry
         if held is not committed and held != committed:
-            found = "nothing" if held is None else _brief(held)
             raise Violation(
-                STATE_MACHINE_SAFETY, f"{now.node} commits {found}; {_brief(committed)} was committed before", now.node
+                STATE_MACHINE_SAFETY,
+                f"{now.node} commits {_brief(held)}; {_brief(committed)} was committed before",
+                now.node,
             )
 
-    def _check_commit_rule(self, now: Observation, leader: Observation) -> None:
+    def _check_commit_rule(self, before: Observation | None, now: Observation, leader: Observation) -> None:
         """Only a leader commits first, only by an entry of its own term, and only when a majority holds it on disk."""
-        entry = self._entry_of(now, now.commit_index)
+        entry = self._entry(now, now.commit_index)
         if not leader.is_leader:
             raise Violation(
                 COMMIT_RULE, f"{now.node} is no leader and commits {_brief(entry)}, which no leader has", now.node
@@ -562,40 +520,49 @@ class Invariants:
             raise Violation(
                 COMMIT_RULE, f"{now.node} leads term {leader.term} and commits {_brief(entry)} (§5.4.2)", now.node
             )
-        if not any(self._majority_holds(seen.configuration, entry) for seen in (leader, now)):
-            holders = [node for node, disk in self._disks.items() if disk.holds(entry.index, entry.term)]
-            raise Violation(
-                COMMIT_RULE,
-                f"{now.node} commits {_brief(entry)}, which only {', '.join(holders) or 'nobody'} has on disk",
-                now.node,
-            )
+        in_force = self._in_force(before, now, leader)
+        if not any(self._is_held(entry, configuration) for _, configuration in in_force):
+            raise self._not_held(now, entry, in_force[-1][1])
+        # What the leader appends after a configuration's commit, in the same step, follows its own majorities (§6).
+        for (index, configuration), (following, _) in pairwise(in_force):
+            if index > len(self._committed) and self._entry(now, following).term == leader.term:
+                change = self._entry(now, index)
+                if not self._is_held(change, configuration):
+                    raise self._not_held(now, change, configuration)
 
-    def _entry_of(self, now: Observation, index: int) -> Entry:
-        """An entry that a node has, or had before it was compacted away in the very turn in which it was committed."""
-        entry = now.entry_at(index) or self.disk(now.node).entry_at(index)
-        if entry is None:
-            raise Violation(COMMIT_RULE, f"{now.node} commits entry {index}, which it never had", now.node)
-        return entry
+    def _in_force(
+        self, before: Observation | None, now: Observation, leader: Observation
+    ) -> list[tuple[int, Configuration]]:
+        """The configurations by which the leader has gone in this step, in order, with their indexes."""
+        if before is None or before.configuration_index == now.configuration_index:
+            return [(now.configuration_index, now.configuration)]
+        found = [(before.configuration_index, before.configuration)]
+        for index in range(max(before.configuration_index + 1, now.first_index), now.last_index + 1):
+            entry = self._entry(now, index)
+            if entry.kind is EntryKind.CONFIGURATION and (leader is now or entry.term == leader.term):
+                found.append((index, self._decode(entry)))
+        return found
 
-    def _majority_holds(self, configuration: Configuration, entry: Entry) -> bool:
-        """Whether a majority has it on disk, each in the incarnation that the configuration names."""
-        members = {m.node_id: m.incarnation for m in configuration.members}
+    def _is_held(self, entry: Entry, configuration: Configuration) -> bool:
+        return _agree(configuration, lambda member: self._holds(member, entry))
 
-        def holds(node: str) -> bool:
-            disk = self.disk(node)
-            if members[node] != disk.incarnation:
-                disk = self._lost_disks.get((node, members[node]), Disk())
-            return disk.holds(entry.index, entry.term)
+    def _holds(self, node: Identity, entry: Entry) -> bool:
+        disk = self._disks.get(node)
+        return disk is not None and disk.holds(entry.index, entry.term)
 
-        return self._electorate(configuration).agreed(holds)
+    def _not_held(self, now: Observation, entry: Entry, configuration: Configuration) -> Violation:
+        holders = {node for node in self._disks if self._holds(node, entry)}
+        return Violation(
+            _miscounted(configuration, holders, COMMIT_RULE),
+            f"{now.node} commits {_brief(entry)}, which only {_names(holders)} has on disk, "
+            f"in {_describe(configuration)}",
+            now.node,
+        )
 
     def _commit(self, entry: Entry, term: int) -> None:
         last = self._committed[-1] if self._committed else None
         digest = last.digest if last else 0
-        configuration = last.configuration if last else Configuration()
-        if entry.kind is EntryKind.CONFIGURATION:
-            configuration = Configuration.decode(entry.data)
-        commands = self._sessions.effects_of(entry)
+        commands = self._effects_of(entry)
         for command in commands:
             digest = crc32(command, digest)
             index = self._effected.setdefault(command, entry.index)
@@ -603,7 +570,12 @@ class Invariants:
                 raise Violation(
                     AT_MOST_ONCE, f"a command that was to be applied once is committed at {index} and {entry.index}"
                 )
-        committed = _Committed(entry, term, digest, commands, configuration)
+        if entry.kind is EntryKind.CONFIGURATION or last is None:
+            place = (self._decode(entry) if entry.kind is EntryKind.CONFIGURATION else Configuration()), entry.index
+            self.counts["configurations"] += 1
+        else:
+            place = last.configuration, last.configuration_index
+        committed = _Committed(entry, term, digest, commands, *place)
         self._committed.append(committed)
         for later_term, later in self._logs_of_leaders.items():
             if later_term > term:
@@ -625,10 +597,114 @@ class Invariants:
                 now.node,
             )
 
+    def applied(self, node: str, count: int, command: bytes, answers_digest: int) -> None:
+        """A state machine applies its `count`-th command, and its answers so far add up to that."""
+        if command in self._sent_once:
+            if command in self._refused:
+                raise Violation(
+                    EXPIRED_SESSION, f"{node} applies {command!r}, of which it was said that it never would"
+                )
+            first = self._applied_as.setdefault(command, count)
+            if first != count:
+                raise Violation(AT_MOST_ONCE, f"{command!r} is applied as command {first}, and by {node} as {count}")
+        self.answered(node, count, answers_digest)
+
     def answered(self, node: str, count: int, digest: int) -> None:
         """A state machine that was given so many commands has answered them so: every other must answer the same."""
         if self._answers.setdefault(count, digest) != digest:
             raise Violation(STATE_MACHINE_SAFETY, f"{node} answers command {count} of its log as no other did", node)
+
+    # --- members (§6) ---------------------------------------------------------------------------------------------
+
+    def _check_overlap(self, now: Observation, entry: Entry) -> None:
+        """A configuration and the one before it in a log can't decide without each other (§6)."""
+        before = self._configuration_before(now, entry.index)
+        after = self._decode(entry)
+        if before and not quorums_overlap(before, after):
+            raise Violation(
+                QUORUMS_OVERLAP,
+                f"{now.node}: majorities of {_describe(after)}, entry {entry.index}, need not have a voter in common "
+                f"with those of {_describe(before)} before it",
+                now.node,
+            )
+
+    def _configuration_before(self, now: Observation, index: int) -> Configuration | None:
+        for entry in reversed(now.entries[: index - now.first_index]):
+            if entry.kind is EntryKind.CONFIGURATION:
+                return self._decode(entry)
+        return now.snapshot.configuration if now.snapshot and now.snapshot.index < index else None
+
+    def _check_changes(self, before: Observation | None, now: Observation) -> None:
+        """A leader changes the members only when the last change and an entry of its term are committed (§6)."""
+        known = before.configuration_index if before else 0
+        changes = [
+            entry
+            for entry in now.entries[max(0, known + 1 - now.first_index) :]
+            if entry.kind is EntryKind.CONFIGURATION and entry.term == now.term
+        ]
+        for entry in changes:
+            if known > now.commit_index:
+                raise Violation(
+                    ONE_CHANGE,
+                    f"{now.node} changes the members at {entry.index}, while the change at {known} is not committed",
+                    now.node,
+                )
+            if now.term_at(now.commit_index) != now.term:
+                raise Violation(
+                    OWN_TERM_CHANGE,
+                    f"{now.node} changes the members at {entry.index}, and has committed nothing in term {now.term}",
+                    now.node,
+                )
+            known = entry.index
+
+    def _decode(self, entry: Entry) -> Configuration:
+        configuration = self._decoded.get(entry.data)
+        if configuration is None:
+            configuration = self._decoded[entry.data] = Configuration.decode(entry.data)
+        return configuration
+
+    # --- snapshots (§7) -------------------------------------------------------------------------------------------
+
+    def compacted(self, node: str, incarnation: int, index: int) -> None:
+        """A storage is told that entries up to an index may go."""
+        disk = self.disk(node, incarnation)
+        if index > disk.snapshot_index:
+            raise Violation(
+                COMPACTION, f"{node} lets entries up to {index} go; its snapshot ends at {disk.snapshot_index}", node
+            )
+        disk.compact(index)
+
+    def snapshot_kept(self, node: str, snapshot: SnapshotMetadata, data: bytes) -> None:
+        """A node has made this its snapshot, in a step that has ended: one that it took, or was sent."""
+        if snapshot.size != len(data) or snapshot.checksum != crc32(data):
+            raise Violation(SNAPSHOT_BYTES, f"{node}'s snapshot of {len(data)} bytes calls itself {snapshot}", node)
+        committed = self._committed[snapshot.index - 1] if 0 < snapshot.index <= len(self._committed) else None
+        is_right = (
+            committed is not None
+            and snapshot.term == committed.entry.term
+            and snapshot.configuration == committed.configuration
+        )
+        if not is_right:
+            raise Violation(
+                SNAPSHOT_CONTENT,
+                f"{node}'s snapshot is {snapshot}; committed there is "
+                f"{committed and (_brief(committed.entry), _describe(committed.configuration))}",
+                node,
+            )
+        known, its_data = self._snapshots.setdefault(snapshot.index, (snapshot, data))
+        if known != snapshot or its_data != data:
+            raise Violation(SNAPSHOT_BYTES, f"{node}'s snapshot of index {snapshot.index} is not as others' are", node)
+
+    def _check_piece(self, sender: str, body: InstallSnapshot) -> None:
+        """What is sent of a snapshot is a piece of it."""
+        known = self._snapshots.get(body.metadata.index)
+        stop = body.offset + len(body.data)
+        if known is None or known[0] != body.metadata or known[1][body.offset : stop] != body.data:
+            raise Violation(
+                SNAPSHOT_BYTES,
+                f"{sender} sends bytes {body.offset} to {stop} of {body.metadata}, which are not its snapshot's",
+                sender,
+            )
 
     # --- term and vote --------------------------------------------------------------------------------------------
 
@@ -644,64 +720,69 @@ class Invariants:
 
     def message_sent(self, message: Message) -> None:
         """A message leaves. What it promises must be on disk before (Figure 2), and never contradict another."""
+        sender = message.sender, message.sender_incarnation
         match message.body:
-            case RequestVote():
-                self._check_vote(message, message.sender)
-            case RequestVoteReply(vote_granted=True):
-                self._check_vote(message, message.recipient)
+            case AppendEntries():
+                self._check_term_is_stable(sender, message.term)
             case AppendEntriesReply(success=True, match_index=index):
-                self._check_match_is_stable(message.sender, message.term, index)
-            case (
-                RequestVoteReply() | AppendEntries() | AppendEntriesReply() | InstallSnapshot() | InstallSnapshotReply()
-            ):
-                self._check_term_is_stable(message.sender, message.term)
+                self._check_match_is_stable(sender, message.term, index)
+            case RequestVote():
+                self._check_vote(sender, message.term, sender)
+            case RequestVoteReply(vote_granted=True):
+                self._check_vote(sender, message.term, (message.recipient, message.recipient_incarnation))
+            case InstallSnapshot() as body:
+                self._check_term_is_stable(sender, message.term)
+                self._check_piece(message.sender, body)
+            case RequestVoteReply() | AppendEntriesReply() | InstallSnapshotReply():
+                self._check_term_is_stable(sender, message.term)
 
-    def _check_term_is_stable(self, node: str, term: int) -> None:
-        synced_term = self.disk(node).hard_state.current_term
+    def _check_term_is_stable(self, node: Identity, term: int) -> None:
+        synced_term = self.disk(*node).hard_state.current_term
         if term > synced_term:
             raise Violation(
-                STABLE_BEFORE_PROMISED, f"{node} speaks in term {term}; its disk has term {synced_term}", node
+                STABLE_BEFORE_PROMISED, f"{node[0]} speaks in term {term}; its disk has term {synced_term}", node[0]
             )
 
-    def _check_match_is_stable(self, node: str, term: int, index: int) -> None:
+    def _check_match_is_stable(self, node: Identity, term: int, index: int) -> None:
         self._check_term_is_stable(node, term)
-        disk = self.disk(node)
-        if disk.hard_state.current_term == term and index > max(disk.last_index, disk.snapshot[0]):
+        disk = self.disk(*node)
+        if disk.hard_state.current_term == term and index > disk.last_index:
             raise Violation(
                 STABLE_BEFORE_PROMISED,
-                f"{node} says in term {term} that it holds entry {index}; its disk ends at {disk.last_index}",
-                node,
+                f"{node[0]} says in term {term} that it holds entry {index}; its disk ends at {disk.last_index}",
+                node[0],
             )
-        leader = self._nodes.get(self._leaders.get(term, ""))
+        leader = self._nodes.get(self._leaders.get(term, ("", 0))[0])
         if not (index and leader and leader.is_leader and leader.term == term == disk.hard_state.current_term):
             return
-        own = leader.term_at(index)
-        if index > leader.last_index or (own is not None and not disk.holds(index, own)):
+        own, held = leader.term_at(index), disk.term_at(index)
+        if index > leader.last_index or (own is not None and held is not None and own != held):
             raise Violation(
                 LOG_MATCHING,
-                f"{node} says that its log matches up to {index}; {leader.node}, which leads, has another entry there",
-                node,
+                f"{node[0]} says that its log matches up to entry {index} of term {held}; {leader.node}, which leads, "
+                "has another there",
+                node[0],
                 leader.node,
             )
 
-    def _check_vote(self, message: Message, candidate: str) -> None:
-        voter, term = message.sender, message.term
-        first = self._votes.setdefault((voter, message.sender_incarnation, term), candidate)
+    def _check_vote(self, voter: Identity, term: int, candidate: Identity) -> None:
+        first = self._votes.setdefault((voter, term), candidate)
+        name = voter[0]
         if first != candidate:
-            raise Violation(ONE_VOTE, f"{voter} votes for {first} and for {candidate} in term {term} (§5.2)", voter)
-        synced = self.disk(voter).hard_state
+            raise Violation(ONE_VOTE, f"{name} votes for {first[0]} and for {candidate[0]} in term {term} (§5.2)", name)
+        synced = self.disk(*voter).hard_state
         # A node that has gone on to a later term since then can't vote in this one again.
-        if synced.current_term <= term and synced != HardState(term, candidate):
+        if synced.current_term <= term and synced != HardState(term, candidate[0]):
             raise Violation(
                 STABLE_BEFORE_PROMISED,
-                f"{voter} votes for {candidate} in term {term}; its disk has {synced}",
-                voter,
+                f"{name} votes for {candidate[0]} in term {term}; its disk has {synced}",
+                name,
             )
 
     # --- what clients were promised -------------------------------------------------------------------------------
 
     def command_sent_once(self, command: bytes) -> None:
-        """A client sends this command and will not send it again once it may have been done."""
+        """A client sends this command, which is like no other, and wants it to be done at most once."""
         self._sent_once.add(command)
 
     def write_acknowledged(self, node: str, command: bytes, index: int) -> None:
@@ -712,6 +793,16 @@ class Invariants:
                 f"{node} acknowledges a write at index {index}, where that write is not committed",
                 node,
             )
+
+    def session_expired(self, command: bytes) -> None:
+        """A client is told that its session has expired: the command is not applied from now on."""
+        self.counts["commands of expired sessions"] += 1
+        if command not in self._applied_as:
+            self._refused.add(command)
+
+    def command_renewed(self, command: bytes) -> None:
+        """The client sends a command that was surely not done in another session."""
+        self._refused.discard(command)
 
     def index_known(self, index: int) -> None:
         """A client has heard that its command is done, or its query answered, as of `index`."""
@@ -727,8 +818,28 @@ class Invariants:
             )
 
 
+def _agree(configuration: Configuration, supports: Callable[[Identity], bool]) -> bool:
+    """Whether a majority of its voters supports something, and of the outgoing ones too (§6)."""
+
+    def majority(group: tuple[Member, ...]) -> bool:
+        return 2 * sum(supports((member.node_id, member.incarnation)) for member in group) > len(group)
+
+    return majority(configuration.voters) and (not configuration.outgoing or majority(configuration.outgoing))
+
+
+def _miscounted(configuration: Configuration, supporters: set[Identity], otherwise: str) -> str:
+    """Which rule was broken, if those who support something would be enough had they a vote."""
+    learners = {(member.node_id, member.incarnation) for member in configuration.learners} & supporters
+    voters = {(member.node_id, member.incarnation) for member in configuration.voters + configuration.outgoing}
+    strangers = supporters - learners - voters
+    needed = len(configuration.voters) // 2 + 1
+    if len(supporters) < needed:
+        return otherwise
+    return LEARNERS if learners else STRANGERS if strangers else otherwise
+
+
 def _first_change(before: Observation, now: Observation) -> int | None:
-    """The first index at which a log is not what it was; None: it is."""
+    """The first index at which a log is not what it was; None: it is, but for what was compacted away."""
     if before.first_index == now.first_index and before.entries == now.entries:
         return None
     start = max(before.first_index, now.first_index)
@@ -737,13 +848,26 @@ def _first_change(before: Observation, now: Observation) -> int | None:
     for index in range(stop, start - 1, -1):
         if old[index - start] is new[index - start] or old[index - start] == new[index - start]:
             return index + 1 if index < max(before.last_index, now.last_index) else None
-    return start
+    return start if before.last_index != now.last_index or start <= stop else None
 
 
 def _brief(entry: Entry) -> str:
     return f"entry {entry.index} of term {entry.term}"
 
 
-def _state(hard_state: HardState, entries: Sequence[Entry]) -> str:
-    last = _brief(entries[-1]) if entries else "an empty log"
-    return f"term {hard_state.current_term}, vote {hard_state.voted_for}, {last}"
+def _names(nodes: set[Identity]) -> str:
+    return ", ".join(sorted(node for node, _ in nodes)) or "nobody"
+
+
+def _describe(configuration: Configuration) -> str:
+    """A configuration for people: who votes, who learns, who is going."""
+    groups = {"voters": configuration.voters, "learners": configuration.learners, "outgoing": configuration.outgoing}
+    return " ".join(
+        f"{name} {_names({(m.node_id, 0) for m in members})}" for name, members in groups.items() if members
+    )
+
+
+def _state(hard_state: HardState, snapshot: SnapshotMetadata | None, entries: Sequence[Entry]) -> str:
+    last = _brief(entries[-1]) if entries else "no entry"
+    upto = f"a snapshot up to {snapshot.index}" if snapshot else "no snapshot"
+    return f"term {hard_state.current_term}, vote {hard_state.voted_for}, {upto}, {last}"

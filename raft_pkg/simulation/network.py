@@ -50,19 +50,25 @@ class SimulatedNetwork:
         self.cut.clear()
         self._healed_at = self._scheduler.now
 
-    def send(self, message: Message, departure: float, still_sent: Callable[[], bool]) -> None:
-        """Carry a message that leaves at `departure`, unless by then `still_sent` has become false."""
+    def send(self, message: Message, target: str, departure: float, still_sent: Callable[[], bool]) -> None:
+        """Carry a message that leaves for a machine at `departure`, unless by then `still_sent` has become false."""
         copies = 2 if self._chance.random() < self.conditions.duplication else 1
         for _ in range(copies):
             if self._chance.random() < self.conditions.loss:
                 self._trace.record(message.sender, "lost", describe(message))
                 continue
-            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, departure, still_sent))
+            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, target, departure, still_sent))
 
     def carry(self, source: str, target: str, departure: float, action: Callable[[], None]) -> None:
         """Carry what is not repeated (a client's stream): `action` happens at the target, or never."""
         if self._chance.random() >= self.conditions.loss / 4:
             self._scheduler.at(departure + self.delay(), partial(self._carry_over, source, target, action))
+
+    def repeat_late(self, source: str, target: str, action: Callable[[], None]) -> None:
+        """Now and then, something that was carried comes once more, much later."""
+        if self._chance.random() < self.conditions.straggling:
+            delay = self._chance.uniform(self.conditions.straggle_min, self.conditions.straggle_max)
+            self._scheduler.after(delay, partial(self._carry_over, source, target, action))
 
     def delay(self) -> float:
         """How long the next message takes."""
@@ -75,12 +81,12 @@ class SimulatedNetwork:
         if (source, target) not in self.cut:
             action()
 
-    def _arrive(self, message: Message, departure: float, still_sent: Callable[[], bool]) -> None:
-        if (message.sender, message.recipient) in self.cut or not still_sent() or self._is_straggler(departure):
+    def _arrive(self, message: Message, target: str, departure: float, still_sent: Callable[[], bool]) -> None:
+        if (message.sender, target) in self.cut or not still_sent() or self._is_straggler(departure):
             return
         if self._chance.random() < CODEC_CHANCE:
             message = decode_message(encode_message(message))
-        self._receivers[message.recipient].deliver(message)
+        self._receivers[target].deliver(message)
 
     def _is_straggler(self, departure: float) -> bool:
         """Whether it left before all was healed, and has been under way for long since."""

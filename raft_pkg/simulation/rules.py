@@ -6,10 +6,10 @@ clock, and the public state of its core. Nothing here knows of other nodes.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from raft_pkg.core.config import RaftConfig
-from raft_pkg.core.configuration import Electorate
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -17,18 +17,22 @@ from raft_pkg.core.messages import (
     InstallSnapshotReply,
     Message,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
-from raft_pkg.simulation.invariants import Violation
+from raft_pkg.simulation.invariants import Identity, Violation
 
 ELECTION_TIMER = "Election Timer"
 RANDOMIZED_TIMEOUTS = "Randomized Election Time-outs"
 PROTECTED_LEADER = "A Working Leader Is Protected"
 CHECK_QUORUM = "A Leader Alone Steps Down"
 READ_INDEX = "Reads Are Confirmed by a Quorum"
+LEASE = "A Lease Ends in Time"
 
 SAME_TIMEOUTS = 8
 """So many equal time-outs in a row are no chance."""
@@ -39,67 +43,100 @@ class NodeRules:
 
     def __init__(self, raft: Raft, config: RaftConfig) -> None:
         self._node = raft.node_id
+        self._identity = raft.node_id, raft.incarnation
         self._config = config
-        self._remember(raft)
         self._inbox: list[Message] = []
         self._timeouts: deque[float] = deque(maxlen=SAME_TIMEOUTS)
         self._leader_heard_at: float | None = None
-        self._heard_at: dict[str, float] = {}
+        self._heard_at: dict[Identity, float] = {}
         self._leader_since = 0.0
         self._round_sent = 0
-        self._rounds_answered: dict[str, int] = {}
+        self._rounds_sent_at: dict[int, float] = {}
+        self._rounds_answered: dict[Identity, int] = {}
+        self._asked: dict[tuple[Identity, int], int] = {}
+        """The newest round before a follower asked for a read, by who asked and the question's number."""
+        self._handed_over_at = float("inf")
+        """When this leader told another node to take over."""
+        self._remember(raft)
 
     # --- what happens -------------------------------------------------------------------------------------------
 
     def received(self, message: Message) -> None:
-        """A message lies in the node's inbox; its next turn takes it in."""
+        """A message lies in the node's inbox; its next turn takes it in, if it is for this incarnation."""
+        if message.recipient_incarnation != self._identity[1]:
+            return
         self._inbox.append(message)
+        if isinstance(message.body, ReadIndex):
+            self._asked.setdefault((_sender(message), message.body.number), self._round_sent)
 
     def turn_began(self) -> None:
         """The node takes in what has come."""
+        answered = self._rounds_answered
         for message in self._inbox:
             body = message.body
             if isinstance(body, AppendEntriesReply | InstallSnapshotReply) and message.term == self._term:
-                self._rounds_answered[message.sender] = max(
-                    self._rounds_answered.get(message.sender, 0), body.read_round
-                )
+                sender = _sender(message)
+                answered[sender] = max(answered.get(sender, 0), body.read_round)
 
     def turn_ended(self, raft: Raft, now: float) -> None:
         """The node has done all that `now`, the time at which the turn began, asked for."""
         inbox, self._inbox = self._inbox, []
-        if Role.LEADER not in (self._role, raft.role) and raft.is_voter and self._was_voter:
+        if Role.LEADER not in (self._role, raft.role) and self._was_voter and raft.is_voter:
             self._check_timer(raft, inbox, now)
         for message in inbox:
-            self._heard_at[message.sender] = now
+            self._heard_at[_sender(message)] = now
             if isinstance(message.body, AppendEntries | InstallSnapshot) and message.term == raft.current_term:
                 self._leader_heard_at = now
         if raft.role is Role.LEADER:
             self._check_quorum(raft, now)
         self._remember(raft)
 
-    def message_sent(self, message: Message, now: float) -> None:
+    def message_sent(self, message: Message, raft: Raft, now: float) -> None:
         """A message leaves in a turn that began at `now`."""
         match message.body:
             case AppendEntries(read_round=read_round) | InstallSnapshot(read_round=read_round):
-                self._round_sent = max(self._round_sent, read_round)
+                if read_round > self._round_sent:
+                    self._round_sent = read_round
+                    self._rounds_sent_at[read_round] = now
             case PreVoteReply(vote_granted=True):
                 self._check_protection(message.recipient, now)
             case RequestVoteReply(vote_granted=True) if not self._ordered_by_leader(message.recipient):
                 self._check_protection(message.recipient, now)
+            case ReadIndexReply(number=number, index=index) if index:
+                asker = message.recipient, message.recipient_incarnation
+                self.read_answered(self._asked.get((asker, number), self._round_sent), raft, now)
+            case TimeoutNow():
+                self._handed_over_at = min(self._handed_over_at, now)
 
     def read_arrived(self) -> int:
         """A read has come; returns the newest round of heartbeats before it."""
         return self._round_sent
 
-    def read_answered(self, round_before: int, raft: Raft) -> None:
-        """ReadIndex (dissertation §6.4): a quorum has answered heartbeats that left after the read came."""
-        if self._config.lease_reads or raft.role is not Role.LEADER:
+    def read_answered(self, round_before: int, raft: Raft, now: float) -> None:
+        """ReadIndex (dissertation §6.4): a quorum has answered heartbeats that left after the read came.
+
+        With leases (§6.4.1), heartbeats from before it will do, if no voter that answered them can have helped
+        another leader to its office since, nor was any told to try.
+        """
+        own = {self._identity: self._round_sent + 1}
+        in_force = (raft.configuration, self._configuration)  # it may have changed in this turn
+        reached = max(_reached(configuration, self._rounds_answered, own) for configuration in in_force)
+        if reached > round_before:
             return
-        confirming = {peer for peer in raft.peers if self._rounds_answered.get(peer, 0) > round_before}
-        if not Electorate(raft.configuration).agreed((confirming | {self._node}).__contains__):
+        if not self._config.lease_reads:
             raise Violation(
                 READ_INDEX,
-                f"{self._node} answers a read; to heartbeats since it came, only {sorted(confirming)} have answered",
+                f"{self._node} answers a read; of the heartbeats since it came ({round_before}), a quorum has answered "
+                f"up to {reached} alone",
+                self._node,
+            )
+        length = self._config.election_timeout_min * (1 - self._config.clock_drift_max)
+        sent_at = self._rounds_sent_at.get(int(reached), float("-inf"))
+        if self._handed_over_at < now or now - sent_at > length:
+            raise Violation(
+                LEASE,
+                f"{self._node} answers a read {now - sent_at:.3f} s after the newest heartbeat that a quorum answered; "
+                f"its lease lasted {length:.3f} s, or was given up",
                 self._node,
             )
 
@@ -108,8 +145,7 @@ class NodeRules:
     def _check_timer(self, raft: Raft, inbox: Sequence[Message], now: float) -> None:
         """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2)."""
         deadline = raft.next_timeout()
-        kinds = AppendEntries | InstallSnapshot
-        from_leader = [m for m in inbox if isinstance(m.body, kinds) and m.term >= self._term]
+        from_leader = [m for m in inbox if isinstance(m.body, AppendEntries | InstallSnapshot) and m.term >= self._term]
         if deadline == self._deadline:
             if any(message.term == raft.current_term for message in from_leader):
                 raise Violation(
@@ -156,14 +192,18 @@ class NodeRules:
 
     def _check_quorum(self, raft: Raft, now: float) -> None:
         """A leader that no quorum answers for so long can't know whether it still leads (dissertation §6.2)."""
+        configuration = raft.configuration
         if (self._role, self._term) != (raft.role, raft.current_term):
-            self._leader_since = now
             self._rounds_answered.clear()
+            self._handed_over_at = float("inf")
+            self._leader_since = now
+        elif self._configuration is not configuration:
+            self._leader_since = now
+        if not self._config.check_quorum or self._leader_since == now:
             return
-        heard = {peer: max(self._heard_at.get(peer, 0.0), self._leader_since) for peer in raft.peers}
-        quorum_heard_at = Electorate(raft.configuration).reached({**heard, self._node: now})
+        quorum_heard_at = max(_reached(configuration, self._heard_at, {self._identity: now}), self._leader_since)
         bound = 2 * self._config.election_timeout_max + self._config.heartbeat_interval
-        if self._config.check_quorum and now - quorum_heard_at > bound:
+        if now - quorum_heard_at > bound:
             raise Violation(
                 CHECK_QUORUM,
                 f"{self._node} leads, and for {now - quorum_heard_at:.3f} s no quorum was heard",
@@ -172,6 +212,21 @@ class NodeRules:
 
     def _remember(self, raft: Raft) -> None:
         self._role = raft.role
-        self._was_voter = raft.is_voter
         self._term = raft.current_term
         self._deadline = raft.next_timeout()
+        self._configuration = raft.configuration
+        self._was_voter = raft.is_voter
+
+
+def _sender(message: Message) -> Identity:
+    return message.sender, message.sender_incarnation
+
+
+def _reached(configuration: Configuration, of: Mapping[Identity, float], own: Mapping[Identity, float]) -> float:
+    """The greatest number that a majority of the voters has reached, and of the outgoing ones too (§6)."""
+    reached = []
+    for group in filter(None, (configuration.voters, configuration.outgoing)):
+        identities = [(member.node_id, member.incarnation) for member in group]
+        numbers = sorted((own.get(one, of.get(one, 0.0)) for one in identities), reverse=True)
+        reached.append(numbers[len(numbers) // 2])
+    return min(reached, default=0.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 Action = Callable[[], None]
 
 
-STEPS_MAX = 100_000
+STEPS_MAX = 300_000
 """Many times what the busiest run needs."""
 
 

@@ -1,12 +1,21 @@
-"""Sessions as the dissertation has them (§6.3), in the plainest form: which commands of an entry take effect.
+"""What sessions promise (dissertation §6.3), in the plainest form: which commands of the committed entries take effect.
 
-A judge of `raft_pkg.server.sessions`, so it shares nothing with it.
+It judges `raft_pkg.server.sessions`, so it shares nothing with it. It forgets nothing, and has no limits.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
+
+
+@dataclass(slots=True)
+class _Session:
+    ttl_ms: int
+    used_ms: int
+    acknowledged: int = 1
+    applied: set[int] = field(default_factory=set)
 
 
 class SessionModel:
@@ -14,51 +23,34 @@ class SessionModel:
 
     def __init__(self) -> None:
         self._now_ms = 0
-        self._opened = 0
-        self._ttl_ms: dict[int, int] = {}
-        self._used_ms: dict[int, int] = {}
-        self._ended: set[int] = set()
-        self._applied: set[tuple[int, int]] = set()
-        self._acknowledged: dict[int, int] = {}
+        self._sessions: list[_Session] = []
 
     def effects_of(self, entry: Entry) -> Sequence[bytes]:
-        """The commands of the next committed entry that take effect, in order."""
-        match entry.kind:
-            case EntryKind.OPEN_SESSION:
-                self._open(pb.OpenSession.FromString(entry.data))
-            case EntryKind.COMMANDS:
-                batch = pb.CommandBatch.FromString(entry.data)
-                self._pass_time(batch.time_ms)
-                if not batch.session_ids:
-                    return batch.commands
-                numbers = zip(batch.session_ids, batch.sequences, batch.acknowledged, strict=True)
-                return [
-                    command
-                    for command, (session_id, sequence, acknowledged) in zip(batch.commands, numbers, strict=True)
-                    if self._takes_effect(session_id, sequence, acknowledged)
-                ]
-        return ()
-
-    def _open(self, request: pb.OpenSession) -> None:
-        self._pass_time(request.time_ms)
-        self._opened += 1
-        self._ttl_ms[self._opened] = request.ttl_ms
-        self._used_ms[self._opened] = self._now_ms
+        """The commands of the next committed entry that are to be applied, in order."""
+        if entry.kind is EntryKind.OPEN_SESSION:
+            request = pb.OpenSession.FromString(entry.data)
+            self._now_ms = max(self._now_ms, request.time_ms)
+            self._sessions.append(_Session(request.ttl_ms, self._now_ms))
+        if entry.kind is not EntryKind.COMMANDS:
+            return ()
+        batch = pb.CommandBatch.FromString(entry.data)
+        self._now_ms = max(self._now_ms, batch.time_ms)
+        if not batch.session_ids:
+            return batch.commands
+        numbers = zip(batch.commands, batch.session_ids, batch.sequences, batch.acknowledged, strict=True)
+        return [command for command, *number in numbers if self._takes_effect(*number)]
 
     def _takes_effect(self, session_id: int, sequence: int, acknowledged: int) -> bool:
         if not session_id:
             return True
-        if session_id not in self._ttl_ms or session_id in self._ended:
+        if session_id > len(self._sessions):
             return False
-        self._used_ms[session_id] = self._now_ms
-        mark = self._acknowledged[session_id] = max(acknowledged, self._acknowledged.get(session_id, 1))
-        if (session_id, sequence) in self._applied or sequence < mark:
+        session = self._sessions[session_id - 1]
+        if self._now_ms - session.used_ms > session.ttl_ms:
+            return False  # for ever: log time does not go back, and it is not used again
+        session.used_ms = self._now_ms
+        session.acknowledged = max(session.acknowledged, acknowledged)
+        if sequence in session.applied or sequence < session.acknowledged:
             return False
-        self._applied.add((session_id, sequence))
+        session.applied.add(sequence)
         return True
-
-    def _pass_time(self, time_ms: int) -> None:
-        self._now_ms = max(self._now_ms, time_ms)
-        for session_id, used_ms in self._used_ms.items():
-            if self._now_ms - used_ms > self._ttl_ms[session_id]:
-                self._ended.add(session_id)

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
+    Hello,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -98,8 +99,11 @@ _DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
     AppendEntries: _append_entries,
     AppendEntriesReply: _append_entries_reply,
     InstallSnapshot: lambda body: (
-        f"InstallSnapshot {body.metadata.index}/t{body.metadata.term} from {body.offset} {len(body.data)} bytes of "
-        f"{body.metadata.size} round {body.read_round}"
+        f"InstallSnapshot {body.metadata.index}/t{body.metadata.term} "
+        f"bytes {body.offset}+{len(body.data)} of {body.metadata.size} round {body.read_round}"
     ),
-    InstallSnapshotReply: lambda body: f"InstallSnapshotReply {body.index} up to {body.next_offset}",
+    InstallSnapshotReply: lambda body: (
+        f"InstallSnapshotReply {body.index} next {body.next_offset} round {body.read_round}"
+    ),
+    Hello: lambda body: f"Hello {'blank ' if body.blank else ''}{'answer ' if body.answer else ''}leader {body.leader}",
 }

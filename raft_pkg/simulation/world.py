@@ -1,10 +1,13 @@
 """One run: machines, network, clients, faults and invariants, from a seed to a verdict.
 
 First a phase of faults. Then everything is healed, and within a bound of virtual time every client must succeed, all
-nodes must have applied the same, and the leader must keep its office. In the end the history is judged.
+changes of members must come to their end, one more must succeed, all members must have applied the same, and the leader
+must keep its office. In the end the history is judged.
 """
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,19 +16,24 @@ from random import Random
 from typing import TextIO
 
 from raft_pkg.check.linearizability import Verdict, check_history
-from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
-from raft_pkg.simulation.clients import History, SimulatedClient
+from raft_pkg.core.membership import AddLearner, Change, Remove
+from raft_pkg.simulation.clients import Caller, History, SimulatedClient
 from raft_pkg.simulation.conditions import CALM, SYNC_SECONDS_CALM, Conditions, Options, draw
 from raft_pkg.simulation.faults import FAULTS, PlannedFault, plan
-from raft_pkg.simulation.host import Host
+from raft_pkg.simulation.host import Host, address_of
 from raft_pkg.simulation.invariants import LINEARIZABILITY, PROGRESS, STABILITY, Invariants, Violation
 from raft_pkg.simulation.network import SimulatedNetwork
 from raft_pkg.simulation.scheduler import Scheduler, TooManyStepsError
+from raft_pkg.simulation.sessions import SessionModel
 from raft_pkg.simulation.setting import Setting
 from raft_pkg.simulation.trace import Trace
 
 PROGRESS_ELECTION_TIMEOUTS = 20
 """Within so many of the longest election time-outs after all is healed, the cluster must have caught up."""
+CHANGE_ELECTION_TIMEOUTS = 40
+"""Within so many, changes of members come to their end: a leader waits for a newcomer for half of it."""
+ASK_SECONDS = 0.05
+"""How often a change is asked for that was refused."""
 STABLE_ELECTION_TIMEOUTS = 4
 """For so many of the longest election time-outs after that, the leader must keep its office."""
 OPERATIONS_AFTER_FAULTS = 2
@@ -65,6 +73,8 @@ class Result:
     undecided: bool = False
     """Whether the judge of the history gave up."""
     fault_numbers: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often what is seldom has happened."""
 
 
 def run(seed: int, options: Options, trace_stream: TextIO | None = None) -> Result:
@@ -88,19 +98,21 @@ class World:
         self.scheduler = Scheduler()
         self.trace = Trace(self.scheduler, trace_stream)
         self.network = SimulatedNetwork(self.scheduler, self.trace, Random(f"{seed} network"), self.conditions.network)
-        self.invariants = Invariants()
+        self.invariants = Invariants(SessionModel().effects_of)
         ids = [f"raft-{number}" for number in range(options.nodes)]
-        addresses = {node_id: f"{node_id}:6000" for node_id in ids}
         spares = [f"spare-{number}" for number in range(self.conditions.spares)]
+        addresses = {node_id: address_of(node_id) for node_id in ids}
         setting = Setting(seed, self.conditions, self.scheduler, self.network, self.invariants, self.trace)
-        self.hosts: Sequence[Host] = [Host(node_id, addresses, setting) for node_id in ids] + [
-            Host(spare, {**addresses, spare: f"{spare}:6000"}, setting) for spare in spares
+        self.hosts: Sequence[Host] = [
+            *(Host(node_id, addresses, setting) for node_id in ids),
+            *(Host(node_id, {**addresses, node_id: address_of(node_id)}, setting) for node_id in spares),
         ]
         self.clients: Sequence[str] = [f"client-{number}" for number in range(self.conditions.clients)]
         self.history = History(self.scheduler)
         hosts = {host.id: host for host in self.hosts}
         processes = count()
-        self._clients = [SimulatedClient(name, hosts, processes, self.history, setting) for name in self.clients]
+        clients = [SimulatedClient(name, hosts, processes, self.history, setting) for name in self.clients]
+        self._callers: list[Caller] = [caller for client in clients for caller in client.callers]
         kept = options.faults_kept
         self.plan: list[PlannedFault] = [
             fault for fault in plan(seed, self.conditions) if kept is None or fault.number in kept
@@ -112,6 +124,14 @@ class World:
 
     def run(self) -> None:
         """From the first start to the verdict. Raises `Violation`."""
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._live())
+        finally:
+            loop.close()
+
+    async def _live(self) -> None:
+        """Nothing here waits: what nodes promise to callers needs a loop to belong to, no more."""
         try:
             self._run()
         except TooManyStepsError as error:
@@ -120,25 +140,52 @@ class World:
     def _run(self) -> None:
         for host in self.hosts:
             self.scheduler.after(0.0, host.start)
-        for client in self._clients:
-            client.think()
+        for caller in self._callers:
+            caller.think()
         for fault in self.plan:
             self.scheduler.at(fault.begins, partial(self._inject, fault))
         self.scheduler.run_until(self.conditions.faulty_seconds)
         self._heal()
         self._require_progress()
+        self._require_change()
+        self._require_convergence()
         self._require_stability()
         self._read_everything()
         self._judge()
 
+    # --- what faults must know ----------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> Host | None:
+        """The machine whose node leads, of those that believe so the one with the newest term."""
+        leaders = [host for host in self.hosts if host.is_leader]
+        return max(leaders, key=lambda host: host.term, default=None)
+
     def may_lose_disk(self, host: Host) -> bool:
-        """Whether every configuration that may come to count still has majorities without this machine's promises."""
-        configurations = [h.node.raft.configuration for h in self.hosts if h.node is not None]
-        if self.invariants.committed_index == 0 or any(h.node is None for h in self.hosts):
+        """Whether the cluster can go on without what this machine's disk has promised, whatever it changes to next.
+
+        A voter is lost until it votes again in its new incarnation. In every configuration that may come to count, a
+        majority must be left; learners count as voters besides, for they may become some at any moment.
+        """
+        if not self.invariants.committed_index or any(other.has_requests for other in self.hosts):
             return False
-        alive = {(h.id, h.incarnation) for h in self.hosts if h is not host}
-        groups = [group for c in configurations for group in (c.voters, c.outgoing) if group]
-        return all(2 * sum((m.node_id, m.incarnation) in alive for m in group) > len(group) for group in groups)
+        intact = {(other.id, other.incarnation) for other in self.hosts if other is not host}
+        configurations = self.invariants.possible_configurations()
+        if host.id not in {member.node_id for c in configurations for member in c.members}:
+            return self.all_disks_are_known()
+        for configuration in configurations:
+            for group in filter(None, (configuration.voters, configuration.outgoing)):
+                for electorate in (set(group), {*group, *configuration.learners}):
+                    left = sum((member.node_id, member.incarnation) in intact for member in electorate)
+                    if 2 * left <= len(electorate):
+                        return False
+        return True
+
+    def all_disks_are_known(self) -> bool:
+        """Whether every member of every configuration that may come to count still has the disk that it had."""
+        intact = {(host.id, host.incarnation) for host in self.hosts}
+        configurations = self.invariants.possible_configurations()
+        return all((m.node_id, m.incarnation) in intact for c in configurations for m in c.members + c.outgoing)
 
     def schedule(self, delay: float, action: Callable[[], None]) -> None:
         """Do something in a while, as long as there are faults."""
@@ -177,90 +224,108 @@ class World:
     def _bound(self) -> float:
         return PROGRESS_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
 
+    @property
+    def _bound_of_changes(self) -> float:
+        return CHANGE_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
+
     def _require_progress(self) -> None:
-        """Every client succeeds, then all nodes have applied the same."""
-        wanted = [client.succeeded + OPERATIONS_AFTER_FAULTS for client in self._clients]
-        deadline = self.scheduler.now + self._bound
+        """Every client succeeds; then no more is asked for."""
+        wanted = [caller.succeeded + OPERATIONS_AFTER_FAULTS for caller in self._callers]
+        for caller in self._callers:
+            caller.hurry()
 
         def all_succeeded() -> bool:
-            return all(client.succeeded >= n for client, n in zip(self._clients, wanted, strict=True))
+            return all(caller.succeeded >= n for caller, n in zip(self._callers, wanted, strict=True))
 
-        if not self.scheduler.run_until(deadline, all_succeeded):
-            waiting = [c.name for c, n in zip(self._clients, wanted, strict=True) if c.succeeded < n]
-            raise self._no_progress(f"{', '.join(waiting)} did not succeed {OPERATIONS_AFTER_FAULTS} times")
-        self._require_change(deadline)
-        for client in self._clients:
-            client.working = False
-        if not self.scheduler.run_until(deadline, self._has_converged):
+        if not self.scheduler.run_until(self.scheduler.now + self._bound, all_succeeded):
+            waiting = [c.name for c, n in zip(self._callers, wanted, strict=True) if c.succeeded < n]
+            raise self._no_progress(
+                f"{', '.join(waiting)} did not succeed {OPERATIONS_AFTER_FAULTS} times", self._bound
+            )
+        for caller in self._callers:
+            caller.working = False
+
+    def _require_change(self) -> None:
+        """What was begun ends, every member is who it is said to be, and one more change of the members succeeds."""
+        deadline = self.scheduler.now + self._bound_of_changes
+        if not self.scheduler.run_until(deadline, self._is_settled):
+            raise self._no_progress("the members did not settle", self._bound_of_changes)
+        change = self._last_change()
+        if change is None:
+            return
+        before = self.invariants.configuration
+        deadline = self.scheduler.now + self._bound_of_changes
+        while self.invariants.configuration == before and self.scheduler.now < deadline:
+            if self.leader is not None and not self.leader.has_requests:
+                self.leader.change_members(change)
+            self.scheduler.run_until(self.scheduler.now + ASK_SECONDS, lambda: self.invariants.configuration != before)
+        if self.invariants.configuration == before or not self.scheduler.run_until(deadline, self._is_settled):
+            raise self._no_progress(f"{change} did not succeed", self._bound_of_changes)
+
+    def _last_change(self) -> Change | None:
+        """Add a machine that is outside, or take one out; None: there is but one."""
+        configuration = self.invariants.configuration
+        chance = Random(f"{self.seed} last change")
+        outside = [host for host in self.hosts if configuration.member(host.id) is None]
+        if outside:
+            newcomer = chance.choice(outside).id
+            return AddLearner(newcomer, address_of(newcomer), promote=True)
+        return Remove(chance.choice(configuration.voters).node_id) if len(configuration.voters) > 1 else None
+
+    def _is_settled(self) -> bool:
+        """No change is under way, by itself or by order, and none is needed."""
+        configuration = self.invariants.configuration
+        if configuration.is_joint or configuration.to_promote or any(host.has_requests for host in self.hosts):
+            return False
+        leader = self.leader
+        return (
+            leader is not None
+            and leader.node is not None
+            and leader.node.raft.configuration == configuration
+            and self.all_disks_are_known()
+        )
+
+    def _members(self) -> list[Host]:
+        return [host for host in self.hosts if self.invariants.configuration.member(host.id)]
+
+    def _require_convergence(self) -> None:
+        """All members have applied the same."""
+        if not self.scheduler.run_until(self.scheduler.now + self._bound, self._has_converged):
             applied = ", ".join(f"{host.id}: {host.applied_index}" for host in self.hosts)
             raise self._no_progress(
-                f"not all that is committed ({self.invariants.committed_index}) is applied: {applied}"
+                f"not all that is committed ({self.invariants.committed_index}) is applied: {applied}", self._bound
             )
 
-    def _require_change(self, deadline: float) -> None:
-        """One more change of the members comes to its end: add one that is outside, or take one out."""
-        wanted: list[Change] = []
-
-        def is_done() -> bool:
-            leader = next((h for h in self.hosts if h.is_leader and h.node is not None), None)
-            if leader is None or leader.node is None:
-                return False
-            configuration = leader.node.raft.configuration
-            inside = {member.node_id for member in configuration.members}
-            if not wanted:
-                outside = [h.id for h in self.hosts if h.id not in inside]
-                learners = [member.node_id for member in configuration.learners]
-                change: Change | None = None
-                if learners:
-                    change = Promote(learners[0])
-                elif outside:
-                    change = AddLearner(outside[0], f"{outside[0]}:6000", promote=True)
-                elif len(configuration.voters) > 1:
-                    change = Remove(next(v.node_id for v in configuration.voters))
-                if change is None:
-                    return True
-                if leader.change_members(change):
-                    wanted.append(change)
-                return False
-            settled = leader.node.raft.configuration_index <= leader.node.raft.commit_index
-            return settled and not configuration.is_joint and not configuration.to_promote
-
-        if not self.scheduler.run_until(deadline, is_done):
-            raise self._no_progress(f"no change of the members came to its end ({wanted or 'none began'})")
-
-    def _members(self) -> Sequence[Host]:
-        """The hosts of the configuration that was committed last."""
-        inside = {(m.node_id, m.incarnation) for m in self.invariants.configuration.members}
-        return [host for host in self.hosts if (host.id, host.incarnation) in inside]
-
-    def _no_progress(self, what: str) -> Violation:
-        message = f"{what} within {self._bound:.1f} s after all was healed"
+    def _no_progress(self, what: str, bound: float) -> Violation:
+        message = f"{what} within {bound:.1f} s of calm"
         return Violation(PROGRESS, message, *(host.id for host in self.hosts))
 
     def _has_converged(self) -> bool:
         committed = self.invariants.committed_index
         return all(host.applied_index == committed for host in self._members()) and not any(
-            client.operation for client in self._clients
+            caller.operation for caller in self._callers
         )
 
     def _require_stability(self) -> None:
-        """Nobody disturbs a leader that everybody hears, those that were removed included."""
+        """Nobody disturbs a leader that every member hears, least of all who is not one."""
         members = self._members()
-        terms_before = [host.term for host in members]
+        leaders_before = [host.term for host in members]
         self.scheduler.run_until(
             self.scheduler.now + STABLE_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
         )
         terms = [host.term for host in members]
-        if terms != terms_before:
-            raise Violation(STABILITY, f"terms went from {terms_before} to {terms}", *(host.id for host in self.hosts))
+        if terms != leaders_before:
+            raise Violation(
+                STABILITY, f"terms went from {leaders_before} to {terms}", *(host.id for host in self.hosts)
+            )
 
     def _read_everything(self) -> None:
         """The last word of the history: what every key holds in the end."""
-        reader = self._clients[0]
+        reader = self._callers[0]
         for number in range(self.conditions.keys):
             reader.begin("read", f"key-{number}")
             if not self.scheduler.run_until(self.scheduler.now + self._bound, lambda: reader.operation is None):
-                raise self._no_progress(f"the last read of key-{number} was not answered")
+                raise self._no_progress(f"the last read of key-{number} was not answered", self._bound)
 
     def _judge(self) -> None:
         report = check_history(self.history.operations, configurations_max=CONFIGURATIONS_MAX)
@@ -294,10 +359,11 @@ class World:
             self.scheduler.now,
             wall_seconds,
             len(operations),
-            sum(client.succeeded for client in self._clients),
+            sum(caller.succeeded for caller in self._callers),
             self.invariants.leaders,
             self.invariants.committed_index,
             len(self.plan),
             self._undecided,
             [fault.number for fault in self.plan],
+            self.invariants.counts,
         )

@@ -10,6 +10,7 @@ from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, PreVote, R
 from raft_pkg.core.output import BecameFollower, ChangeCompleted, ConfigurationChanged
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import EntryKind, HardState, Role
+from tests.support.changing import ChangingCluster
 from tests.support.core import (
     CONFIG,
     acknowledge,
@@ -164,6 +165,17 @@ def test_c_new_follows_only_when_c_old_new_is_committed():
     assert not raft.configuration.is_joint
 
 
+def test_the_commitment_of_what_was_before_leads_to_no_c_new():
+    """§6: the majorities that count are those of C_old,new already, and C_old,new itself is not committed by that."""
+    raft = lead(configuration("abcd"))
+    entry = raft.propose(b"x")
+    raft.change_members(Remove("d"), 0.0)
+    carry_out(raft)
+    acknowledge(raft, "b", "c", up_to=entry.index)
+    assert raft.commit_index == entry.index
+    assert configurations(raft) == [(entry.index + 1, configuration("abc", outgoing="abcd"))]
+
+
 def test_c_new_is_committed_by_its_own_majority_alone():
     """§6: "the old configuration is irrelevant and servers not in the new configuration can be shut down"."""
     raft = lead(configuration("abcde"))
@@ -279,15 +291,50 @@ def test_it_hands_over_to_who_has_most_of_its_log():
 
 
 def test_a_removed_server_stands_for_no_election():
-    """Dissertation §4.2.2: it is no voter by its own log."""
+    """Dissertation §4.2.2: once it knows that C_new is committed."""
     raft = follower(term=1, configuration=OLD)
-    append(raft, "b", (0, 0), [configuration_entry(1, 1, configuration("bc"))])
+    append(raft, "b", (0, 0), [configuration_entry(1, 1, configuration("bc"))], commit=1)
     before = raft.next_timeout()
     raft.tick(before)
     output = carry_out(raft)
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
     assert replies(output, RequestVote) == replies(output, PreVote) == []
     assert raft.next_timeout() > before
+
+
+def test_until_then_it_may_be_the_only_one_that_can_be_elected():
+    """Dissertation §4.2.2, Figure 4.6: "a server that is not part of its own latest configuration should still start
+    new elections", and it does not count its own vote."""
+    raft = follower(term=1, configuration=OLD)
+    append(raft, "b", (0, 0), [configuration_entry(1, 1, configuration("bc"))])
+    raft.tick(raft.next_timeout())
+    assert [message.recipient for message in carry_out(raft).messages] == ["b", "c"]
+    receive(raft, "b", RequestVoteReply(vote_granted=True))
+    assert raft.role is Role.CANDIDATE
+    receive(raft, "c", RequestVoteReply(vote_granted=True))
+    carry_out(raft)
+    assert raft.role is Role.LEADER
+    acknowledge(raft, "b", "c")
+    assert (raft.role, raft.commit_index) == (Role.FOLLOWER, 2)
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, pre_vote=True, check_quorum=True)])
+def test_a_leader_that_crashes_with_the_entry_that_removes_it_comes_back_to_finish(config):
+    """Dissertation §4.2.2, Figure 4.6: b goes by C_old,new and needs a's vote; a's log is better than b's."""
+    cluster = ChangingCluster("ab", config=config)
+    cluster.run(2.0)
+    first = cluster.leader.node_id
+    (second,) = {"a", "b"} - {first}
+    cluster.change(first, Remove(first))
+    cluster.deliver_all(lambda message: not any(entry.index > 3 for entry in getattr(message.body, "entries", ())))
+    assert not cluster[first].configuration.is_joint
+    assert cluster[second].configuration.is_joint
+    cluster.network.clear()
+    cluster.crash(first)
+    cluster.start(first)
+    cluster.run(3.0)
+    assert (cluster.leader.node_id, cluster.leader.voters) == (second, (second,))
+    assert cluster[first].role is Role.FOLLOWER
 
 
 # --- removed servers disturb nobody -----------------------------------------------------------------------------------
