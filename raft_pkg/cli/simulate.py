@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from raft_pkg.simulation.world import Result
 
 NODES_MAX = 9
+_SELDOM = {
+    "members_changed": "changes of the members done",
+    "disk_lost": "disks lost",
+    "snapshot_taken": "snapshots taken",
+    "snapshot_installed": "installed",
+    "sent_again": "commands sent again",
+    "session_expired": "answers that a session had expired",
+}
+"""What the summary tells of the events of a run."""
 
 
 def simulate(
@@ -188,6 +197,7 @@ def _print_summary(job: "Job", totals: "Totals", seconds: float) -> None:
         f"{totals.operations:,} operations done",
     )
     print_line(", ".join(sums))
+    print_line(", ".join(f"{totals.counts[event]:,} {words}" for event, words in _SELDOM.items()))
     if totals.undecided:
         print_line(f"{totals.undecided} histories were too hard to judge; their other invariants hold")
     print_line(f"trace hash {totals.trace_hash()}")
@@ -207,6 +217,7 @@ def _as_json(job: "Job", totals: "Totals", seconds: float, failures: list[dict[s
         "elections_won": totals.leaders,
         "entries_committed": totals.committed,
         "operations_done": totals.operations,
+        "events": dict(sorted(totals.counts.items())),
         "seconds": round(seconds, 3),
         "seeds_per_minute": round(totals.seeds / seconds * 60, 1),
         "steps_per_second": round(totals.steps / seconds, 1),

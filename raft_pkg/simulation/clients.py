@@ -157,6 +157,7 @@ class SimulatedClient:
 
     def _expired(self, call: Call) -> None:
         """The session is no more: a command that was sent once takes another one."""
+        self.setting.trace.record_seldom(self.name, "session_expired")
         if call.session is self._session:
             self._session = None
         if call.perhaps_done:
@@ -262,6 +263,8 @@ class SimulatedClient:
         else:
             call.perhaps_done = True
             self._try_later(call)
+            if call.is_command:
+                self.setting.trace.record_seldom(self.name, "sent_again", f"number {call.request.sequence}")
 
 
 class Caller:

@@ -48,6 +48,8 @@ class Conditions:
     raft: RaftConfig
     spares: int
     """Machines besides those that begin the cluster: they may be added to it."""
+    spares_run: bool
+    """Whether they run before they are wanted."""
     snapshot_entries: int
     """A snapshot is taken when so many entries were applied since the last one."""
     snapshot_bytes: int
@@ -113,12 +115,13 @@ def draw(seed: int) -> Conditions:
             clock_drift_max=chance.choice((0.1, 0.3)),
         ),
         spares=chance.choice((0, 1, 1, 2)),
+        spares_run=chance.random() < 0.3,
         snapshot_entries=chance.choice((5, 10, 20, 50)) if takes_snapshots else NEVER,
         snapshot_bytes=chance.choice((500, NEVER, NEVER)) if takes_snapshots else NEVER,
         snapshot_step_bytes=chance.choice((200, 1000, 1 << 18)),
         session_ttl=chance.choice((0.4, 1.5, 600.0)),
         wall_clock_skew=chance.choice((0.0, 0.0, 0.1, 2.0)),
-        clients=chance.choice((2, 3, 5)),
+        clients=chance.choice((2, 3, 5, 8)),
         sessions=chance.choice((0.0, 0.5, 0.8, 1.0)),
         pipelined=chance.choice((1, 2, 4)),
         any_node_reads=chance.choice((0.0, 0.2, 0.5)),

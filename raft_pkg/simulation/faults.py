@@ -32,6 +32,10 @@ class Faultable(Protocol):
         """The machine whose node leads."""
         ...
 
+    def ask(self, host: Host, change: Change) -> None:
+        """Ask a node for a change of the members."""
+        ...
+
     def may_lose_disk(self, host: Host) -> bool:
         """Whether the cluster can go on without what this machine's disk has promised."""
         ...
@@ -306,7 +310,7 @@ def _change_members(world: Faultable, chance: Random) -> End:
         wanted = _some_change(world, host, chance)
         if wanted is not None:
             asked = chance.choice(world.hosts) if chance.random() < 0.1 else host
-            asked.change_members(wanted)
+            world.ask(asked, wanted)
 
     for number in range(chance.randint(1, 6)):
         world.schedule(chance.uniform(0.05, 0.2) * number, change)

@@ -71,7 +71,7 @@ class SimulatedEventLog(EventLog):
     def emit(self, event: Event, term: int | None = None, **fields: Any) -> None:
         """Log one event."""
         detail = " ".join(f"{name}={value}" for name, value in fields.items())
-        self._trace.record(self.node, str(event), f"term={term} {detail}")
+        self._trace.record_seldom(self.node, str(event), f"term={term} {detail}")
 
 
 class WatchedStorage:
@@ -396,7 +396,7 @@ class Host:
         self.damaged = None
         self.incarnation = 0
         self._invariants.disk_lost(self.id)
-        self._trace.record(self.id, "disk lost")
+        self._trace.record_seldom(self.id, "disk_lost")
 
     def pause(self) -> None:
         """The process gets no time; what is sent to it waits."""
@@ -604,7 +604,7 @@ class Host:
                 self._requests.append((what, future))
             else:
                 error = future.exception()
-                self._trace.record(self.id, "request ended", f"{what}: {error or 'done'}")
+                self._trace.record_seldom(self.id, f"request_{'refused' if error else 'done'}", f"{what}: {error}")
 
     def _wake_for_timeout(self) -> None:
         if self.node is not None:

@@ -7,7 +7,6 @@ A node is known by its identity and its incarnation: one that lost its disk is a
 counts for nothing.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -272,8 +271,6 @@ class Invariants:
         self._answers: dict[int, int] = {}
         self._votes: dict[tuple[Identity, int], Identity] = {}
         self._sent_once: set[bytes] = set()
-        self.counts: Counter[str] = Counter()
-        """How often what is seldom has happened: a run that never does it proves nothing of it."""
         self.acknowledged_index = 0
         """The highest index that some client has heard of in an outcome."""
 
@@ -328,7 +325,6 @@ class Invariants:
         """A machine has got an empty disk: what it was is gone, and a new incarnation will take its place."""
         self._incarnations.pop(node, None)
         self._nodes.pop(node, None)
-        self.counts["disks lost"] += 1
 
     def step_ended(self, now: Observation) -> None:
         """A node has taken a turn, or has died in one."""
@@ -572,7 +568,6 @@ class Invariants:
                 )
         if entry.kind is EntryKind.CONFIGURATION or last is None:
             place = (self._decode(entry) if entry.kind is EntryKind.CONFIGURATION else Configuration()), entry.index
-            self.counts["configurations"] += 1
         else:
             place = last.configuration, last.configuration_index
         committed = _Committed(entry, term, digest, commands, *place)
@@ -796,7 +791,6 @@ class Invariants:
 
     def session_expired(self, command: bytes) -> None:
         """A client is told that its session has expired: the command is not applied from now on."""
-        self.counts["commands of expired sessions"] += 1
         if command not in self._applied_as:
             self._refused.add(command)
 

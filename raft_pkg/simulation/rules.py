@@ -55,6 +55,8 @@ class NodeRules:
         self._rounds_answered: dict[Identity, int] = {}
         self._asked: dict[tuple[Identity, int], int] = {}
         """The newest round before a follower asked for a read, by who asked and the question's number."""
+        self._confirmed_at = float("-inf")
+        """When the newest heartbeat left that a quorum has answered, of those who decided when it did."""
         self._handed_over_at = float("inf")
         """When this leader told another node to take over."""
         self._remember(raft)
@@ -118,9 +120,9 @@ class NodeRules:
         With leases (§6.4.1), heartbeats from before it will do, if no voter that answered them can have helped
         another leader to its office since, nor was any told to try.
         """
-        own = {self._identity: self._round_sent + 1}
-        in_force = (raft.configuration, self._configuration)  # it may have changed in this turn
-        reached = max(_reached(configuration, self._rounds_answered, own) for configuration in in_force)
+        # The configuration may have changed in this turn.
+        own = self._round_sent + 1  # it need not ask itself
+        reached = max(self._round_reached(raft.configuration, own), self._round_reached(self._configuration, own))
         if reached > round_before:
             return
         if not self._config.lease_reads:
@@ -131,14 +133,18 @@ class NodeRules:
                 self._node,
             )
         length = self._config.election_timeout_min * (1 - self._config.clock_drift_max)
-        sent_at = self._rounds_sent_at.get(int(reached), float("-inf"))
-        if self._handed_over_at < now or now - sent_at > length:
+        silent = now - max(self._confirmed_at, self._rounds_sent_at.get(reached, float("-inf")))
+        if self._handed_over_at < now or silent > length:
             raise Violation(
                 LEASE,
-                f"{self._node} answers a read {now - sent_at:.3f} s after the newest heartbeat that a quorum answered; "
+                f"{self._node} answers a read {silent:.3f} s after the newest heartbeat that a quorum answered; "
                 f"its lease lasted {length:.3f} s, or was given up",
                 self._node,
             )
+
+    def _round_reached(self, configuration: Configuration, own: int) -> int:
+        """The newest round that a quorum has answered, where this node has answered `own`."""
+        return int(_reached(configuration, self._rounds_answered, {self._identity: own}))
 
     # --- the rules ----------------------------------------------------------------------------------------------
 
@@ -195,10 +201,14 @@ class NodeRules:
         configuration = raft.configuration
         if (self._role, self._term) != (raft.role, raft.current_term):
             self._rounds_answered.clear()
-            self._handed_over_at = float("inf")
+            self._handed_over_at, self._confirmed_at = float("inf"), float("-inf")
             self._leader_since = now
         elif self._configuration is not configuration:
             self._leader_since = now
+        if self._config.lease_reads:
+            reached = self._round_reached(configuration, self._round_sent)
+            sent_at = self._rounds_sent_at.get(reached, float("-inf"))
+            self._confirmed_at = max(self._confirmed_at, sent_at)
         if not self._config.check_quorum or self._leader_since == now:
             return
         quorum_heard_at = max(_reached(configuration, self._heard_at, {self._identity: now}), self._leader_since)

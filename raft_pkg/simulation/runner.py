@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import shlex
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Totals:
     committed: int = 0
     faults: int = 0
     undecided: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
     hashes: dict[int, str] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Totals:
         self.committed += result.committed
         self.faults += result.faults
         self.undecided += result.undecided
+        self.counts.update(result.counts)
         self.hashes[result.seed] = result.trace_hash
         if result.failure is not None:
             self.failures.append(result)

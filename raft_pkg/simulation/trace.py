@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -29,6 +29,8 @@ class Trace:
     """One line an event: step, time, node, what, details. The hash covers every line."""
 
     def __init__(self, scheduler: Scheduler, stream: TextIO | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        """How often the nodes' own events, and what else is seldom, have happened: what never did was not tried."""
         self._scheduler = scheduler
         self._stream = stream
         self._hash = hashlib.blake2b(digest_size=16)
@@ -48,6 +50,11 @@ class Trace:
             self._hash_lines()
         if self._stream is not None:
             self._write(node, event, detail)
+
+    def record_seldom(self, node: str, event: str, detail: str = "") -> None:
+        """Add one event, and count it."""
+        self.counts[event] += 1
+        self.record(node, event, detail)
 
     def digest(self) -> str:
         """The hash of all events so far."""

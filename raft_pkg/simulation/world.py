@@ -74,7 +74,7 @@ class Result:
     """Whether the judge of the history gave up."""
     fault_numbers: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """How often what is seldom has happened."""
+    """How often what is seldom has happened, by the event's name."""
 
 
 def run(seed: int, options: Options, trace_stream: TextIO | None = None) -> Result:
@@ -107,6 +107,8 @@ class World:
             *(Host(node_id, addresses, setting) for node_id in ids),
             *(Host(node_id, {**addresses, node_id: address_of(node_id)}, setting) for node_id in spares),
         ]
+        for host in self.hosts[len(ids) :]:
+            host.wants_to_run = self.conditions.spares_run
         self.clients: Sequence[str] = [f"client-{number}" for number in range(self.conditions.clients)]
         self.history = History(self.scheduler)
         hosts = {host.id: host for host in self.hosts}
@@ -160,6 +162,14 @@ class World:
         """The machine whose node leads, of those that believe so the one with the newest term."""
         leaders = [host for host in self.hosts if host.is_leader]
         return max(leaders, key=lambda host: host.term, default=None)
+
+    def ask(self, host: Host, change: Change) -> None:
+        """Ask a node for a change of the members; one that is to be added runs from then on."""
+        for newcomer in self.hosts:
+            if isinstance(change, AddLearner) and newcomer.id == change.node_id:
+                newcomer.wants_to_run = True
+                newcomer.start()
+        host.change_members(change)
 
     def may_lose_disk(self, host: Host) -> bool:
         """Whether the cluster can go on without what this machine's disk has promised, whatever it changes to next.
@@ -257,7 +267,7 @@ class World:
         deadline = self.scheduler.now + self._bound_of_changes
         while self.invariants.configuration == before and self.scheduler.now < deadline:
             if self.leader is not None and not self.leader.has_requests:
-                self.leader.change_members(change)
+                self.ask(self.leader, change)
             self.scheduler.run_until(self.scheduler.now + ASK_SECONDS, lambda: self.invariants.configuration != before)
         if self.invariants.configuration == before or not self.scheduler.run_until(deadline, self._is_settled):
             raise self._no_progress(f"{change} did not succeed", self._bound_of_changes)
@@ -365,5 +375,5 @@ class World:
             len(self.plan),
             self._undecided,
             [fault.number for fault in self.plan],
-            self.invariants.counts,
+            self.trace.counts,
         )

@@ -5,14 +5,18 @@ from random import Random
 import pytest
 
 from raft_pkg.core.config import RaftConfig
+from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Body,
     Message,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
@@ -20,6 +24,7 @@ from raft_pkg.simulation.invariants import Violation
 from raft_pkg.simulation.rules import (
     CHECK_QUORUM,
     ELECTION_TIMER,
+    LEASE,
     PROTECTED_LEADER,
     RANDOMIZED_TIMEOUTS,
     READ_INDEX,
@@ -28,14 +33,16 @@ from raft_pkg.simulation.rules import (
 )
 
 CONFIG = RaftConfig()
+LEASES = RaftConfig(lease_reads=True)
+LEASE_SECONDS = LEASES.election_timeout_min * (1 - LEASES.clock_drift_max)
 
 
 class Watched:
     """The core of node `a` of three, and its rules."""
 
-    def __init__(self) -> None:
-        self.raft = Raft("a", ("a", "b", "c"), config=CONFIG, random=Random(1), now=0.0)
-        self.rules = NodeRules(self.raft, CONFIG)
+    def __init__(self, config: RaftConfig = CONFIG) -> None:
+        self.raft = Raft("a", Configuration.of("a", "b", "c"), config=config, random=Random(1), now=0.0)
+        self.rules = NodeRules(self.raft, config)
 
     def turn(self, now: float, *bodies: Body, sender: str = "b", term: int = 1) -> None:
         for body in bodies:
@@ -48,6 +55,16 @@ class Watched:
     def lead(self) -> None:
         self.raft.current_term, self.raft.role, self.raft.progress = 1, Role.LEADER, {}
         self.turn(1.0)
+
+    def sends(self, message: Message, now: float) -> None:
+        self.rules.message_sent(message, self.raft, now)
+
+    def heartbeat(self, read_round: int, now: float) -> None:
+        self.sends(Message("a", "b", 1, AppendEntries(0, 0, (), 0, read_round)), now)
+
+    def answer(self, read_round: int, incarnation: int = 0) -> None:
+        self.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=read_round), incarnation))
+        self.rules.turn_began()
 
 
 HEARTBEAT = AppendEntries(0, 0, (), 0, 0)
@@ -104,17 +121,15 @@ def test_helping_to_replace_a_leader_just_heard(reply: Body) -> None:
     watched = Watched()
     watched.turn(0.1, HEARTBEAT)
     with breaks(PROTECTED_LEADER):
-        watched.rules.message_sent(Message("a", "c", 2, reply), 0.2)
+        watched.sends(Message("a", "c", 2, reply), 0.2)
 
 
 def test_helping_when_the_leader_ordered_it_or_is_silent() -> None:
     watched = Watched()
     watched.turn(0.1, HEARTBEAT)
     watched.rules.received(Message("c", "a", 2, RequestVote(0, 0, leadership_transfer=True)))
-    watched.rules.message_sent(Message("a", "c", 2, RequestVoteReply(vote_granted=True)), 0.2)
-    watched.rules.message_sent(
-        Message("a", "b", 2, PreVoteReply(2, vote_granted=True)), 0.1 + CONFIG.election_timeout_min
-    )
+    watched.sends(Message("a", "c", 2, RequestVoteReply(vote_granted=True)), 0.2)
+    watched.sends(Message("a", "b", 2, PreVoteReply(2, vote_granted=True)), 0.1 + CONFIG.election_timeout_min)
 
 
 def test_leading_alone() -> None:
@@ -130,18 +145,79 @@ def test_answering_a_read_without_a_quorum() -> None:
     watched.lead()
     round_before = watched.rules.read_arrived()
     with breaks(READ_INDEX):
-        watched.rules.read_answered(round_before, watched.raft)
+        watched.rules.read_answered(round_before, watched.raft, 1.0)
 
 
 def test_answering_a_read_by_heartbeats_from_before_it() -> None:
     watched = Watched()
     watched.lead()
-    watched.rules.message_sent(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 1)), 1.0)
+    watched.sends(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 1)), 1.0)
     round_before = watched.rules.read_arrived()
     watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=1)))
     watched.rules.turn_began()
     with breaks(READ_INDEX):
-        watched.rules.read_answered(round_before, watched.raft)
+        watched.rules.read_answered(round_before, watched.raft, 1.0)
     watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=2)))
     watched.rules.turn_began()
-    watched.rules.read_answered(round_before, watched.raft)
+    watched.rules.read_answered(round_before, watched.raft, 1.0)
+
+
+def test_answering_a_read_by_a_node_that_lost_its_disk() -> None:
+    watched = Watched()
+    watched.lead()
+    watched.answer(2, incarnation=7)
+    with breaks(READ_INDEX):
+        watched.rules.read_answered(1, watched.raft, 1.0)
+
+
+def test_answering_a_followers_read_without_a_quorum() -> None:
+    watched = Watched()
+    watched.lead()
+    watched.heartbeat(1, 1.0)
+    watched.rules.received(Message("c", "a", 1, ReadIndex(5)))
+    reply = Message("a", "c", 1, ReadIndexReply(5, 1))
+    watched.answer(1)
+    with breaks(READ_INDEX):
+        watched.sends(reply, 1.0)
+    watched.answer(2)
+    watched.sends(reply, 1.0)
+
+
+def test_reading_by_a_lease_that_is_over() -> None:
+    watched = Watched(LEASES)
+    watched.lead()
+    watched.heartbeat(1, 1.0)
+    watched.answer(1)
+    watched.rules.read_answered(1, watched.raft, 1.0 + LEASE_SECONDS - 0.001)
+    with breaks(LEASE):
+        watched.rules.read_answered(1, watched.raft, 1.0 + LEASE_SECONDS + 0.001)
+
+
+def test_reading_by_a_lease_after_handing_over() -> None:
+    watched = Watched(LEASES)
+    watched.lead()
+    watched.heartbeat(1, 1.0)
+    watched.answer(1)
+    watched.sends(Message("a", "b", 1, TimeoutNow()), 1.01)
+    with breaks(LEASE):
+        watched.rules.read_answered(1, watched.raft, 1.02)
+
+
+def test_a_lease_outlasts_a_change_of_the_members() -> None:
+    watched = Watched(LEASES)
+    watched.lead()
+    watched.heartbeat(1, 1.0)
+    watched.answer(1)
+    watched.turn(1.01)
+    watched.raft._configurations.append(1, Configuration.of("a", "c", "d"))
+    watched.turn(1.02)
+    watched.rules.read_answered(1, watched.raft, 1.03)
+
+
+def test_a_node_without_a_vote_may_wait_as_it_likes() -> None:
+    watched = Watched()
+    watched.raft._configurations.append(1, Configuration.of("b", "c"))
+    watched.raft._go_by_configuration()
+    watched.turn(0.05)
+    watched.raft._reset_election_timer(0.1)
+    watched.turn(0.1)
