@@ -130,9 +130,9 @@ class Hello:
     peers: tuple[str, ...]
     address: str
     answer: bool = False
-    challenge: int = 0
     leader: str = ""
     leader_address: str = ""
+    challenge: int = 0
 
 
 Request = PreVote | RequestVote | AppendEntries | InstallSnapshot | ReadIndex | TimeoutNow

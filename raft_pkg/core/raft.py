@@ -135,7 +135,7 @@ class Raft:
         self._handed_out = self.commit_index
         self._votes: dict[str, bool] = {}
         # Some of these numbers travel: a late answer to this node's former life must not look like one to this.
-        self._read_numbers = count(random.getrandbits(48))
+        self._numbers = count(random.getrandbits(48))
         self._reads = ReadQueue()
         self._forwarded_reads = ForwardedReads()
         self._reads_of_followers: dict[int, tuple[Message, ReadIndex]] = {}
@@ -306,7 +306,7 @@ class Raft:
         """
         if self.role is not Role.LEADER and (not any_node or self.leader is None):
             raise NotLeaderError(self.leader)
-        number = next(self._read_numbers)
+        number = next(self._numbers)
         reads = self._reads if self.role is Role.LEADER else self._forwarded_reads
         reads.add(number)
         return number
@@ -481,15 +481,16 @@ class Raft:
 
     def _challenge(self, node_id: str) -> None:
         """Greet a node, and remember what its answer must repeat: it comes from the life that the node lives now."""
-        challenge = self._challenges.setdefault(node_id, self._random.getrandbits(63) | 1)
-        self._greet(node_id, challenge=challenge)
+        if node_id not in self._challenges:
+            self._challenges[node_id] = next(self._numbers)
+        self._greet(node_id, challenge=self._challenges[node_id])
 
     def _hello(self, *, answer: bool = False, challenge: int = 0) -> Hello:
         peers = self._acquaintances.peers
         leader = self.leader or ""
         addresses = self.addresses
         address = addresses.get(self.node_id) or peers.get(self.node_id, "")
-        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, challenge, leader, addresses.get(leader, ""))
+        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""), challenge)
 
     def _handle_hello(self, message: Message, hello: Hello, now: float) -> None:
         sender, incarnation = message.sender, message.sender_incarnation

@@ -153,7 +153,7 @@ def _encode_hello(body: Hello) -> pb.Hello:
 
 def _decode_hello(body: pb.Hello) -> Hello:
     peers = tuple(body.peers)
-    return Hello(body.blank, peers, body.address, body.answer, body.challenge, body.leader_id, body.leader_address)
+    return Hello(body.blank, peers, body.address, body.answer, body.leader_id, body.leader_address, body.challenge)
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {

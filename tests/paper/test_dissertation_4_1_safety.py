@@ -153,8 +153,12 @@ def test_the_single_server_change_bug_can_not_happen():
     cluster.run(0.5)
     assert first not in cluster[second].voters
     cluster.heal()
-    cluster.run(3.0)
-    assert cluster.leader.node_id in (second, third, fourth)
+    leaders = set()
+    for _ in range(30):  # those that were removed may disturb, but never lead
+        cluster.run(0.1)
+        leaders |= {cluster.leader.node_id} if cluster.leader else set()
+    assert leaders
+    assert leaders <= {second, third, fourth}
     assert "e" not in cluster.leader.voters
 
 

@@ -20,8 +20,9 @@ FEW = replace(CONFIG, appends_in_flight_max=2)
 
 
 def say_hello(raft, sender, *, incarnation=7, blank=True, now=0.0, address=""):
-    """A node that belongs to no cluster, or to another one, says who it is."""
-    hello = Hello(blank, (), address or address_of(sender), answer=True)
+    """A node that belongs to no cluster, or to another one, says who it is: it was asked."""
+    challenge = raft._challenges.get(sender, 0)
+    hello = Hello(blank, (), address or address_of(sender), answer=True, challenge=challenge)
     raft.receive(Message(sender, raft.node_id, 0, hello, incarnation, 0), now)
 
 

@@ -47,9 +47,12 @@ def blank(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, hard_state=
 
 
 def hello(raft, sender, *, is_blank=True, peers=PEERS, incarnation=1, answer=True, leader="", to=None, now=0.0):
-    """Somebody says who it is."""
+    """Somebody says who it is; to a leader that asks for it, again."""
     body = Hello(is_blank, tuple(peers), address_of(sender), answer, leader, address_of(leader) if leader else "")
     recipient_incarnation = (raft.incarnation if answer else 0) if to is None else to
+    if answer and raft.role is Role.LEADER:
+        raft.receive(Message(sender, raft.node_id, 0, replace(body, answer=False), incarnation, 0), now)
+        body = replace(body, challenge=raft._challenges.get(sender, 0))
     raft.receive(Message(sender, raft.node_id, 0, body, incarnation, recipient_incarnation), now)
 
 

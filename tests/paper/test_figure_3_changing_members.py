@@ -122,7 +122,7 @@ def test_the_properties_of_figure_3_hold_while_members_change(seed):
 def test_the_schedules_change_enough():
     """A check of the check."""
     committed = configurations = wiped = installed = reads = 0
-    for seed in range(20):
+    for seed in range(25):
         world = ChangingWorld(seed)
         world.run(STEPS)
         entries = world.cluster.properties.committed

@@ -59,7 +59,7 @@ snapshots = st.builds(SnapshotMetadata, numbers, numbers, configurations(), numb
 by_hand = {
     AppendEntries: append_entries(),
     InstallSnapshot: st.builds(InstallSnapshot, snapshots, numbers, st.binary(max_size=200), numbers),
-    Hello: st.builds(Hello, st.booleans(), st.lists(names).map(tuple), names, st.booleans(), numbers, names, names),
+    Hello: st.builds(Hello, st.booleans(), st.lists(names).map(tuple), names, st.booleans(), names, names, numbers),
 }
 
 
