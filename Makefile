@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -81,6 +81,11 @@ simulate: $(VENV)/.run ## the simulator over SEEDS (0:1000)
 mutants: $(VENV)/.run ## every planted bug against the simulator: which invariant catches it, and when
 	@$(BIN)/python -m tests.mutants
 	$(call go_on,raftctl simulate --seeds A:B --mutant tests/mutants/NAME.py)
+
+.PHONY: mutants-quick
+mutants-quick: $(VENV)/.run ## those planted bugs that are known to be caught soon
+	@$(BIN)/python -m tests.mutants --quick
+	$(call go_on,python -m tests.mutants NAME ... --seeds A:B)
 
 .PHONY: e2e
 e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), look from outside, fail when it should

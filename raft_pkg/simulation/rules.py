@@ -33,6 +33,9 @@ PROTECTED_LEADER = "A Working Leader Is Protected"
 CHECK_QUORUM = "A Leader Alone Steps Down"
 READ_INDEX = "Reads Are Confirmed by a Quorum"
 LEASE = "A Lease Ends in Time"
+CANDIDATES = "Only Voters Stand for Election"
+REMOVED_LEADER = "A Removed Leader Steps Down"
+CAUGHT_UP = "A Learner Has Caught Up Before It Votes"
 
 SAME_TIMEOUTS = 8
 """So many equal time-outs in a row are no chance."""
@@ -91,6 +94,9 @@ class NodeRules:
                 self._leader_heard_at = now
         if raft.role is Role.LEADER:
             self._check_quorum(raft, now)
+            self._check_members(raft)
+        elif raft.role is not Role.FOLLOWER:
+            self._check_candidate(raft)
         self._remember(raft)
 
     def message_sent(self, message: Message, raft: Raft, now: float) -> None:
@@ -220,11 +226,36 @@ class NodeRules:
                 self._node,
             )
 
+    def _check_candidate(self, raft: Raft) -> None:
+        """Who is no voter stands for nothing (§4.2.1), unless it is leaving and C_new may yet be lost (§4.2.2)."""
+        newest, index = raft.configuration, raft.configuration_index
+        before = raft.configuration_at(index - 1) if index > raft.commit_index else newest
+        if not (newest.votes(*self._identity) or before.votes(*self._identity)):
+            raise Violation(CANDIDATES, f"{self._node} stands for election and is no voter of {newest}", self._node)
+
+    def _check_members(self, raft: Raft) -> None:
+        """A leader makes nobody a voter who would hold the others up (§4.2.1), and goes when it is out (§6)."""
+        newest, index = raft.configuration, raft.configuration_index
+        if index <= raft.commit_index and not newest.votes(*self._identity):
+            raise Violation(REMOVED_LEADER, f"{self._node} leads on and is no voter of {newest}", self._node)
+        if (self._role, self._term) != (raft.role, raft.current_term) or index == self._configuration_index:
+            return
+        for promoted in set(self._configuration.learners) & set(newest.voters):
+            missing = index - 1 - raft.progress[promoted.node_id].match_index
+            if missing > self._config.appends_in_flight_max:
+                raise Violation(
+                    CAUGHT_UP,
+                    f"{self._node} makes {promoted.node_id} a voter, which lacks {missing} entries",
+                    self._node,
+                    promoted.node_id,
+                )
+
     def _remember(self, raft: Raft) -> None:
         self._role = raft.role
         self._term = raft.current_term
         self._deadline = raft.next_timeout()
         self._configuration = raft.configuration
+        self._configuration_index = raft.configuration_index
         self._was_voter = raft.is_voter
 
 

@@ -1,22 +1,39 @@
 """Runs the simulator against every planted bug and prints which invariant catches it: `python -m tests.mutants`.
 
-Exit status 1 when a bug that is not in `EXPLAINED` survives its budget of seeds, or one no longer fits the code. A
-mutant is a file beside this one; its docstring says what it breaks.
+Exit status 1 when a bug that is not in `EXPLAINED` survives its budget of seeds and seconds, or one no longer fits the
+code. A mutant is a file beside this one; its docstring says what it breaks. Each is hunted by one process, seed after
+seed, so that it is caught at the same seed on every machine; as many are hunted at once as there are cores.
 """
 
 import argparse
 import ast
 import json
+import os
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 DIRECTORY = Path(__file__).parent
-SECONDS_MAX = 600
+RECORD = DIRECTORY / "caught.json"
+"""The outcomes of the last run that was recorded, which `docs/mutants.md` shows and `--quick` goes by."""
+ALL_SECONDS_MAX = 25 * 60
+"""Budget for all mutants together, in seconds of wall time; what is not caught by then has survived."""
+MUTANT_SECONDS_MAX = 150
+"""Budget for one mutant, in seconds of a core: how busy the machine is does not matter."""
+QUICK_SECONDS_MAX = 5.0
+"""`--quick` hunts the mutants that were caught within so many seconds."""
+QUICK_SEEDS_FACTOR = 5
+QUICK_SEEDS_MIN = 50
+"""`--quick` gives a mutant so many times the seeds that it took, and at least so many: any change of the code moves
+what happens in a seed."""
 EXPLAINED = {
     "torn_write_left_in_place": (
         "the next batch is written over the torn bytes, so it takes a shorter batch and an end of the process between "
@@ -24,28 +41,44 @@ EXPLAINED = {
     ),
 }
 """Bugs that the simulator is known not to find in its budget, and why; a hole, told each time."""
+PAGE_HEAD = """# Planted bugs
+
+Written by `python -m tests.mutants --markdown docs/mutants.md`. What a mutant is: [the simulator](simulation.md).
+Each is hunted by one process, from seed 0 on, until it is caught or its budget is over; "after" is that time.
+
+{summary}.
+
+| mutant | what it breaks | caught by | at seed | after |
+|---|---|---|---:|---:|"""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """What became of one mutant."""
 
-    name: str
+    mutant: str
     breaks: str
     caught_by: str | None
     seed: int | None
     seconds: float
+    """Of a core."""
     what: str
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "mutant": self.name,
-            "breaks": self.breaks,
-            "caught_by": self.caught_by,
-            "seed": self.seed,
-            "seconds": self.seconds,
-            "what": self.what,
-        }
+
+@dataclass(frozen=True)
+class Hunt:
+    """One mutant, and the seeds that it has to survive."""
+
+    path: Path
+    seeds: str
+
+    @property
+    def breaks(self) -> str:
+        """The mutant's own words."""
+        return ast.get_docstring(ast.parse(self.path.read_text())) or ""
+
+    def survived(self, what: str) -> Outcome:
+        return Outcome(self.path.stem, self.breaks, None, None, 0.0, what)
 
 
 def mutants(names: list[str]) -> list[Path]:
@@ -59,56 +92,94 @@ def mutants(names: list[str]) -> list[Path]:
     return [path for path in found if path.stem in names]
 
 
-def hunt(path: Path, seeds: str, nodes: int, jobs: int | None) -> Outcome:
-    """Simulate with one bug planted, in processes of its own."""
-    breaks = ast.get_docstring(ast.parse(path.read_text())) or ""
-    command = [sys.executable, "-m", "raft_pkg.cli", "simulate", "--seeds", seeds, "--nodes", str(nodes)]
-    command += ["--mutant", str(path), "--json", *([] if jobs is None else ["--jobs", str(jobs)])]
+def quick_hunts(paths: Iterable[Path]) -> Iterator[Hunt]:
+    """Those that were caught soon, with a range of seeds in which they surely are."""
+    recorded = {outcome["mutant"]: outcome for outcome in json.loads(RECORD.read_text())}
+    for path in paths:
+        outcome = recorded.get(path.stem)
+        if outcome and outcome["caught_by"] and outcome["seconds"] <= QUICK_SECONDS_MAX:
+            seeds = max(QUICK_SEEDS_MIN, QUICK_SEEDS_FACTOR * (outcome["seed"] + 1))
+            yield Hunt(path, f"0:{seeds}")
+
+
+def simulate(nodes: int, seconds_max: float, deadline: float, hunt: Hunt) -> Outcome:
+    """Simulate with one bug planted, in a process of its own."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return hunt.survived(f"not hunted: the {ALL_SECONDS_MAX} s for all are over")
+    command = [sys.executable, "-m", "tests.mutants._hunt"]
+    command += [str(hunt.path), hunt.seeds, str(nodes), str(seconds_max)]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
     except subprocess.TimeoutExpired:
-        return Outcome(path.stem, breaks, None, None, SECONDS_MAX, f"no verdict within {SECONDS_MAX} s")
-    if run.returncode not in (0, 1) or not run.stdout.strip():  # the mutant does not fit, or the machine gave up
-        return Outcome(
-            path.stem,
-            breaks,
-            None,
-            None,
-            0.0,
-            (run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1],
-        )
-    report = json.loads(run.stdout.splitlines()[-1])
-    if not report["failures"]:
-        what = f"survived {report['seeds_done']} seeds"
-        return Outcome(path.stem, breaks, None, None, report["seconds"], what)
-    failure = min(report["failures"], key=lambda failure: failure["seed"])
-    return Outcome(path.stem, breaks, failure["invariant"], failure["seed"], report["seconds"], failure["what"])
+        return hunt.survived(f"no verdict when the {ALL_SECONDS_MAX} s for all were over")
+    if run.returncode != 0:  # the mutant does not fit, or the machine gave up
+        return hunt.survived((run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1])
+    return Outcome(hunt.path.stem, hunt.breaks, **json.loads(run.stdout))
+
+
+def table_of(outcomes: Iterable[Outcome]) -> Table:
+    """The outcomes for a terminal."""
+    table = Table("mutant", "caught by", "at seed", "after", "what was seen", box=None, pad_edge=False)
+    for outcome in outcomes:
+        seed = "-" if outcome.seed is None else str(outcome.seed)
+        table.add_row(outcome.mutant, outcome.caught_by or "NOTHING", seed, f"{outcome.seconds:.1f} s", outcome.what)
+    return table
+
+
+def markdown_of(outcomes: list[Outcome], summary: str) -> str:
+    """The outcomes as a page of the documentation."""
+    rows = []
+    explained = []
+    for outcome in outcomes:
+        breaks = " ".join(outcome.breaks.split())
+        caught_by, seed = outcome.caught_by or "**nothing**", "" if outcome.seed is None else outcome.seed
+        rows.append(f"| `{outcome.mutant}` | {breaks} | {caught_by} | {seed} | {outcome.seconds:.1f} s |")
+        if outcome.caught_by is None and outcome.mutant in EXPLAINED:
+            explained.append(f"- `{outcome.mutant}`: {EXPLAINED[outcome.mutant]}.")
+    if explained:
+        explained = ["", "Not caught within the budget, and why:", "", *explained]
+    return "\n".join([PAGE_HEAD.format(summary=summary), *rows, *explained, ""])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="mutants by name; all by default")
     parser.add_argument("--seeds", default="0:3000", help="budget of seeds for each (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=MUTANT_SECONDS_MAX, help="budget of a core for each (default: %(default)s)"
+    )
     parser.add_argument("--nodes", type=int, default=5)
-    parser.add_argument("--jobs", type=int, help="processes; as many as there are cores by default")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants hunted at once (default: the cores)")
+    parser.add_argument("--quick", action="store_true", help="only those that are known to be caught soon")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write a page of them, and {RECORD.name}")
     arguments = parser.parse_args()
-    table = Table("mutant", "caught by", "at seed", "after", "what was seen", box=None, pad_edge=False)
+    paths = mutants(arguments.names)
+    hunts = list(quick_hunts(paths)) if arguments.quick else [Hunt(path, arguments.seeds) for path in paths]
     console = Console(width=None if sys.stdout.isatty() else 200)
-    outcomes = []
-    for path in mutants(arguments.names):
-        outcome = hunt(path, arguments.seeds, arguments.nodes, arguments.jobs)
-        outcomes.append(outcome)
-        seed = "-" if outcome.seed is None else str(outcome.seed)
-        table.add_row(outcome.name, outcome.caught_by or "NOTHING", seed, f"{outcome.seconds:.1f} s", outcome.what)
-        console.print(f"{len(outcomes)}: {outcome.name}: {outcome.caught_by or outcome.what}", style="dim")
-    console.print(table)
-    survivors = [outcome.name for outcome in outcomes if outcome.caught_by is None]
-    console.print(f"{len(outcomes)} mutants, {len(outcomes) - len(survivors)} caught, survivors: {survivors or 'none'}")
-    for name in EXPLAINED.keys() & survivors:
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for outcome in pool.map(partial(simulate, arguments.nodes, arguments.seconds, began + ALL_SECONDS_MAX), hunts):
+            outcomes.append(outcome)
+            console.print(f"{len(outcomes)}: {outcome.mutant}: {outcome.caught_by or outcome.what}", style="dim")
+    survivors = [outcome.mutant for outcome in outcomes if outcome.caught_by is None]
+    caught = len(outcomes) - len(survivors)
+    summary = (
+        f"{len(outcomes)} mutants, {caught} caught, {time.monotonic() - began:.0f} s on {arguments.jobs} cores; "
+        f"survivors: {', '.join(survivors) or 'none'}"
+    )
+    console.print(table_of(outcomes))
+    console.print(summary)
+    for name in sorted(EXPLAINED.keys() & set(survivors)):
         console.print(f"{name}: {EXPLAINED[name]}")
+    as_json = json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False) + "\n"
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps([outcome.as_json() for outcome in outcomes], indent=2) + "\n")
+        arguments.json.write_text(as_json)
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(markdown_of(outcomes, summary))
+        RECORD.write_text(as_json)
     return 1 if set(survivors) - EXPLAINED.keys() else 0
 
 

@@ -3,10 +3,18 @@
 from raft_pkg.server.node import Node
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Node._apply, "            self._refuse_lost_entries()\n", "")
+rewrite(
+    Node._note_applied_term,
+    "            self._refuse_lost_entries()\n",
+    "",
+)
 rewrite(
     Node._apply,
     "self._pending_entries.pop((entry.index, entry.term), None)",
     "next((self._pending_entries.pop(p) for p in list(self._pending_entries) if p[0] == entry.index), None)",
 )
-rewrite(Node._apply, "zip(commands, results, strict=True)", "zip(commands, results, strict=False)")
+rewrite(
+    Node._apply,
+    "strict=True",
+    "strict=False",
+)

@@ -3,4 +3,11 @@
 from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Raft._held_by_quorum, "numbers[self.quorum - 1]", "numbers[max(self.quorum - 2, 0)]")
+rewrite(
+    Raft._advance_commit_index,
+    "majority_index = self._reached_by_quorum(\n"
+    "            self._durable_index, {peer: progress.match_index for peer, progress in self.progress.items()}\n"
+    "        )",
+    "held = [self._durable_index, *(self.progress[v].match_index for v in self.voters if v in self.progress)]\n"
+    "        majority_index = sorted(held)[-max(self.quorum - 1, 1)]",
+)

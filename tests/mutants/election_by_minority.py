@@ -3,4 +3,8 @@
 from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Raft._maybe_become_leader, ">= self.quorum", ">= self.quorum - 1")
+rewrite(
+    Raft._maybe_become_leader,
+    "self._has_majority_of_votes()",
+    "sum(self._votes.values()) >= self.quorum - 1",
+)

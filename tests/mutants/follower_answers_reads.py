@@ -4,8 +4,8 @@ from raft_pkg.server.node import Node
 from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
-    Node._request_reads,
+    Node._request_read,
     "            self._refuse_not_leader(queries)\n",
     "            for pending in queries:\n"
-    "                self._settle_ok(pending, self._state_machine.query(pending.command), self.applied_index)\n",
+    "                self._settle_ok(pending, self._machine.query(pending.command), self.applied_index)\n",
 )

@@ -3,4 +3,8 @@
 from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Raft._handle_append_entries, "        self._reset_election_timer(now)\n", "")
+rewrite(
+    Raft._hear_leader,
+    "        self._reset_election_timer(now)\n",
+    "",
+)

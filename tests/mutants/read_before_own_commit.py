@@ -3,4 +3,8 @@
 from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Raft._send_to_followers, "self.log.term_at(self.commit_index) == self.current_term and ", "")
+rewrite(
+    Raft._begin_reads,
+    "        if not self._has_committed_in_own_term():\n            return False\n",
+    "",
+)

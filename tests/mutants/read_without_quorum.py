@@ -3,4 +3,8 @@
 from raft_pkg.core.reads import ReadQueue
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(ReadQueue.confirmed, " or answered_round < self.round", "")
+rewrite(
+    ReadQueue.confirmed,
+    " or answered_round < self._under_way_round",
+    "",
+)

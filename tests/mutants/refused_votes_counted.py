@@ -3,4 +3,8 @@
 from raft_pkg.core.raft import Raft
 from raft_pkg.simulation.mutation import rewrite
 
-rewrite(Raft._maybe_become_leader, "sum(self._votes.values())", "len(self._votes)")
+rewrite(
+    Raft._maybe_become_leader,
+    "self._has_majority_of_votes()",
+    "self._electorate.agreed(self._votes.__contains__)",
+)

@@ -4,5 +4,7 @@ from raft_pkg.server.node import Node
 from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
-    Node._carry_out, "wrote = output.hard_state is not None or bool(output.entries)", "wrote = bool(output.entries)"
+    Node._write,
+    "if hard_state is not None or output.entries:",
+    "if output.entries:",
 )

@@ -6,5 +6,5 @@ from raft_pkg.simulation.mutation import rewrite
 rewrite(
     Raft.__init__,
     "self.current_term = hard_state.current_term",
-    "self.current_term = entries[-1].term if entries else 0",
+    "self.current_term = entries[-1].term if entries else base[1]",
 )

@@ -1,11 +1,13 @@
 """Each rule of time fires when a node breaks it, on a real core whose surroundings are made up."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from raft_pkg.core.config import RaftConfig
-from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -18,16 +20,20 @@ from raft_pkg.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
+from raft_pkg.core.progress import Progress
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
 from raft_pkg.simulation.invariants import Violation
 from raft_pkg.simulation.rules import (
+    CANDIDATES,
+    CAUGHT_UP,
     CHECK_QUORUM,
     ELECTION_TIMER,
     LEASE,
     PROTECTED_LEADER,
     RANDOMIZED_TIMEOUTS,
     READ_INDEX,
+    REMOVED_LEADER,
     SAME_TIMEOUTS,
     NodeRules,
 )
@@ -221,3 +227,37 @@ def test_a_node_without_a_vote_may_wait_as_it_likes() -> None:
     watched.turn(0.05)
     watched.raft._reset_election_timer(0.1)
     watched.turn(0.1)
+
+
+def test_standing_without_a_vote() -> None:
+    watched = Watched()
+    watched.raft._configurations.append(1, Configuration.of("b", "c"))
+    watched.raft.role = Role.PRE_CANDIDATE
+    watched.rules._check_candidate(watched.raft)
+    watched.raft.commit_index = 1
+    with breaks(CANDIDATES):
+        watched.rules._check_candidate(watched.raft)
+
+
+def test_leading_on_when_removed() -> None:
+    watched = Watched()
+    watched.lead()
+    watched.raft._configurations.append(1, Configuration.of("b", "c"))
+    watched.turn(1.01)
+    watched.raft.commit_index = 1
+    with breaks(REMOVED_LEADER):
+        watched.turn(1.02)
+
+
+@pytest.mark.parametrize("match_index", [100, 99 - CONFIG.appends_in_flight_max, 98 - CONFIG.appends_in_flight_max])
+def test_promoting_a_learner_that_is_far_behind(match_index: int) -> None:
+    watched = Watched()
+    watched.lead()
+    before = Configuration.of("a", "b", "c")
+    watched.raft._configurations.append(1, replace(before, learners=(Member("d"),)))
+    watched.turn(1.01)
+    watched.raft._configurations.append(100, replace(Configuration.of("a", "b", "c", "d"), outgoing=before.voters))
+    watched.raft.progress = {"d": Progress(match_index + 1, 1.0, match_index=match_index)}
+    expected = breaks(CAUGHT_UP) if 99 - match_index > CONFIG.appends_in_flight_max else nullcontext()
+    with expected:
+        watched.turn(1.02)

@@ -1,0 +1,45 @@
+"""Simulates with one bug planted, for good: `python -m tests.mutants._hunt FILE A:B NODES SECONDS`.
+
+Seeds are run in order, up to the first violation, or until this process has used up so many seconds of a core. Prints,
+as JSON, what caught the bug if anything did. Exit status 2 when the mutant no longer fits the code.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from raft_pkg.simulation.conditions import Options
+from raft_pkg.simulation.mutation import MutantError, load_mutant
+from raft_pkg.simulation.world import run
+
+
+def main() -> int:
+    path, seeds, nodes, seconds_max = sys.argv[1:]
+    try:
+        load_mutant(Path(path))
+    except MutantError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(hunt(seeds, Options(int(nodes)), float(seconds_max))))
+    return 0
+
+
+def hunt(seeds: str, options: Options, seconds_max: float) -> dict[str, object]:
+    """What became of the mutant: the last fields of `Outcome`."""
+    first, stop = map(int, seeds.split(":"))
+    seed = caught_by = None
+    what = f"survived {stop - first} seeds"
+    for number in range(first, stop):
+        if time.process_time() > seconds_max:
+            what = f"survived {number - first} seeds, all of its time"
+            break
+        failure = run(number, options).failure
+        if failure is not None:
+            seed, caught_by, what = number, failure.invariant, failure.what
+            break
+    return {"seed": seed, "caught_by": caught_by, "seconds": round(time.process_time(), 1), "what": what}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""A snapshot does not say who belongs to the cluster (§7, Figure 13)."""
+
+from raft_pkg.server.snapshots import Snapshots
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Snapshots._begin,
+    "raft.configuration_at(applied_index)",
+    "type(raft.configuration)()",
+)

@@ -1,0 +1,15 @@
+"""A node that lost its disk is taken for the one that it was."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Raft.receive,
+    "message.recipient_incarnation != self.incarnation or ",
+    "",
+)
+rewrite(
+    Raft._is_heard,
+    "self._incarnations.get(message.sender) == message.sender_incarnation",
+    "message.sender in self._incarnations",
+)

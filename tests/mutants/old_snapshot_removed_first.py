@@ -1,0 +1,11 @@
+"""The old snapshot goes before the new one has its name."""
+
+from raft_pkg.simulation.mutation import rewrite
+from raft_pkg.storage.file import FileStorage
+
+rewrite(
+    FileStorage._commit_snapshot,
+    "            self._snapshot = new.finish()\n",
+    "            self._directory.remove_before(segment=0, snapshot=new.header.index)\n"
+    "            self._snapshot = new.finish()\n",
+)

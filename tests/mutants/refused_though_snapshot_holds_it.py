@@ -1,0 +1,10 @@
+"""A deposed leader tells callers 'surely not done' of entries that a snapshot took the place of."""
+
+from raft_pkg.server.node import Node
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Node._snapshot_installed,
+    "pb.OUTCOME_CODE_UNKNOWN",
+    "pb.OUTCOME_CODE_NOT_LEADER",
+)

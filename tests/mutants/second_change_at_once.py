@@ -1,0 +1,10 @@
+"""A leader changes the members again before the last change is committed (§6)."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Raft._why_no_change_now,
+    "if self.configuration.is_joint or self.configuration_index > self.commit_index:",
+    "if False:",
+)

@@ -1,0 +1,10 @@
+"""Old segments are removed before `node.json` says that the log begins after them."""
+
+from raft_pkg.simulation.mutation import rewrite
+from raft_pkg.storage.file import FileStorage
+
+rewrite(
+    FileStorage.compact,
+    "                self._note_position(segment)\n                self._remove_what_was_replaced(segment)\n",
+    "                self._remove_what_was_replaced(segment)\n                self._note_position(segment)\n",
+)

@@ -1,0 +1,10 @@
+"""The mark below which a session's answers go is one too high."""
+
+from raft_pkg.server.node import Node
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Node._batch,
+    "[pending.acknowledged for pending in commands]",
+    "[pending.acknowledged + 1 for pending in commands]",
+)

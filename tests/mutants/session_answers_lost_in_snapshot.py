@@ -1,0 +1,15 @@
+"""A snapshot has the sessions, and not what was answered in them: a repeat is applied again."""
+
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    SessionedMachine.snapshot,
+    "session.acknowledged, len(session.responses)",
+    "session.acknowledged, 0",
+)
+rewrite(
+    SessionedMachine.snapshot,
+    "(form, session.responses)",
+    "(form, {})",
+)

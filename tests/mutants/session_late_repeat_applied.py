@@ -1,0 +1,10 @@
+"""A repeat that comes when its answer is no longer kept is taken for a new command."""
+
+from raft_pkg.server.sessions import _Session
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    _Session.recorded,
+    "return _EXPIRED if response is None and sequence < self.acknowledged else response",
+    "return response",
+)

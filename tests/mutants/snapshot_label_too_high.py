@@ -1,0 +1,10 @@
+"""A snapshot says that it holds one entry more than was applied (§7)."""
+
+from raft_pkg.server.snapshots import Snapshots
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Snapshots._begin,
+    "self._storage.begin_snapshot(applied_index,",
+    "self._storage.begin_snapshot(min(applied_index + 1, raft.log.last_index),",
+)

@@ -1,0 +1,10 @@
+"""After a restart the state machine is empty, and goes on after the snapshot."""
+
+from raft_pkg.server.node import Node
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    Node.__init__,
+    "        if recovered.snapshot is not None:\n            self._snapshots.recover(recovered.snapshot)\n",
+    "",
+)

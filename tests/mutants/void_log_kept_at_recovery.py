@@ -1,0 +1,10 @@
+"""A crash between an installed snapshot and the new beginning of the log: recovery keeps the old log."""
+
+from raft_pkg.simulation.mutation import rewrite
+from raft_pkg.storage._log import LogReader
+
+rewrite(
+    LogReader._join_snapshot,
+    "        if found != term:\n            self.is_void = True\n            self.state.begin_anew(index, term)\n",
+    "",
+)
