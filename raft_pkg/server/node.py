@@ -509,6 +509,9 @@ class Node:
             case LeaderChanged(leader=str(leader)):
                 refused = TransferRefusedError(f"{leader} became leader instead of {target}")
                 self._end_transfer(None if leader == target else refused)
+            case BecameFollower() if not self.raft.is_voter:
+                why = f"{self.config.node_id} was removed from the voters, and does not hear who leads now"
+                self._end_transfer(TransferRefusedError(why))
 
     def _watch_change(self, notice: Notice) -> None:
         match notice:

@@ -1,0 +1,67 @@
+"""What becomes of a transfer whose leader leaves the cluster meanwhile."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from raft_pkg.core.membership import Remove
+from raft_pkg.core.messages import Message
+from raft_pkg.core.raft import TransferRefusedError
+from raft_pkg.events import EventLog
+from raft_pkg.kv import KeyValueStore
+from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.node import Node
+from raft_pkg.storage import MemoryStorage
+
+PEERS = {"a": "127.0.0.1:7000", "b": "127.0.0.1:7001"}
+
+
+class Pair:
+    """Two nodes, which hear each other at once, and their time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.messages: list[Message] = []
+        self.nodes = {node_id: self._start(node_id) for node_id in PEERS}
+
+    def _start(self, node_id: str) -> Node:
+        config = ServerConfig(node_id, PEERS[node_id], PEERS, Path("/unused"))
+        log = EventLog(node_id, io.StringIO())
+        clock = {"clock": lambda: self.now, "wall_clock": lambda: self.now}
+        return Node(config, MemoryStorage(), KeyValueStore(), self, log, random=Random(node_id), **clock)
+
+    def reach(self, addresses: Mapping[str, str]) -> None:
+        pass
+
+    def meet(self, node_id: str, address: str) -> None:
+        pass
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self.messages += messages
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.01)):
+            self.now += 0.01
+            messages, self.messages[:] = list(self.messages), []
+            for node_id, node in self.nodes.items():
+                node.deliver([message for message in messages if message.recipient == node_id])
+                node.turn()
+
+
+async def test_a_leader_that_is_removed_while_it_hands_over_says_so():
+    """Found by the simulator: nobody tells it any longer who leads, and its caller waited for ever."""
+    pair = Pair()
+    pair.run(2.0)
+    leader, follower = sorted(pair.nodes.values(), key=lambda node: node.is_leader, reverse=True)
+    assert leader.is_leader
+    removed = leader.change_members(Remove(leader.config.node_id))
+    leader.turn()
+    transferred = leader.transfer_leadership(follower.config.node_id)
+    pair.run(2.0)
+    assert follower.is_leader
+    assert removed.result()
+    with pytest.raises(TransferRefusedError, match="was removed from the voters"):
+        transferred.result()
