@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.conditions import Options, draw
+from raft_pkg.simulation.conditions import NEVER, Options, draw
 from raft_pkg.simulation.faults import FAULTS, plan
 from raft_pkg.simulation.runner import Job
 from raft_pkg.simulation.runner import simulate as simulate_in_processes
@@ -40,6 +41,17 @@ def test_a_run_without_faults_commits_and_elects() -> None:
     assert result.committed > 50
 
 
+def test_what_is_seldom_happens_within_a_few_seeds() -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(12):
+        counts.update(run(seed, Options(3)).counts)
+    seldom = (
+        "members_changed", "request_done", "request_refused", "disk_lost", "snapshot_taken", "snapshot_installed",
+        "transfer_started", "sent_again", "session_expired",
+    )  # fmt: skip
+    assert {event for event in seldom if counts[event]} == set(seldom)
+
+
 def test_every_fault_is_planned_by_some_seed() -> None:
     planned = {fault.name for seed in range(300) for fault in plan(seed, draw(seed))}
     assert planned == set(FAULTS)
@@ -51,6 +63,14 @@ def test_same_seed_same_run_whatever_the_hash_seed() -> None:
     reports = [json.loads(done.stdout) for done in (first, second)]
     assert reports[0]["trace_hash"] == reports[1]["trace_hash"]
     assert reports[0]["steps"] == reports[1]["steps"] > 1000
+
+
+def test_conditions_differ() -> None:
+    drawn = [draw(seed) for seed in range(300)]
+    assert {conditions.raft.lease_reads for conditions in drawn} == {True, False}
+    assert {conditions.snapshot_entries for conditions in drawn} == {5, 10, 20, 50, NEVER}
+    assert {conditions.spares for conditions in drawn} == {0, 1, 2}
+    assert {conditions.session_ttl for conditions in drawn} == {0.4, 1.5, 600.0}
 
 
 def test_another_seed_is_another_run() -> None:

@@ -1,0 +1,83 @@
+"""The plain model of sessions and the real ones agree, whatever comes in whatever order."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+
+import pytest
+
+from raft_pkg.core.types import Entry, EntryKind
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.simulation.sessions import SessionModel
+
+
+class Recorder:
+    """A state machine that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.commands: list[bytes] = []
+
+    def apply(self, commands: Sequence[bytes]) -> list[bytes]:
+        self.commands += commands
+        return list(commands)
+
+    def query(self, query: bytes) -> bytes:
+        return query
+
+    def snapshot(self) -> Iterator[bytes]:
+        return iter(())
+
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        raise NotImplementedError
+
+
+def opening(index: int, time_ms: int, ttl_ms: int) -> Entry:
+    return Entry(index, 1, EntryKind.OPEN_SESSION, pb.OpenSession(ttl_ms=ttl_ms, time_ms=time_ms).SerializeToString())
+
+
+def batch(index: int, time_ms: int, commands: list[tuple[bytes, int, int, int]]) -> Entry:
+    names, sessions, sequences, acknowledged = zip(*commands, strict=True)
+    data = pb.CommandBatch(
+        commands=names, time_ms=time_ms, session_ids=sessions, sequences=sequences, acknowledged=acknowledged
+    )
+    return Entry(index, 1, EntryKind.COMMANDS, data.SerializeToString())
+
+
+def random_entry(chance: Random, index: int, time_ms: int) -> Entry:
+    if chance.random() < 0.2:
+        return opening(index, time_ms, chance.choice((50, 300)))
+    commands = [
+        (b"%d.%d" % (index, number), chance.randint(0, 6), chance.randint(1, 8), chance.randint(1, 5))
+        for number in range(chance.randint(1, 4))
+    ]
+    return batch(index, time_ms, commands)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_model_applies_what_the_real_sessions_apply(seed: int) -> None:
+    chance = Random(seed)
+    model, recorder = SessionModel(), Recorder()
+    machine = SessionedMachine(recorder)
+    expected: list[bytes] = []
+    time_ms = 1000
+    for index in range(1, 120):
+        time_ms += chance.randint(-20, 30)
+        entry = random_entry(chance, index, time_ms)
+        expected += model.effects_of(entry)
+        if entry.kind is EntryKind.OPEN_SESSION:
+            machine.open_session(pb.OpenSession.FromString(entry.data))
+        else:
+            machine.apply(pb.CommandBatch.FromString(entry.data), index)
+    assert recorder.commands == expected
+    assert len(expected) > 20
+
+
+def test_a_command_takes_effect_once_and_never_when_it_is_given_up_or_its_session_has_expired() -> None:
+    model = SessionModel()
+    entries = [
+        opening(1, 0, 100),
+        batch(2, 10, [(b"a", 1, 1, 1), (b"a again", 1, 1, 1), (b"c", 1, 3, 3), (b"given up", 1, 2, 1)]),
+        batch(3, 111, [(b"late", 1, 4, 1), (b"of nobody's", 2, 1, 1), (b"without", 0, 0, 0)]),
+        Entry(4, 1, EntryKind.NOOP, b""),
+    ]
+    assert [list(model.effects_of(entry)) for entry in entries] == [[], [b"a", b"c"], [b"without"], []]
