@@ -43,12 +43,12 @@ def test_a_log_is_shown_and_damage_in_it_is_named(new_cluster):
     new_cluster.control("down")
     report = json.loads(run_raftctl("log", "verify", str(data), "--json").stdout)
     assert report["node"] == "raft-0"
-    assert report["last_log_index"] == 3
+    assert report["last_log_index"] == 4
     assert report["torn_bytes"] == 0
 
     records = [json.loads(line) for line in run_raftctl("log", "inspect", str(data), "--json").stdout.splitlines()]
     entries = [(record["index"], record["kind"]) for record in records if record["record"] == "entry"]
-    assert entries == [(1, "configuration"), (2, "noop"), (3, "commands")]
+    assert entries == [(1, "configuration"), (2, "noop"), (3, "open_session"), (4, "commands")]
 
     segment = data / records[0]["file"]
     content = bytearray(segment.read_bytes())

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.server import snapshots as snapshots_module
 from tests.support.nodes import Caller, NodeCluster, append, get, put
 
 
@@ -18,10 +17,9 @@ def cluster(tmp_path):
 
 
 @pytest.fixture
-def alone(tmp_path, monkeypatch):
+def alone(tmp_path):
     """A node that takes a snapshot in many steps."""
-    monkeypatch.setattr(snapshots_module, "STEP_BYTES", 1)
-    cluster = NodeCluster(tmp_path, voters=["a"], snapshot_entries=20, tail_entries=5)
+    cluster = NodeCluster(tmp_path, voters=["a"], snapshot_entries=20, snapshot_step_bytes=1, tail_entries=5)
     cluster.run(1.0)
     yield cluster
     cluster.close()
