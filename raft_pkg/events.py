@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 
 class Event(StrEnum):
@@ -51,6 +51,9 @@ class Event(StrEnum):
     """index (last one that it stands for), bytes, first_log_index (oldest one that the log still has)"""
     SNAPSHOT_INSTALLED = "snapshot_installed"
     """index, bytes; the leader's snapshot has replaced this node's log and state"""
+    STATE_HASH = "state_hash"
+    """applied_index, hash (hex: a digest of the whole applied state after that entry, sessions included); at the same
+    indexes on every node, so that they can be compared"""
     PEER_CONNECTED = "peer_connected"
     """peer, address (IP:PORT that the peer's name stood for)"""
     PEER_DISCONNECTED = "peer_disconnected"
@@ -67,7 +70,12 @@ class Event(StrEnum):
     LEADER_FOUND = "leader_found"
     """leader, address"""
     OPERATION = "operation"
-    """time, process, type, f, key, value, error?: a line of the history (see docs/history.md)"""
+    """time, process, type, f, key, value, error?, n?: a line of the history (see docs/history.md)"""
+    WORKLOAD_STARTED = "workload_started"
+    """n, endpoints [HOST:PORT], run_id (beginning of every key), clients, rate, duration_seconds, keys, seed, mix
+    {function: weight}, value_bytes, timeout_seconds; `n` numbers all lines of a workload from 0"""
+    FINAL_READS_STARTED = "final_reads_started"
+    """n, keys; clients began no more operations, and every key is read once more"""
     WRITE_ACKNOWLEDGED = "write_acknowledged"
     """key, value, index (log index at which it was applied)"""
     READ_VERIFIED = "read_verified"
@@ -75,17 +83,28 @@ class Event(StrEnum):
     READ_MISMATCH = "read_mismatch"
     """key, expected, actual (null: no such key)"""
     WORKLOAD_FINISHED = "workload_finished"
-    """ok, failed, unknown (numbers of operations), mismatches, seconds, exit_status"""
+    """ok, failed, unknown (numbers of operations), seconds, exit_status; of `raftctl client` also mismatches (values
+    that were not as they must be), of `raftctl workload` also n, cas_mismatches (cas that found another value),
+    final_reads (whether every key was read in the end; null: it did not come to that), interrupted (by which signal;
+    null: by none)"""
+
+
+class LineStream(Protocol):
+    """Where lines go: any text file, or what stands for several."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
 
 
 class EventLog:
     """Writes events of one node or client, a line each, flushed at once."""
 
-    def __init__(self, node: str, stream: TextIO | None = None) -> None:
+    def __init__(self, node: str, stream: LineStream | None = None) -> None:
         self.node = node
         self.term = 0
         """The newest term that was logged."""
-        self._stream = stream if stream is not None else sys.stdout
+        self._stream: LineStream = stream if stream is not None else sys.stdout
 
     def emit(self, event: Event, term: int | None = None, **fields: Any) -> None:
         """Log one event, in the newest term where none is given; `fields` are JSON values."""

@@ -59,36 +59,54 @@ class Operation:
 def read_history(lines: Iterable[str]) -> list[Operation]:
     """The operations of a history, in the order of their calls. Raises `HistoryError` at the first bad line.
 
-    Passes over blank lines, and over log lines of another `event` than `operation`.
+    Passes over blank lines, and over log lines of another `event` than `operation`. Lines that carry a running number
+    (`n`) must follow each other: one that is lost or comes twice is a bad line, too.
     """
-    operations: list[Operation] = []
-    under_way: dict[int, Operation] = {}
-    retired: set[int] = set()
+    reader = _Reader()
     for number, line in enumerate(lines, start=1):
+        reader.take(number, line)
+    return reader.operations
+
+
+class _Reader:
+    """What was read so far: the operations, and which processes may call."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._under_way: dict[int, Operation] = {}
+        self._retired: set[int] = set()
+        self._last_n: int | None = None
+
+    def take(self, number: int, line: str) -> None:
         record = _parse(number, line)
         if record is None:
-            continue
+            return
+        if "n" in record:
+            self._last_n = _following(number, record, self._last_n)
+        if record.get("event", "operation") != "operation":
+            return
         process = _member(number, record, "process", int)
         kind = _member(number, record, "type", str)
         if kind == "invoke":
-            if process in under_way:
-                raise HistoryError(
-                    f"line {number}: process {process} calls while its {under_way[process].f} is under way"
-                )
-            if process in retired:
-                raise HistoryError(f"line {number}: process {process} is used again after an outcome nobody knows")
-            under_way[process] = _invocation(number, record, process)
-            operations.append(under_way[process])
+            self._call(number, record, process)
         elif kind in OUTCOMES:
-            operation = under_way.pop(process, None)
+            operation = self._under_way.pop(process, None)
             if operation is None:
                 raise HistoryError(f"line {number}: process {process} has an outcome ({kind}) and no call under way")
             _complete(number, record, operation, kind)
             if kind == "info":
-                retired.add(process)
+                self._retired.add(process)
         else:
             raise HistoryError(f"line {number}: type is {kind!r}, not invoke, {', '.join(OUTCOMES)}")
-    return operations
+
+    def _call(self, number: int, record: dict[str, Any], process: int) -> None:
+        earlier = self._under_way.get(process)
+        if earlier is not None:
+            raise HistoryError(f"line {number}: process {process} calls while its {earlier.f} is under way")
+        if process in self._retired:
+            raise HistoryError(f"line {number}: process {process} is used again after an outcome nobody knows")
+        self._under_way[process] = _invocation(number, record, process)
+        self.operations.append(self._under_way[process])
 
 
 def history_lines(operations: Iterable[Operation]) -> Iterator[str]:
@@ -117,7 +135,19 @@ def _parse(number: int, line: str) -> dict[str, Any] | None:
         raise HistoryError(f"line {number}: no JSON: {error}") from None
     if not isinstance(record, dict):
         raise HistoryError(f"line {number}: {type(record).__name__} instead of an object")
-    return record if record.get("event", "operation") == "operation" else None
+    return record
+
+
+def _following(number: int, record: dict[str, Any], last: int | None) -> int:
+    """The line's running number, which must be the next."""
+    n: int = _member(number, record, "n", int)
+    expected = 0 if last is None else last + 1
+    if n > expected:
+        lost = "a line is" if n == expected + 1 else f"{n - expected} lines are"
+        raise HistoryError(f"line {number}: n is {n} where {expected} should follow: {lost} lost")
+    if n < expected:
+        raise HistoryError(f"line {number}: n is {n} where {expected} should follow: the line came twice")
+    return n
 
 
 def _member(number: int, record: dict[str, Any], name: str, expected: type) -> Any:

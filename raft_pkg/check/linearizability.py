@@ -8,33 +8,34 @@ the operations under way have taken effect, and the state. Four things keep it s
 - an operation that changes nothing takes effect as soon as the state explains it: waiting gains nothing;
 - an operation whose outcome nobody knows may take effect at any later time, or never. So a configuration is not
   worth visiting when another was there that had the same state with fewer of those used up;
-- a state that is the beginning of no value that anybody saw is as good as any other such state: nothing can tell
-  them apart. Unknown operations that lead there are as good as each other, so only the oldest is tried;
+- a state that is the beginning of no value that is yet to be seen is as good as any other such state: nothing can tell
+  them apart. Unknown operations that lead there are as good as each other, so only the oldest is tried, and only
+  for a cas that claims to have found another value: nothing else gains by it;
 - keys are independent of each other: linearizability is local.
 """
 
+import resource
 import time
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from raft_pkg.check.history import Operation
 from raft_pkg.check.models import ABSENT, Impossible, State, Step, changes_nothing, step_of
+from raft_pkg.check.seen import UNSEEN, Event, SeenValues, events_of, matters, not_known
+from raft_pkg.check.verdict import Verdict, worst
+
+__all__ = ["KeyReport", "Limits", "Report", "Verdict", "check_history", "check_key", "memory_mb"]
 
 CONFIGURATIONS_MAX = 5_000_000
-_CONFIGURATIONS_BETWEEN_CLOCKS = 4096
-UNSEEN = "\0 (a value that nobody saw)"
-"""Stands for every state that no outcome tells anything of."""
+_CONFIGURATIONS_BETWEEN_LIMITS = 256
+DELETE = object()
+"""What all deletes have in common."""
 
 
-class Verdict(StrEnum):
-    """What can be said of a history."""
-
-    OK = "ok"
-    VIOLATION = "violation"
-    UNKNOWN = "unknown"
+def memory_mb() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass(slots=True)
@@ -52,12 +53,14 @@ class KeyReport:
     """What the key's state could have been just before it."""
     under_way: list[Operation] = field(default_factory=list)
     """What was under way at that time."""
+    limit: str | None = None
+    """Which limit was reached: `configurations`, `time` or `memory`; None when all was searched."""
 
     def __str__(self) -> str:
         if self.verdict is Verdict.OK:
             return f"key {self.key!r}: {self.operations} operations, linearizable"
         if self.verdict is Verdict.UNKNOWN:
-            return f"key {self.key!r}: not known after {self.configurations} configurations"
+            return f"key {self.key!r}: not known after {self.configurations} configurations ({self.limit} limit)"
         states = ", ".join(repr(state) for state in self.states)
         return f"key {self.key!r}: {self.unexplained} can't be explained; the state could be {states}"
 
@@ -71,26 +74,57 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """A violation on one key is one, whatever is not known of others."""
-        found = {report.verdict for report in self.keys}
-        return next((v for v in (Verdict.VIOLATION, Verdict.UNKNOWN) if v in found), Verdict.OK)
+        return worst(report.verdict for report in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a search may cost; reaching one makes a key `unknown`. None: no limit."""
+
+    deadline: float | None = None
+    """Reading of `clock` at which to give up, for all keys together."""
+    memory_mb_max: float | None = None
+    """Memory of the whole process in MiB."""
+    configurations_max: int = CONFIGURATIONS_MAX
+    """Configurations visited, for each key."""
+    clock: Callable[[], float] = time.monotonic
+    memory_mb: Callable[[], float] = memory_mb
+
+    def reached(self, visited: int) -> str | None:
+        """Which limit stands in the way of going on: `configurations`, `time` or `memory`."""
+        if visited >= self.configurations_max:
+            return "configurations"
+        if visited % _CONFIGURATIONS_BETWEEN_LIMITS:
+            return None
+        if self.deadline is not None and self.clock() >= self.deadline:
+            return "time"
+        if self.memory_mb_max is not None and self.memory_mb() >= self.memory_mb_max:
+            return "memory"
+        return None
 
 
 def check_history(
     operations: Iterable[Operation],
     *,
     seconds_max: float | None = None,
+    memory_mb_max: float | None = None,
     configurations_max: int = CONFIGURATIONS_MAX,
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
-    """Judge a history. The limits are for all keys together and for each key; reaching one makes a key `unknown`."""
+    """Judge a history. The limits are for all keys together, that of configurations is for each."""
     by_key: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         by_key[operation.key].append(operation)
-    deadline = None if seconds_max is None else clock() + seconds_max
-    return Report([_KeySearch(key, by_key[key], configurations_max, deadline, clock).run() for key in sorted(by_key)])
+    limits = Limits(None if seconds_max is None else clock() + seconds_max, memory_mb_max, configurations_max, clock)
+    return Report([check_key(key, by_key[key], limits) for key in sorted(by_key)])
 
 
-@dataclass(slots=True)
+def check_key(key: str, operations: Sequence[Operation], limits: Limits, *, merge_unseen: bool = True) -> KeyReport:
+    """Judge the operations of one key. Without `merge_unseen` no two values are taken for one: slow, but plain."""
+    return _KeySearch(key, operations, limits, merge_unseen=merge_unseen).run()
+
+
+@dataclass(slots=True, eq=False)
 class _Candidate:
     """An operation that may take effect, as the search sees it."""
 
@@ -101,8 +135,8 @@ class _Candidate:
     changes_nothing: bool
     is_open: bool
     """Nobody knows its outcome: it need not take effect."""
-    likeness: object
-    """Of those that are open and alike in this, one is as good as another."""
+    seen_until: int
+    """Of one that is open: the last outcome that can tell its effect from that of others."""
 
 
 Configuration = tuple[int, int, State]
@@ -112,24 +146,16 @@ Configuration = tuple[int, int, State]
 class _KeySearch:
     """A search through the configurations of one key, depth first."""
 
-    def __init__(
-        self,
-        key: str,
-        operations: Sequence[Operation],
-        configurations_max: int,
-        deadline: float | None,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, key: str, operations: Sequence[Operation], limits: Limits, *, merge_unseen: bool) -> None:
         self._key = key
         self._count = len(operations)
-        self._configurations_max = configurations_max
-        self._deadline = deadline
-        self._clock = clock
+        self._limits = limits
+        events = events_of(operation for operation in operations if matters(operation))
+        self._values = SeenValues(events, merge_unseen=merge_unseen)
         self._outcomes: list[_Candidate] = []
         self._under_way: list[tuple[_Candidate, ...]] = []
         self._open_bits = 0
-        self._seen_values = _SeenValues(operations)
-        self._prepare([operation for operation in operations if _matters(operation)])
+        self._prepare(events)
         self._seen: dict[Configuration, list[int]] = {}
         self._stack: list[Configuration] = [(0, 0, ABSENT)]
         self._furthest = 0
@@ -139,14 +165,16 @@ class _KeySearch:
         """Search until an explanation of everything, or the end of all possibilities, or a limit."""
         visited = 0
         while self._stack:
-            configuration = self._stack.pop()
+            explained, effected, state = self._stack.pop()
+            configuration = (explained, effected, self._values.canonical(state, explained))
             if not self._is_new(configuration):
                 continue
             visited += 1
-            if configuration[0] == len(self._outcomes):
+            if explained == len(self._outcomes):
                 return KeyReport(self._key, Verdict.OK, self._count, visited)
-            if visited >= self._configurations_max or self._is_late(visited):
-                return KeyReport(self._key, Verdict.UNKNOWN, self._count, visited)
+            limit = self._limits.reached(visited)
+            if limit is not None:
+                return KeyReport(self._key, Verdict.UNKNOWN, self._count, visited, limit=limit)
             self._expand(configuration)
         return KeyReport(
             self._key,
@@ -158,15 +186,8 @@ class _KeySearch:
             [candidate.operation for candidate in self._under_way[self._furthest]],
         )
 
-    def _prepare(self, operations: Sequence[Operation]) -> None:
+    def _prepare(self, events: Iterable[Event]) -> None:
         """Outcomes in their order, and for each who was under way then, in the order in which to try them."""
-        events: list[tuple[int, Operation]] = []
-        for operation in operations:
-            events.append((operation.invoked, operation))
-            if not _is_open(operation):
-                assert operation.completed is not None
-                events.append((operation.completed, operation))
-        events.sort(key=lambda event: event[0])
         free_bits: list[int] = []
         definite, opened = 0, 0
         current: dict[int, _Candidate] = {}
@@ -178,7 +199,7 @@ class _KeySearch:
                 free_bits.append(outcome.bit)
                 del current[id(operation)]
                 continue
-            is_open = _is_open(operation)
+            is_open = not_known(operation)
             if is_open:  # at odd places, each for ever its own
                 bit = 1 << (2 * opened + 1)
                 opened += 1
@@ -194,7 +215,7 @@ class _KeySearch:
                 bit,
                 changes_nothing(operation),
                 is_open,
-                self._seen_values.likeness(operation) if is_open else operation.invoked,
+                self._values.seen_until(operation) if is_open else 0,
             )
 
     def _is_new(self, configuration: Configuration) -> bool:
@@ -207,43 +228,30 @@ class _KeySearch:
         earlier.append(used)
         return True
 
-    def _is_late(self, visited: int) -> bool:
-        if self._deadline is None or visited % _CONFIGURATIONS_BETWEEN_CLOCKS:
-            return False
-        return self._clock() >= self._deadline
-
     def _expand(self, configuration: Configuration) -> None:
         """Put what can come next on the stack, the likeliest on top."""
         explained, effected, state = configuration
         outcome = self._outcomes[explained]
         under_way = self._under_way[explained]
+        another_value_is_claimed = False
         for candidate in under_way:
-            if candidate.changes_nothing and not effected & candidate.bit and candidate.step(state) == state:
-                effected |= candidate.bit
+            if candidate.changes_nothing and not effected & candidate.bit:
+                if candidate.step(state) == state:
+                    effected |= candidate.bit
+                elif candidate.operation.claims_mismatch:
+                    another_value_is_claimed = True
         if effected & outcome.bit:
             self._stack.append((explained + 1, effected & ~outcome.bit, state))
             return
         self._note(explained, state)
-        for candidate in self._worth_trying(under_way, effected):
-            result = candidate.step(state)
-            if isinstance(result, Impossible):
+        for candidate in _worth_trying(under_way, effected, explained, another_value_is_claimed):
+            following = candidate.step(state)
+            if isinstance(following, Impossible):
                 continue
-            following = self._seen_values.canonical(result)
             if candidate is outcome:
                 self._stack.append((explained + 1, effected, following))
-            elif not (candidate.is_open and following == state):
+            elif not (candidate.is_open and self._values.canonical(following, explained) == state):
                 self._stack.append((explained, effected | candidate.bit, following))
-
-    @staticmethod
-    def _worth_trying(under_way: Iterable[_Candidate], effected: int) -> Iterator[_Candidate]:
-        """Those that have not taken effect and may change the state; of open ones that are alike, the oldest."""
-        tried: set[object] = set()
-        for candidate in under_way:
-            if candidate.changes_nothing or effected & candidate.bit or candidate.likeness in tried:
-                continue
-            if candidate.is_open:
-                tried.add(candidate.likeness)
-            yield candidate
 
     def _note(self, explained: int, state: State) -> None:
         """Remember how far the search came, for the report."""
@@ -254,54 +262,31 @@ class _KeySearch:
             self._states_at_furthest.append(state)
 
 
-class _SeenValues:
-    """The values that outcomes tell of: what reads returned, and what cas compared with."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        values: set[str] = set()
-        for operation in operations:
-            if operation.f == "cas" and isinstance(operation.value, list):
-                values.add(operation.value[0] or "")
-            elif operation.output is not None:
-                values.add(operation.output)
-        self._values = sorted(values)
-        self._text = "\0".join(self._values)
-        self._canonical: dict[str, str] = {}
-
-    def canonical(self, state: State) -> State:
-        """The state, or UNSEEN when it is the beginning of no value that was seen."""
-        if state is None:
-            return None
-        known = self._canonical.get(state)
-        if known is None:
-            position = bisect_left(self._values, state)
-            is_seen = position < len(self._values) and self._values[position].startswith(state)
-            known = self._canonical[state] = state if is_seen else UNSEEN
-        return known
-
-    def likeness(self, operation: Operation) -> object:
-        """Equal for operations that have the same effect on every state, as far as anybody can tell."""
-        value = operation.value
-        if operation.f == "delete":
-            return "delete"
-        if operation.f == "write" and self.canonical(str(value)) == UNSEEN:
-            return UNSEEN
-        if operation.f == "append" and str(value) not in self._text:
-            return UNSEEN
-        if operation.f == "cas" and isinstance(value, list) and self.canonical(value[1]) == UNSEEN:
-            return ("cas", value[0])
-        return operation.invoked
+def _worth_trying(
+    under_way: Iterable[_Candidate], effected: int, explained: int, another_value_is_claimed: bool
+) -> Iterator[_Candidate]:
+    """Those that have not taken effect and may change the state; of open ones that are alike, the oldest."""
+    tried: set[object] = set()
+    for candidate in under_way:
+        if candidate.changes_nothing or effected & candidate.bit:
+            continue
+        if candidate.is_open:
+            leads_to_unseen = candidate.seen_until < explained
+            likeness = _likeness(candidate, leads_to_unseen)
+            if likeness in tried or (leads_to_unseen and not another_value_is_claimed):
+                continue
+            tried.add(likeness)
+        yield candidate
 
 
-def _matters(operation: Operation) -> bool:
-    """What surely did not happen, and a read without an answer, explain nothing and need no explanation."""
-    if operation.outcome == "fail":
-        return operation.claims_mismatch
-    return not (operation.f == "read" and operation.outcome == "info")
-
-
-def _is_open(operation: Operation) -> bool:
-    return operation.outcome == "info"
+def _likeness(candidate: _Candidate, leads_to_unseen: bool) -> object:
+    """Equal for open operations that do the same, as far as anybody will see."""
+    value = candidate.operation.value
+    if candidate.operation.f == "delete":
+        return DELETE
+    if not leads_to_unseen:
+        return candidate
+    return value[0] if isinstance(value, list) else UNSEEN
 
 
 def _in_order_of_trial(candidates: Iterable[_Candidate]) -> tuple[_Candidate, ...]:

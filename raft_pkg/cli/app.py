@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from raft_pkg import __version__
-from raft_pkg.cli import client, cluster, key_value, log, members, serve, simulate, status, transfer
+from raft_pkg.cli import check, client, cluster, key_value, log, members, serve, simulate, status, transfer, workload
 from raft_pkg.cli.output import print_line
 
 app = typer.Typer(
@@ -38,6 +38,8 @@ app.command()(serve.serve)
 key_value.register(app)
 app.command()(status.status)
 app.command()(client.client)
+app.command()(check.check)
+app.command()(workload.workload)
 app.command()(transfer.transfer)
 app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")

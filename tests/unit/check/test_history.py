@@ -51,3 +51,23 @@ def test_log_lines_of_other_events_and_blank_lines_are_passed_over() -> None:
 def test_what_is_wrong_is_named_with_its_line(lines: list[str], what: str) -> None:
     with pytest.raises(HistoryError, match=what.replace("[", "\\[")):
         read_history(lines)
+
+
+def test_lines_with_a_running_number_must_follow_each_other() -> None:
+    started = json.dumps({"event": "client_started", "n": 0})
+    operations = read_history([started, line(n=1), json.dumps({"event": "other"}), line(n=2, type="ok")])
+    assert [operation.outcome for operation in operations] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([line(n=0), line(n=2, type="ok")], "line 2: n is 2 where 1 should follow: a line is lost"),
+        ([line(n=5)], "line 1: n is 5 where 0 should follow: 5 lines are lost"),
+        ([line(n=0), line(n=0)], "line 2: n is 0 where 1 should follow: the line came twice"),
+        ([line(n=0), json.dumps({"event": "workload_finished", "n": 3})], "line 2: n is 3 where 1 should follow"),
+    ],
+)
+def test_a_lost_or_repeated_line_is_named(lines: list[str], what: str) -> None:
+    with pytest.raises(HistoryError, match=what):
+        read_history(lines)

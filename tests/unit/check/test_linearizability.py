@@ -1,13 +1,16 @@
 """The judge of histories, against histories with known verdicts and against an exhaustive search."""
 
+import json
 from itertools import count
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from raft_pkg.check.history import MISMATCH, Operation
+from raft_pkg.check.history import MISMATCH, Operation, read_history
 from raft_pkg.check.linearizability import Verdict, check_history
 from raft_pkg.check.models import ABSENT, Impossible, State, step_of
+from tests.support.histories import Generator
 
 
 def op(f, value=None, *, at, output=None, outcome="ok", process=0, key="x", error=None):
@@ -76,3 +79,39 @@ def test_agrees_with_exhaustive_search(seed: int) -> None:
         assert report.verdict is expected, "\n".join([str(report.keys), *map(str, history)])
         verdicts.add(expected)
     assert Verdict.OK in verdicts
+
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_known_histories(path: Path) -> None:
+    """The first line of each says what it is about, and its verdict."""
+    lines = path.read_text().splitlines()
+    assert check_history(read_history(lines)).verdict == json.loads(lines[0])["verdict"]
+
+
+@pytest.mark.parametrize("unknown_share", [0.0, 0.01, 0.1])
+def test_what_a_register_did_is_linearizable(unknown_share: float) -> None:
+    assert check_history(Generator(7, 5000, 16, 20, unknown_share).run()).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_read_that_goes_back_is_found_among_thousands(seed: int) -> None:
+    operations = Generator(seed, 5000, clients=8, keys=3).run()
+    reads = [o for o in operations if o.f == "read" and o.outcome == "ok" and o.output is not None]
+    stale = reads[len(reads) // 2]
+    earlier = next(o for o in reads if o.key == stale.key and o.output != stale.output)
+    stale.output = earlier.output
+    report = check_history(operations)
+    assert [key.verdict for key in report.keys if key.key == stale.key] == [Verdict.VIOLATION]
+
+
+def test_a_limit_makes_it_unknown_and_says_which() -> None:
+    hard = Generator(1, 2000, clients=16, keys=1, unknown_share=0.3).run()
+    by_count = check_history(hard, configurations_max=100)
+    by_time = check_history(hard, seconds_max=1.0, clock=count(0.0, 0.5).__next__)
+    by_memory = check_history(hard, memory_mb_max=1.0)
+    for report, limit in ((by_count, "configurations"), (by_time, "time"), (by_memory, "memory")):
+        assert report.verdict is Verdict.UNKNOWN
+        assert [key.limit for key in report.keys] == [limit]

@@ -1,0 +1,1 @@
+"""A workload on the key-value store, and the honest record of it."""
