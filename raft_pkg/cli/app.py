@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from raft_pkg import __version__
-from raft_pkg.cli import check, client, cluster, key_value, log, members, serve, simulate, status, transfer, workload
+from raft_pkg.cli import (
+    check,
+    client,
+    cluster,
+    key_value,
+    log,
+    members,
+    proxy,
+    serve,
+    simulate,
+    status,
+    transfer,
+    workload,
+)
 from raft_pkg.cli.output import print_line
 
 app = typer.Typer(
@@ -45,3 +58,4 @@ app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(members.app, name="members")
 app.add_typer(log.app, name="log")
+app.add_typer(proxy.app, name="proxy")

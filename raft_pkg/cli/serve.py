@@ -34,6 +34,12 @@ def serve(
     heartbeat_interval_ms: Annotated[
         int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Time between heartbeats, ms.")
     ] = 50,
+    peer_proxy: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAFT_PEER_PROXY", metavar="HOST:PORT", help="Reach other nodes through a `raftctl proxy`."
+        ),
+    ] = None,
 ) -> None:
     """Serve one node until SIGTERM."""
     addresses = parse_peers(peers)
@@ -49,6 +55,7 @@ def serve(
         election_timeout_min=election_timeout_ms_min / 1000,
         election_timeout_max=election_timeout_ms_max / 1000,
         heartbeat_interval=heartbeat_interval_ms / 1000,
+        peer_proxy=peer_proxy,
     )
     raise typer.Exit(run(config))
 

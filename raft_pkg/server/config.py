@@ -33,6 +33,8 @@ class ServerConfig:
     election_timeout_min: float = _DEFAULTS.election_timeout_min
     election_timeout_max: float = _DEFAULTS.election_timeout_max
     heartbeat_interval: float = _DEFAULTS.heartbeat_interval
+    peer_proxy: str | None = None
+    """HOST:PORT of a `raftctl proxy` through which other nodes are reached; None: directly."""
     lease_reads: bool = False
     """See `RaftConfig.lease_reads`: faster reads for an assumption about clocks."""
     clock_drift_max: float = _DEFAULTS.clock_drift_max
@@ -57,6 +59,8 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
+        if self.peer_proxy is not None:
+            parse_address(self.peer_proxy, "--peer-proxy")
         for name in ("snapshot_entries", "snapshot_bytes", "session_ttl"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"--{name.replace('_', '-')}: {getattr(self, name)} is not above 0")
