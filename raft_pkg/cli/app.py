@@ -13,6 +13,7 @@ from raft_pkg.cli import (
     log,
     members,
     proxy,
+    report,
     serve,
     simulate,
     status,
@@ -53,6 +54,7 @@ app.command()(status.status)
 app.command()(client.client)
 app.command()(check.check)
 app.command()(workload.workload)
+app.command()(report.report)
 app.command()(transfer.transfer)
 app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
