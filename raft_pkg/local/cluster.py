@@ -68,6 +68,7 @@ class LocalStatus:
                     "term": answered.answer.term if answered.reachable else None,
                     "log": str(self.directory / node.id / "stdout.log"),
                     "data_dir": str(self.directory / node.id / "data"),
+                    "status": answered.to_json(),
                 }
                 for node, answered in zip(self.description.nodes, self.cluster.nodes, strict=True)
             ],
@@ -156,7 +157,7 @@ class LocalCluster:
         return list(started)
 
     def discard(self, node_ids: Sequence[str]) -> list[str]:
-        """End nodes that `add` made, and remove their data and logs; returns the ids of those that there were."""
+        """End nodes that `add` made, and remove their data; their logs stay; returns the ids of those that there were."""
         with locked(self.directory, self._timeout):
             description = self.load()
             gone = [node for node in description.nodes if node.id in node_ids]
@@ -165,7 +166,7 @@ class LocalCluster:
             process.stop(gone)
             for node in gone:
                 description.nodes.remove(node)
-                shutil.rmtree(self.directory / node.id, ignore_errors=True)
+                shutil.rmtree(self.directory / node.id / "data", ignore_errors=True)
             description.save(self.directory)
         return [node.id for node in gone]
 
