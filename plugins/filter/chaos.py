@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,7 +41,7 @@ def check_scenario(scenario: Scenario) -> None:
         raise ValueError("scenario: there are no faults")
     for fault in faults:
         _refuse_unknown(f"fault {fault}", fault, FAULT_MEMBERS)
-        if not isinstance(fault.get("fault"), str):
+        if not fault.get("fault"):
             raise ValueError(f"fault {fault}: it has no name in `fault`")
         seconds = fault.get("seconds")
         if isinstance(seconds, list) and (len(seconds) != 2 or seconds[0] > seconds[1]):
@@ -104,6 +105,24 @@ def chaos_not_judged(logs: list[str]) -> dict[str, str]:
     return {"applied state": "these nodes log no hashes of their state"}
 
 
+def log_since(text: str, since: str) -> str:
+    """The lines of a log since a time (RFC 3339), and before them those of the life that the node was in then."""
+    begin = datetime.fromisoformat(since)
+    lines = text.splitlines(keepends=True)
+    first = 0
+    for number, line in enumerate(lines):
+        try:
+            event = json.loads(line)
+            at = datetime.fromisoformat(event["ts"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if at >= begin:
+            return "".join(lines[first:])
+        if event["event"] == "node_started":
+            first = number
+    return ""
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
@@ -112,5 +131,6 @@ class FilterModule:
             "json_lines": json_lines,
             "window_lines": window_lines,
             "verdict_lines": verdict_lines,
+            "log_since": log_since,
             "chaos_not_judged": chaos_not_judged,
         }

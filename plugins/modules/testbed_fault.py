@@ -52,7 +52,9 @@ options:
     description: Name of the fault.
     type: str
   target:
-    description: Who suffers, V(leader), V(follower), V(random), V(minority), V(minority_with_leader), V(majority), V(all), or a node.
+    description:
+      - Who suffers, V(leader), V(follower), V(random), V(minority), V(minority_with_leader), V(majority), V(all), or a
+        node.
     type: str
   options:
     description: Settings of the fault.
@@ -161,11 +163,8 @@ def inject(cluster: Cluster, asked: dict[str, Any]) -> Step:
 
 def undo(cluster: Cluster, fault: Fault, step: Step) -> list[str]:
     """Undo one step wherever it is armed, and see to it that all come back."""
-    undone = []
-    for place in cluster.places():
-        for name in place.leftovers():
-            if name.startswith(f"{step.id}."):
-                undone.append(f"{name} {place.heal(name)}")
+    armed = [(place, name) for place in cluster.places() for name in place.leftovers()]
+    undone = [f"{name} {place.heal(name)}" for place, name in armed if name.startswith(f"{step.id}.")]
     fault.revive(cluster, step)
     return undone
 

@@ -157,7 +157,7 @@ class LocalCluster:
         return list(started)
 
     def discard(self, node_ids: Sequence[str]) -> list[str]:
-        """End nodes that `add` made, and remove their data; their logs stay; returns the ids of those that there were."""
+        """End nodes that `add` made and remove their data, but not their logs; returns the ids of those that were."""
         with locked(self.directory, self._timeout):
             description = self.load()
             gone = [node for node in description.nodes if node.id in node_ids]

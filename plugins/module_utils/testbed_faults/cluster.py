@@ -47,7 +47,7 @@ class Cluster(Protocol):
         ...
 
     def failure_of(self, node_id: str, process_before: str, seconds_max: float) -> str:
-        """How the node's newest start failed, with exit status and last words; empty when it did not within the time."""
+        """How the node's newest start failed: exit status and last words; empty when it did not in the time."""
         ...
 
     def log_of(self, node_id: str, since: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a fault is: whether it can be had here, how it is injected, what is to be seen of it. Healing is the same for all.
+"""What a fault is: whether it can be had here, how it is injected, what is to be seen of it. All heal the same way.
 
 Before it breaks anything, a fault arms the undoing where it breaks it (shell.py).
 """
@@ -62,7 +62,7 @@ class Fault:
     silent: ClassVar[bool] = False
     """Whether those hit say nothing, rather than refuse: clients notice that only by a time-out of their own."""
     forces_election: ClassVar[bool] = False
-    """Whether a leader that is hit can't remain the leader, if it is hit for longer than an election takes."""
+    """Whether a leader that is hit can't remain the leader, if a majority is there to elect another meanwhile."""
 
     def unavailable(self, cluster: Cluster) -> str:
         """Why it can't be had here; empty: it can."""
@@ -94,7 +94,9 @@ class Fault:
 
     def confirm(self, cluster: Cluster, step: Step, view: View) -> None:
         """Note evidence when all is well again."""
-        if self.forces_election and step.leader_before in step.targets and step.seconds > cluster.election_seconds_max:
+        minority = 2 * len(step.targets) < len(view.ids)
+        long_enough = step.seconds > 2 * cluster.election_seconds_max
+        if self.forces_election and step.leader_before in step.targets and minority and long_enough:
             step.saw(
                 "another term, since the leader was hit",
                 view.term > step.term_before,

@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.testbed_faults.fault import FaultError
@@ -27,7 +28,7 @@ class KubernetesCluster:
         self._namespace = str(record["namespace"])
         self._kubectl = [
             "kubectl",
-            *("--kubeconfig", str(record["kubeconfig"])) * (":" not in record["kubeconfig"]),
+            *("--kubeconfig", str(Path(record["kubeconfig"]).expanduser())) * (":" not in record["kubeconfig"]),
             "--context",
             str(record["context"]),
             "--namespace",
@@ -171,11 +172,11 @@ class KubernetesCluster:
     def fewer_script(self, node_ids: list[str]) -> str:
         """Scale down again, and remove the volumes: a node that comes again must begin anew."""
         count = min(int(node_id.rpartition("-")[2]) for node_id in node_ids)
+        wait = ("wait", "--for=delete", "--timeout=60s", *(f"pod/{name}" for name in node_ids))
         return "\n".join(
             [
                 self.kubectl_script("scale", "statefulset", "raft", f"--replicas={count}"),
-                self.kubectl_script("wait", "--for=delete", "--timeout=60s", *(f"pod/{name}" for name in node_ids))
-                + " || true",
+                f"{self.kubectl_script(*wait)} || true",
                 self.kubectl_script("delete", "pvc", "--ignore-not-found", *(f"data-{name}" for name in node_ids)),
             ]
         )
@@ -189,9 +190,7 @@ class KubernetesCluster:
         """Why no machine can be broken; empty where there are others that Pods run on."""
         nodes = run(["kind", "get", "nodes", "--name", self.kind]).decode().split()
         workers = len([node for node in nodes if "worker" in node])
-        return (
-            "" if workers > 1 else f"with {workers} worker(s), breaking one takes everything"
-        )
+        return "" if workers > 1 else f"with {workers} worker(s), breaking one takes everything"
 
     def container_of(self, node_id: str) -> str:
         found = str(container_status(self.pod(node_id)).get("containerID", ""))

@@ -124,7 +124,7 @@ class NodeDisconnected(MachineFault):
         address = cluster.machine.run(
             f"docker inspect --format '{{{{.NetworkSettings.Networks.kind.IPAddress}}}}' {machine}"
         )
-        connect = f"docker network connect --ip {address} kind {machine} 2> /dev/null || docker network connect kind {machine}"
+        connect = f"docker network connect --ip {address} kind {machine}"
         look = f"docker inspect --format '{{{{.NetworkSettings.Networks}}}}' {machine} | grep -q kind"
         return f"docker network disconnect kind {machine}", f"{look} || {connect}"
 

@@ -214,12 +214,9 @@ class PartitionRing(NetworkFault):
 
     def links(self, view: View, step: Step) -> Links:
         ids = view.ids
-        far = [
-            (ids[i], ids[j])
-            for i in range(len(ids))
-            for j in range(len(ids))
-            if (i - j) % len(ids) not in (0, 1, len(ids) - 1)
-        ]
+        near = (0, 1, len(ids) - 1)
+        pairs = [(i, j) for i in range(len(ids)) for j in range(len(ids)) if (i - j) % len(ids) not in near]
+        far = [(ids[i], ids[j]) for i, j in pairs]
         if not far:
             raise FaultError(f"a ring needs five nodes, not {len(ids)}")
         return far
@@ -307,7 +304,7 @@ class Reset(Everywhere):
 
 
 class ClientsCut(Fault):
-    """The chosen can't talk to clients, but to each other: clients must not be told old values, and find no other leader."""
+    """The chosen can't talk to clients, but to each other: there is no other leader for clients to find."""
 
     name = "clients-cut"
     target = "leader"
@@ -335,5 +332,14 @@ class ClientsCut(Fault):
 
 
 FAULTS = (
-    Partition, PartitionOutgoing, PartitionIncoming, PartitionRing, Loss, Delay, Duplicate, Bandwidth, Reset, ClientsCut,
-)  # fmt: skip
+    Partition,
+    PartitionOutgoing,
+    PartitionIncoming,
+    PartitionRing,
+    Loss,
+    Delay,
+    Duplicate,
+    Bandwidth,
+    Reset,
+    ClientsCut,
+)

@@ -58,10 +58,8 @@ class Scale(Fault):
         count = len(step.targets)
         new = [f"raft-{number}" for number in range(count, count + 2)]
         step.data_lost += new  # whoever had these names before had other disks
-        lines = [
-            f"{cluster.raftctl_script('members', 'list')} | grep -q '^{node_id} ' && {cluster.raftctl_script('members', 'remove', node_id)}"
-            for node_id in new
-        ]
+        listing, removal = cluster.raftctl_script("members", "list"), cluster.raftctl_script("members", "remove")
+        lines = [f"{listing} | grep -q '^{node_id} ' && {removal} {node_id}" for node_id in new]
         undo = "\n".join([f"{line} || true" for line in lines] + [cluster.fewer_script(new)])
         self.arm(cluster.machine, step, undo)
         for node_id, address in cluster.more_nodes(new).items():
@@ -112,7 +110,7 @@ class ClockJump(Fault):
     name = "clock-jump"
 
     def unavailable(self, cluster: Cluster) -> str:
-        return "all nodes share this machine's one wall clock, and Linux has no namespace for it; elections use the monotonic clock"
+        return "all nodes share this machine's one wall clock, for which Linux has no namespace"
 
 
 FAULTS = (Transfer, Scale, ImageUpgrade, ClockJump)

@@ -86,29 +86,26 @@ def choose_targets(target: str, view: View, chance: Random) -> list[str]:
     Raises `TargetError`.
     """
     ids, leader = view.ids, view.leader
+    followers = [node_id for node_id in ids if node_id != leader]
+    minority = (len(ids) - 1) // 2
     if target in ids:
         return [target]
-    if target == "all":
-        return ids
     if target not in TARGETS:
         raise TargetError(f"target {target!r} is neither one of {', '.join(TARGETS)} nor a node ({', '.join(ids)})")
     if not leader and target in ("leader", "follower", "minority_with_leader"):
         raise TargetError(f"there is no leader: {view.describe()}")
-    followers = [node_id for node_id in ids if node_id != leader]
-    minority = (len(ids) - 1) // 2
-    if target == "leader":
-        return [leader]
-    if target == "random":
-        return [chance.choice(ids)]
-    if target == "majority":
-        return sorted(chance.sample(ids, len(ids) // 2 + 1))
-    if not followers or not minority:
+    if not minority and target in ("follower", "minority", "minority_with_leader"):
         raise TargetError(f"{len(ids)} node(s) have no {target}")
-    if target == "follower":
-        return [chance.choice(followers)]
-    if target == "minority":
-        return sorted(chance.sample(ids, minority))
-    return sorted([leader, *chance.sample(followers, minority - 1)])
+    chosen = {
+        "leader": lambda: [leader],
+        "follower": lambda: [chance.choice(followers)],
+        "random": lambda: [chance.choice(ids)],
+        "minority": lambda: chance.sample(ids, minority),
+        "minority_with_leader": lambda: [leader, *chance.sample(followers, minority - 1)],
+        "majority": lambda: chance.sample(ids, len(ids) // 2 + 1),
+        "all": lambda: ids,
+    }
+    return sorted(chosen[target]())
 
 
 def view_from_status(nodes: list[NodeView], status: dict[str, Any]) -> View:

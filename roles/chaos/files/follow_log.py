@@ -1,0 +1,98 @@
+"""Writes what Pods log to files as it is logged, over restarts and broken connections, until told to end.
+
+A Pod's log goes with the Pod, and the kubelet throws away what it has rotated: only who reads all the time gets all.
+A line is written once: lines with a running number `n` by that, others by being the same as one of the last ones.
+What is missing all the same, the numbers show to whoever judges the history.
+
+    follow_log.py DIRECTORY SECONDS_MAX KUBECTL_ARGUMENT… -- POD[=FILE]…
+
+Each Pod has a thread; a Pod that is not there yet is waited for. SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+RETRY_SECONDS = 0.3
+REMEMBERED_LINES = 20_000
+"""So many of the last lines are known again when a log is read anew from its beginning."""
+
+
+class Follower(threading.Thread):
+    """One Pod's log."""
+
+    def __init__(self, kubectl: list[str], pod: str, path: Path, ended: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._kubectl = kubectl
+        self._pod = pod
+        self._file = path.open("ab", buffering=0)
+        self._ended = ended
+        self._next_number = 0
+        self._recent: deque[bytes] = deque(maxlen=REMEMBERED_LINES)
+        self._known: set[bytes] = set()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            # what a container that has ended meanwhile still had to say comes before what the next one says
+            self._read("--previous")
+            self._read("--follow")
+            self._ended.wait(RETRY_SECONDS)
+
+    def _read(self, how: str) -> None:
+        command = [*self._kubectl, "logs", self._pod, how]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.endswith(b"\n"):  # else it was cut off, and comes again
+                    self._take(line)
+                if self._ended.is_set():
+                    process.terminate()
+
+    def _take(self, line: bytes) -> None:
+        number = running_number(line)
+        if number is not None:
+            if number < self._next_number:
+                return
+            self._next_number = number + 1
+        elif line in self._known:
+            return
+        else:
+            if len(self._recent) == REMEMBERED_LINES:
+                self._known.discard(self._recent[0])
+            self._recent.append(line)
+            self._known.add(line)
+        self._file.write(line)
+
+
+def running_number(line: bytes) -> int | None:
+    """The member `n` of a line; None for one that has none."""
+    try:
+        number = json.loads(line).get("n")
+    except (ValueError, AttributeError):
+        return None
+    return number if isinstance(number, int) else None
+
+
+def main() -> None:
+    directory, seconds_max = Path(sys.argv[1]), float(sys.argv[2])
+    middle = sys.argv.index("--")
+    kubectl, pods = ["kubectl", *sys.argv[3:middle]], sys.argv[middle + 1 :]
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    for pod in pods:
+        name, _, file = pod.partition("=")
+        Follower(kubectl, name, directory / (file or f"logs/{name}.log"), ended).start()
+    deadline = time.monotonic() + seconds_max
+    while not ended.wait(1) and time.monotonic() < deadline:
+        pass
+
+
+if __name__ == "__main__":
+    main()
