@@ -42,6 +42,10 @@ class Cluster(Protocol):
         """Script for the node's place that starts it when it does not run."""
         ...
 
+    def end_script(self, node_id: str, data_dir: str) -> str:
+        """Script for the node's place that kills whatever process of the node uses a file system mounted there."""
+        ...
+
     def start_again(self, node_id: str) -> None:
         """See to it that a node that was ended, or failed to start, is started now."""
         ...

@@ -27,8 +27,9 @@ class StoppedNodeFault(Fault):
     """Files of one node are changed between its SIGSTOP and its SIGKILL."""
 
     seconds = 2.0
-    wipes = False
-    """Whether the node must lose its data to come back."""
+    loses_data = False
+    damages = False
+    """Whether the node can't come back before its data are removed."""
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         """Change the files of a node that stands still."""
@@ -37,13 +38,15 @@ class StoppedNodeFault(Fault):
     def inject(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
             place, pid, data_dir = cluster.place_of(node_id), cluster.pid_of(node_id), cluster.data_dir(node_id)
-            wipe = f"rm -rf {shlex.quote(data_dir)}\n" if self.wipes else ""
-            undo = f"kill -9 {pid} 2> /dev/null\n{wipe}{cluster.start_script(node_id)}"
+            data, mark = shlex.quote(data_dir), shlex.quote(f"{data_dir}.damaged")
+            # a node that came back by itself must not lose what it has got since
+            wipe = f"[ ! -e {mark} ] || rm -rf {data} {mark}"
+            undo = f"kill -9 {pid} 2> /dev/null\n{wipe}\n{cluster.start_script(node_id)}"
             self.arm(place, step, undo, node_id)
-            if self.wipes:
+            if self.loses_data:
                 step.data_lost.append(node_id)
             step.notes["killed_at"] = time.time()
-            place.run(f"kill -STOP {pid}")
+            place.run(f"kill -STOP {pid}" + (f" && touch {mark}" if self.damages else ""))
             self.change(place, data_dir, step)
             place.run(f"kill -9 {pid}")
 
@@ -80,7 +83,8 @@ class BitsFlipped(StoppedNodeFault):
     """A bit in the middle of the log: the node must refuse to serve, and say why; it comes back with an empty disk."""
 
     name = "bits-flipped"
-    wipes = True
+    loses_data = True
+    damages = True
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         path, end = newest_segment(place, data_dir)
@@ -103,7 +107,7 @@ class VolumeLost(StoppedNodeFault):
     """Everything on the disk is gone: the node must come back as another one, which learns before it votes."""
 
     name = "volume-lost"
-    wipes = True
+    loses_data = True
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         place.run(f"rm -rf {shlex.quote(data_dir)}")
@@ -147,23 +151,26 @@ class DiskFull(Fault):
             # the data move to the small file system and, when it is undone, back with all that was written meanwhile
             undo = "\n".join(
                 (
+                    f"kill -9 {pid} 2> /dev/null",
                     f"if mountpoint -q {data}; then",
-                    f"  kill -9 {pid} $(fuser -m {data} 2> /dev/null) 2> /dev/null; sleep 0.2",
-                    f"  rm -rf {data}/filler {kept} && cp -a {data} {kept} && umount {data} || exit 1",
+                    cluster.end_script(node_id, data_dir),
+                    f"  sleep 0.2; rm -rf {data}/filler {kept}",
+                    f"  cp -a --sparse=always {data} {kept} && umount {data} || exit 1",
                     f"  rm -rf {data} && mv {kept} {data}",
                     f"fi\n{cluster.start_script(node_id)}",
                 )
             )
             self.arm(place, step, undo, node_id)
             step.notes["killed_at"] = time.time()
-            # sparse, since space that was reserved for the log would let it go on for long
+            # sparse, since space that was reserved for the log would let it go on for long; killed only when all is
+            # in place, since the kubelet starts it again at once
             place.run(
-                f"kill -9 {pid}; sleep 0.2; set -e; cp -a --sparse=always {data} {kept}\n"
+                f"set -e; kill -STOP {pid}; cp -a --sparse=always {data} {kept}\n"
                 f"size=$(du -sk {kept} | cut -f 1); owner=$(stat -c %u:%g {data})\n"
                 f"mount -t tmpfs -o size=$((size + 128))k none {data}; chown $owner {data}\n"
-                f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}"
+                f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; kill -9 {pid}"
             )
-            cluster.start_again(node_id)
+            wait_until_served(cluster, node_id, step)
             place.run(f"cat /dev/zero > {data}/filler 2> /dev/null; df -k {data} | tail -n 1 | grep -q 100%")
 
     def observe(self, cluster: Cluster, step: Step) -> None:
@@ -183,6 +190,19 @@ class DiskFull(Fault):
     def revive(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
             cluster.start_again(node_id)
+
+
+def wait_until_served(cluster: Cluster, node_id: str, step: Step) -> None:
+    """Start a node that was killed, and wait until another process answers; only then its disk is filled."""
+    deadline = time.monotonic() + EVENT_SECONDS_MAX
+    cluster.machine.run(cluster.start_script(node_id))
+    while True:
+        node = cluster.view().node(node_id)
+        if node.answers and node.process not in ("", step.processes_before[node_id]):
+            return
+        if time.monotonic() > deadline:
+            raise FaultError(f"{node_id} does not serve on the small file system: {node}")
+        time.sleep(0.3)
 
 
 class DiskSlow(Fault):

@@ -111,6 +111,17 @@ class KubernetesCluster:
     def start_script(self, node_id: str) -> str:
         return "true"  # the kubelet starts it
 
+    def end_script(self, node_id: str, data_dir: str) -> str:
+        # only those see the file system that were started since, in mount namespaces of their own
+        return "\n".join(
+            (
+                f"device=$(findmnt -n -o MAJ:MIN -M {shlex.quote(data_dir)} | tr -d ' ')",
+                'for pid in $(grep -l " $device " /proc/[0-9]*/mountinfo 2> /dev/null | cut -d / -f 3); do',
+                '  [ "$(readlink /proc/$pid/ns/mnt)" = "$(readlink /proc/$$/ns/mnt)" ] || kill -9 "$pid"',
+                "done",
+            )
+        )
+
     def start_again(self, node_id: str) -> None:
         """The kubelet does, but ever later after each failure; another Pod is started at once."""
         waiting = (container_status(self.pod(node_id)).get("state") or {}).get("waiting") or {}

@@ -59,6 +59,9 @@ class LocalCluster:
     def start_script(self, node_id: str) -> str:
         return self.cluster_script("start", node_id)
 
+    def end_script(self, node_id: str, data_dir: str) -> str:
+        return self.cluster_script("kill", node_id)
+
     def start_again(self, node_id: str) -> None:
         self.machine.run(self.start_script(node_id))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ansible.module_utils.testbed_faults.fault import Fault, Step
+from ansible.module_utils.testbed_faults.network import chain_packets
 from ansible.module_utils.testbed_faults.processes import note_new_processes
+from ansible.module_utils.testbed_faults.shell import kind_node
 
 if TYPE_CHECKING:
     from random import Random
@@ -114,19 +116,29 @@ class NodePaused(MachineFault):
 
 
 class NodeDisconnected(MachineFault):
-    """The machine is off the network."""
+    """The machine is off the network: its interface takes and sends nothing, for itself and for its Pods.
+
+    Docker's own way would take the routes to the other machines away with the interface.
+    """
 
     name = "node-disconnected"
-    broken = "map[]"
-    looked_at = "{{.NetworkSettings.Networks}}"
+    chains: ClassVar = ("INPUT -i eth0", "FORWARD -i eth0", "OUTPUT -o eth0", "FORWARD -o eth0")
 
-    def scripts(self, cluster: Cluster, machine: str) -> tuple[str, str]:
-        address = cluster.machine.run(
-            f"docker inspect --format '{{{{.NetworkSettings.Networks.kind.IPAddress}}}}' {machine}"
-        )
-        connect = f"docker network connect --ip {address} kind {machine}"
-        look = f"docker inspect --format '{{{{.NetworkSettings.Networks}}}}' {machine} | grep -q kind"
-        return f"docker network disconnect kind {machine}", f"{look} || {connect}"
+    def inject(self, cluster: Cluster, step: Step) -> None:
+        step.notes["machines"] = sorted({cluster.machine_of(node_id) for node_id in step.targets})
+        for machine in step.notes["machines"]:
+            place = kind_node(machine)
+            lines = [f"iptables -w -{{}} {chain} -j DROP" for chain in self.chains]
+            self.arm(place, step, "\n".join(f"{line.format('D')} || true" for line in lines), machine)
+            place.run(" && ".join(line.format("I") for line in lines))
+
+    def observe(self, cluster: Cluster, step: Step) -> None:
+        for machine in step.notes["machines"]:
+            packets = sum(
+                chain_packets(kind_node(machine).run(f"iptables -w -L {chain} -v -x -n | grep eth0"))
+                for chain in ("INPUT", "OUTPUT", "FORWARD")
+            )
+            step.saw(f"{machine} hears and says nothing", packets > 0, f"{packets} packets dropped")
 
 
 class NodeRestarted(MachineFault):
