@@ -10,6 +10,7 @@ from raft_pkg.check.seen import UNSEEN
 
 VALUE_LENGTH_MAX = 60
 _FREE_TOLD_MAX = 12
+_STATES_TOLD_MAX = 4
 
 
 def shown(value: State) -> str:
@@ -83,8 +84,11 @@ def _reason(unexplained: Operation, core: Core, operations: Sequence[Operation])
         repeated = _repeated(unexplained.output, operations)
         if repeated is not None:
             return repeated
-    possible = " or ".join(dict.fromkeys(shown(state) for state in core.report.states))
-    return f"In every order that explains the outcomes before it, the value could then only be {possible}."
+    possible = list(dict.fromkeys(shown(state) for state in core.report.states))
+    more = len(possible) - _STATES_TOLD_MAX
+    if more > 0:
+        possible = [*possible[:_STATES_TOLD_MAX], f"one of {more} more, and none of them fits"]
+    return f"In every order that explains the outcomes before it, the value could then only be {' or '.join(possible)}."
 
 
 def _origin(read: Operation, output: str, operations: Sequence[Operation]) -> str | None:

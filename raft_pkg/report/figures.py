@@ -4,17 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from bokeh.models import (
-    BoxAnnotation,
-    ColumnDataSource,
-    FactorRange,
-    HoverTool,
-    Legend,
-    LegendItem,
-    PrintfTickFormatter,
-    Range1d,
-    Span,
-)
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, PrintfTickFormatter, Range1d
+from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
@@ -53,10 +44,13 @@ OUTCOME_MARKERS = {"ok": "circle", "fail": "x", "info": "inverted_triangle"}
 OUTCOME_COLOURS = {"ok": GREEN, "fail": ORANGE, "info": VERMILION}
 OUTCOME_WORDS = {"ok": "answered", "fail": "failed", "info": "not known"}
 FAULTS_ROW = "faults"
-LEFT_BORDER_PIXELS = 66
+LEFT_BORDER_PIXELS = 74
 LABELLED_SHARE_MIN = 0.025
 """Bands shorter than this share of the run have their term in the hover text alone."""
 LABELLED_FAULT_SHARE_MIN = 0.08
+FREE_DRAWN_MAX = 8
+TOLD_CHARACTERS_MAX = 28
+"""What is longer is cut above its bar: that fits on a phone."""
 
 
 def run_figures(run: Run, points: Sequence[Point], rates: Rates, marked: Iterable[float]) -> list[figure]:
@@ -81,8 +75,8 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
 
     The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
     """
-    kept, free = violation.core.operations, violation.core.free[:8]
-    operations = sorted([*kept, *free], key=lambda operation: operation.invoked)
+    kept, free = violation.core.operations, violation.core.free[:FREE_DRAWN_MAX]
+    operations = [*kept, *free]
     moments = sorted({*chain.from_iterable(_ends(operation) for operation in operations)})
     steps = {position: step for step, position in enumerate(moments)}
     end = len(moments) + 0.5
@@ -107,12 +101,12 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
             fill_alpha=0.35 if operation in free else 0.9,
             line_dash="dashed" if operation in free or operation.completed is None else "solid",
         )
-        is_late = left > end * 0.6
+        is_late = left > end * 0.45
         text = plot.text(
             x=[right if is_late else left],
             y=[row],
             y_offset=-10,
-            text=[_told(operation, is_wrong=is_wrong, is_free=operation in free)],
+            text=[_told(operation, is_wrong=is_wrong)],
             text_font_size="12px",
             text_align="right" if is_late else "left",
             text_font_style="bold" if is_wrong else "normal",
@@ -240,13 +234,13 @@ def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
     for f in FUNCTIONS:
         chosen = [point for point in points if point.operation.f == f]
         if chosen:
-            items.append(LegendItem(label=f, renderers=[_scatter(plot, f, chosen)]))
+            items.append(_item(f, _scatter(plot, f, chosen)))
     plot.add_tools(HoverTool(tooltips=[("", "@told"), ("key", "@key"), ("", "@latency ms, ended at @at{0.000} s")]))
     _legend(plot, items)
     return plot
 
 
-def _scatter(plot: figure, f: str, points: Iterable[Point]) -> GlyphRenderer:
+def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[Any]":
     """The operations of one function; those that were not answered are larger, of another shape, and on top."""
     ordered = sorted(points, key=lambda point: point.outcome != "ok")
     is_answered = [point.outcome == "ok" for point in ordered]
@@ -275,7 +269,9 @@ def _scatter(plot: figure, f: str, points: Iterable[Point]) -> GlyphRenderer:
 
 
 def _rate(rates: Rates, time_axis: Range1d) -> figure:
-    plot = _figure(height=220, name="rate", x_range=time_axis, title="Operations a second, by outcome")
+    counts_axis = Range1d(start=0, end=1.05 * max(map(max, rates.by_outcome.values())) or 1)
+    title = "Operations a second, by outcome"
+    plot = _figure(height=220, name="rate", x_range=time_axis, y_range=counts_axis, title=title)
     items = []
     for outcome, counts in rates.by_outcome.items():
         line = plot.step(
@@ -286,10 +282,13 @@ def _rate(rates: Rates, time_axis: Range1d) -> figure:
             line_width=2,
             line_dash={"ok": "solid", "fail": "dashed", "info": "dotdash"}[outcome],
         )
-        items.append(LegendItem(label=OUTCOME_WORDS[outcome], renderers=[line]))
-    plot.y_range.start = 0
+        items.append(_item(OUTCOME_WORDS[outcome], line))
     _legend(plot, items)
     return plot
+
+
+def _item(label: str, renderer: "GlyphRenderer[Any]") -> LegendItem:
+    return LegendItem(label=label, renderers=[renderer])
 
 
 def _legend(plot: figure, items: list[LegendItem]) -> None:
@@ -303,7 +302,6 @@ def _legend(plot: figure, items: list[LegendItem]) -> None:
         label_text_font_size="12px",
         glyph_width=14,
         glyph_height=14,
-        padding=0,
         spacing=8,
         margin=2,
     )
@@ -320,9 +318,8 @@ def _ends(operation: Operation) -> tuple[int, ...]:
     return (operation.invoked,) if operation.completed is None else (operation.invoked, operation.completed)
 
 
-def _told(operation: Operation, *, is_wrong: bool, is_free: bool) -> str:
+def _told(operation: Operation, *, is_wrong: bool) -> str:
     what = did(operation).removeprefix(f"process {operation.process} ")
-    if len(what) > 44:
-        what = f"{what[:42]}…"
-    ending = "  ← can't be explained" if is_wrong else "  (at any time)" if is_free else ""
-    return f"{what}{ending}"
+    if len(what) > TOLD_CHARACTERS_MAX:
+        what = f"{what[: TOLD_CHARACTERS_MAX - 1]}…"
+    return f"✗ {what}" if is_wrong else what

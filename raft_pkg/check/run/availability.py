@@ -62,11 +62,13 @@ def gaps_between_writes(run: Run) -> list[Gap]:
 
 
 def judge_availability(run: Run) -> Finding:
-    """No fault may cost more than was promised for it."""
+    """No fault may cost more than was promised for it, nor may calm times, where `run.json` promises something."""
     gaps = gaps_between_writes(run)
     if not gaps:
         return Finding("availability", Verdict.UNKNOWN, "no client was at work")
     longest = max(gaps, key=lambda gap: gap.seconds)
+    calm = max((gap.seconds for gap in gaps if not _is_in_a_fault(gap, run.faults)), default=0.0)
+    calm_max = run.description.get("unavailable_seconds_max")
     found = costs(run)
     too_long = [cost for cost in found if cost.verdict is Verdict.VIOLATION]
     not_known = [cost for cost in found if cost.verdict is Verdict.UNKNOWN]
@@ -74,6 +76,7 @@ def judge_availability(run: Run) -> Finding:
     details = [_describe(cost) for cost in found if cost.fault.skipped is None]
     data = {
         "longest_seconds": round(longest.seconds, 6),
+        "longest_calm_seconds": round(calm, 6),
         "faults": [
             {
                 "fault": str(cost.fault),
@@ -85,10 +88,14 @@ def judge_availability(run: Run) -> Finding:
     }
     if too_long:
         return Finding("availability", Verdict.VIOLATION, _describe(too_long[0]), details, data)
+    if calm_max is not None and calm > calm_max:
+        summary = f"without any fault: {calm:.3f} s without an acknowledged write; at most {calm_max:g} s are promised"
+        return Finding("availability", Verdict.VIOLATION, summary, details, data)
     if not_known:
         return Finding("availability", Verdict.UNKNOWN, _describe(not_known[0]), details, data)
     summary = (
-        f"{len(promised)} promises kept; the longest time without an acknowledged write was {longest.seconds:.3f} s"
+        f"{len(promised)} promises kept; longest time without an acknowledged write: {longest.seconds:.3f} s, "
+        f"{calm:.3f} s without a fault"
     )
     return Finding("availability", Verdict.OK, summary, details, data)
 
@@ -100,6 +107,10 @@ def _describe(cost: Cost) -> str:
     promised = fault.unavailable_seconds_max
     promise = "nothing is promised" if promised is None else f"at most {promised:g} s are promised"
     return f"{fault}: {cost.gap.seconds:.3f} s without an acknowledged write; {promise}"
+
+
+def _is_in_a_fault(gap: Gap, faults: list[Fault]) -> bool:
+    return any(fault.skipped is None and fault.began <= gap.ended and gap.began <= fault.ended for fault in faults)
 
 
 def _longest(gaps: list[Gap], fault: Fault) -> Gap | None:

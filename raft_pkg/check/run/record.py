@@ -38,6 +38,9 @@ def judge_amount(run: Run) -> Finding:
     """An idle run shows nothing: at least `operations_ok_min` operations must have succeeded."""
     succeeded = sum(operation.outcome == "ok" for operation in run.operations)
     wanted = int(run.description.get("operations_ok_min") or 1)
+    unreadable = [client.name for client in run.clients if client.problem is not None]
+    if succeeded < wanted and unreadable:
+        return Finding("amount", Verdict.UNKNOWN, f"not readable: {', '.join(unreadable)}")
     if succeeded < wanted:
         summary = f"{succeeded:,} operations succeeded, and at least {wanted:,} must"
         return Finding("amount", Verdict.VIOLATION, summary, data={"ok": succeeded, "ok_min": wanted})

@@ -1,5 +1,6 @@
 """The smallest part of a history that shows a violation: it is one by itself, and nothing in it can be spared."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -85,6 +86,16 @@ def test_a_stale_read_is_told_with_both_writes() -> None:
 def test_the_reason_fits(name: str, reason: str) -> None:
     (violation,) = judge(name).violations
     assert violation.summary.endswith(reason)
+
+
+def test_of_many_possible_values_a_few_are_told() -> None:
+    """Three appends may have come in any order; the read has what only two of them give."""
+    appends = [Operation(process, "append", "x", "abc"[process], process, "ok", process + 3) for process in range(3)]
+    read = Operation(9, "read", "x", None, 10, "ok", 11, output="ab")
+    (violation,) = judge_history([*appends, read]).violations
+    told = violation.summary.partition("the value could then only be ")[2]
+    assert len(told.split(" or ")) == 5
+    assert re.fullmatch(r"one of \d+ more, and none of them fits\.", told.split(" or ")[-1])
 
 
 def test_a_reduction_that_takes_too_long_says_that_it_is_not_minimal() -> None:
