@@ -63,6 +63,8 @@ class Fault:
     """Whether those hit say nothing, rather than refuse: clients notice that only by a time-out of their own."""
     forces_election: ClassVar[bool] = False
     """Whether a leader that is hit can't remain the leader, if a majority is there to elect another meanwhile."""
+    ends_process: ClassVar[bool] = False
+    """Whether a leader that is hit can't remain the leader in any case: a node does not lead when it starts."""
 
     def unavailable(self, cluster: Cluster) -> str:
         """Why it can't be had here; empty: it can."""
@@ -96,7 +98,9 @@ class Fault:
         """Note evidence when all is well again."""
         minority = 2 * len(step.targets) < len(view.ids)
         long_enough = step.seconds > 2 * cluster.election_seconds_max
-        if self.forces_election and step.leader_before in step.targets and minority and long_enough:
+        if step.leader_before in step.targets and (
+            self.ends_process or (self.forces_election and minority and long_enough)
+        ):
             step.saw(
                 "another term, since the leader was hit",
                 view.term > step.term_before,

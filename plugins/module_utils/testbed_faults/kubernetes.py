@@ -76,7 +76,7 @@ class KubernetesCluster:
         for name, pod in sorted(self.pods().items()):
             container = container_status(pod)
             state = next(iter(container.get("state") or {"pending": None}))
-            nodes.append(NodeView(name, str(container.get("containerID", "")), state))
+            nodes.append(NodeView(name, short(str(container.get("containerID", ""))), state))
         endpoints = ",".join(self._address(node.id) for node in nodes)
         try:
             command = ("status", "--json", "--timeout", str(STATUS_SECONDS_MAX), "--endpoints", endpoints)
@@ -134,7 +134,7 @@ class KubernetesCluster:
             container = container_status(self.pod(node_id))
             for state in (container.get("state") or {}, container.get("lastState") or {}):
                 ended = state.get("terminated")
-                if ended and ended["containerID"] != process_before and ended["exitCode"] != 0:
+                if ended and short(ended["containerID"]) != process_before and ended["exitCode"] != 0:
                     words = self._last_words(node_id, "lastState" if state is container.get("lastState") else "state")
                     return f"exit status {ended['exitCode']}: {words}"
             time.sleep(POLL_SECONDS)
@@ -263,3 +263,8 @@ def container_status(pod: dict[str, Any]) -> dict[str, Any]:
     statuses = pod["status"].get("containerStatuses") or [{}]
     found: dict[str, Any] = statuses[0]
     return found
+
+
+def short(container_id: str) -> str:
+    """As much of a container's identity as tells it from others."""
+    return container_id.partition("://")[2][:12]

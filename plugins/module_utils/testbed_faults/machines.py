@@ -25,7 +25,7 @@ class PodDeleted(Fault):
     name = "pod-deleted"
     target = "leader"
     silent = True
-    forces_election = True
+    ends_process = True
 
     def unavailable(self, cluster: Cluster) -> str:
         return NO_PODS if cluster.platform == "local" else ""
@@ -42,6 +42,7 @@ class ContainerKilled(Fault):
     """The container is ended by the container runtime of its node, behind Kubernetes' back."""
 
     name = "container-killed"
+    ends_process = True
 
     def unavailable(self, cluster: Cluster) -> str:
         return NO_PODS if cluster.platform == "local" else ""
@@ -100,6 +101,7 @@ class NodeStopped(MachineFault):
 
     name = "node-stopped"
     broken = "exited"
+    ends_process = True
 
     def scripts(self, cluster: Cluster, machine: str) -> tuple[str, str]:
         return f"docker kill {machine}", f"docker start {machine}"
@@ -146,6 +148,7 @@ class NodeRestarted(MachineFault):
 
     name = "node-restarted"
     broken = "running"
+    ends_process = True
     seconds = 5.0
 
     def scripts(self, cluster: Cluster, machine: str) -> tuple[str, str]:

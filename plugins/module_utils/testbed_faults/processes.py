@@ -28,7 +28,7 @@ class Kill(Fault):
     """kill -9. On Kubernetes the kubelet starts the container again, locally it is started when the fault is healed."""
 
     name = "kill"
-    forces_election = True
+    ends_process = True
 
     def inject(self, cluster: Cluster, step: Step) -> None:
         hit = {node_id: (cluster.place_of(node_id), cluster.pid_of(node_id)) for node_id in step.targets}
@@ -53,7 +53,6 @@ class RestartAll(Kill):
     name = "restart-all"
     target = "all"
     seconds = 1.0
-    forces_election = True
 
 
 class Pause(Fault):
