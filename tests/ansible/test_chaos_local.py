@@ -36,20 +36,20 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
 
 
 @dataclass
-class Testbed:
-    """A deployment of the tests' own."""
+class Deployment:
+    """A cluster of the tests' own."""
 
     directory: Path
     run_playbook: Playbook
 
-    def arguments(self, scenario: str) -> list[str]:
+    def arguments(self, scenario: str, expiry_seconds: int = 120) -> list[str]:
         settings = {
             "testbed_platform": "local",
             "testbed_state_dir": str(self.directory / "state"),
             "chaos_scenario": scenario,
             "chaos_scenarios_dir": str(self.directory),
             "chaos_artifacts_dir": str(self.directory / "artifacts"),
-            "chaos_expiry_seconds": 5,
+            "chaos_expiry_seconds": expiry_seconds,
             **CALM,
         }
         return ["-e", json.dumps(settings)]
@@ -77,12 +77,12 @@ class Testbed:
 
 
 @pytest.fixture(scope="module")
-def testbed(tmp_path_factory: pytest.TempPathFactory, run_playbook: Playbook) -> Iterator[Testbed]:
+def testbed(tmp_path_factory: pytest.TempPathFactory, run_playbook: Playbook) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("chaos")
     for name, faults in SCENARIOS.items():
         plan = {"description": name, "operations_ok_min": 100, "workload": {"rate": 50}, "faults": faults}
         (directory / f"{name}.yml").write_text(yaml.safe_dump(plan))
-    found = Testbed(directory, run_playbook)
+    found = Deployment(directory, run_playbook)
     deployed = run_playbook("site.yml", *found.arguments("short"))
     assert deployed.returncode == 0, deployed.stdout
     yield found
@@ -97,7 +97,7 @@ def until(reached: Callable[[], bool], what: str, seconds_max: float = 60.0) -> 
         time.sleep(0.3)
 
 
-def test_a_short_run_ends_in_a_verdict_with_every_fault_seen(testbed: Testbed) -> None:
+def test_a_short_run_ends_in_a_verdict_with_every_fault_seen(testbed: Deployment) -> None:
     done = testbed.chaos("short")
     assert done.returncode == 0, done.stdout
     run = testbed.newest_run()
@@ -110,9 +110,16 @@ def test_a_short_run_ends_in_a_verdict_with_every_fault_seen(testbed: Testbed) -
     assert (testbed.directory / "artifacts" / "report.html").is_file()
 
 
-def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clean(testbed: Testbed) -> None:
+def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clean(testbed: Deployment) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ansible", "playbook", "playbooks/chaos.yml", *testbed.arguments("long_cut")],
+        [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "playbooks/chaos.yml",
+            *testbed.arguments("long_cut", expiry_seconds=10),
+        ],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
@@ -129,7 +136,7 @@ def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clea
     assert done.returncode == 0, done.stdout
 
 
-def test_a_scenario_that_is_not_there_is_answered_with_those_that_are(testbed: Testbed) -> None:
+def test_a_scenario_that_is_not_there_is_answered_with_those_that_are(testbed: Deployment) -> None:
     done = testbed.chaos("none_such")
     assert done.returncode != 0
     assert "long_cut, short" in done.stdout

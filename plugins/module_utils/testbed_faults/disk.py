@@ -167,7 +167,7 @@ class DiskFull(Fault):
             place.run(
                 f"set -e; kill -STOP {pid}; cp -a --sparse=always {data} {kept}\n"
                 f"size=$(du -sk {kept} | cut -f 1); owner=$(stat -c %u:%g {data})\n"
-                f"mount -t tmpfs -o size=$((size + 128))k none {data}; chown $owner {data}\n"
+                f"mount -t tmpfs -o size=$((size + 8192))k none {data}; chown $owner {data}\n"
                 f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; kill -9 {pid}"
             )
             wait_until_served(cluster, node_id, step)
