@@ -18,6 +18,15 @@ def serve(
     data_dir: Annotated[
         Path, typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="The log; made when it is not there.")
     ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAFT_ADDRESS",
+            metavar="HOST:PORT",
+            help="Where others reach this node, if --peers does not say: it is to join those that --peers names.",
+            show_default=False,
+        ),
+    ] = None,
     listen: Annotated[
         str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to take connections.")
     ] = "0.0.0.0:6000",
@@ -43,6 +52,8 @@ def serve(
 ) -> None:
     """Serve one node until SIGTERM."""
     addresses = parse_peers(peers)
+    if address is not None:
+        addresses.setdefault(node_id, address)
 
     from raft_pkg.server import ServerConfig, run  # noqa: PLC0415
 

@@ -55,10 +55,10 @@ class ClusterDescription:
         """Those with whom the cluster began."""
         return [node for node in self.nodes if not node.joined]
 
-    def peers_of(self, node: NodeDescription) -> str:
-        """As `raftctl serve --peers` takes it: those with whom the cluster began, and the node itself."""
-        known = [*self.initial, *([node] if node.joined else [])]
-        return ",".join(f"{peer.id}={peer.endpoint}" for peer in known)
+    @property
+    def peers(self) -> str:
+        """As `raftctl serve --peers` takes it: those with whom the cluster began."""
+        return ",".join(f"{node.id}={node.endpoint}" for node in self.initial)
 
     def node(self, node_id: str) -> NodeDescription:
         for node in self.nodes:

@@ -31,7 +31,8 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
         {"fault": "bits-flipped", "target": "follower", "seconds": 0},
         {"fault": "clock-jump"},
     ],
-    "long_cut": [{"fault": "partition", "target": "leader", "seconds": 10}],
+    "long_cut": [{"fault": "partition", "target": "leader", "seconds": 20}],
+    "transfer": [{"fault": "transfer"}],
 }
 
 
@@ -126,17 +127,20 @@ def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clea
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    until(lambda: bool(testbed.rules), "the partition did not come")
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
-    assert process.wait(60) != 0
+    try:
+        until(lambda: bool(testbed.rules), "the partition did not come", 300)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
     assert testbed.rules
     until(lambda: not testbed.rules, "the partition did not end by itself")
     until(lambda: testbed.cluster["leader"] is not None, "no leader after the partition")
-    done = testbed.chaos("short")
+    done = testbed.chaos("transfer")
     assert done.returncode == 0, done.stdout
 
 
 def test_a_scenario_that_is_not_there_is_answered_with_those_that_are(testbed: Deployment) -> None:
     done = testbed.chaos("none_such")
     assert done.returncode != 0
-    assert "long_cut, short" in done.stdout
+    assert "long_cut, short, transfer" in done.stdout
