@@ -212,8 +212,15 @@ class KubernetesCluster:
     def address_of(self, node_id: str) -> str:
         return str(self.pod(node_id)["status"]["podIP"])
 
-    def client_address(self) -> str:
-        return str(self.pod(self._client_pod)["status"]["podIP"])
+    def client_addresses(self) -> list[str]:
+        """Of the clients' Pod, and of its machine, which stands in for it where Pods' addresses are translated."""
+        status = self.pod(self._client_pod)["status"]
+        return [str(status["podIP"]), str(status["hostIP"])]
+
+    def nodes_beside_client(self) -> list[str]:
+        """Nodes on the clients' machine."""
+        machine = self.machine_of(self._client_pod)
+        return sorted(name for name, pod in self.pods().items() if pod["spec"].get("nodeName") == machine)
 
     def inside_network(self, node_id: str) -> str:
         """Beginning of a command, for the node's place, that runs in the Pod's network."""

@@ -311,18 +311,21 @@ class ClientsCut(Fault):
     seconds = 5.0
 
     def unavailable(self, cluster: Cluster) -> str:
-        return "local clients reach nodes directly, past the proxy" if cluster.platform == "local" else ""
+        if cluster.platform == "local":
+            return "local clients reach nodes directly, past the proxy"
+        shared = cluster.nodes_beside_client()
+        return f"{', '.join(shared)} share the clients' machine, and look like them from others" if shared else ""
 
     def promise_seconds(self, cluster: Cluster, step: Step, view: View) -> float | None:
         return None
 
     def inject(self, cluster: Cluster, step: Step) -> None:
-        client = cluster.client_address()
+        ways = [(way, address) for way in ("INPUT -s", "OUTPUT -d") for address in cluster.client_addresses()]
         for node_id in step.targets:
             place, inside = cluster.place_of(node_id), cluster.inside_network(node_id)
-            ends = [f"{inside} iptables -w -{{}} {way} {client} -j DROP" for way in ("INPUT -s", "OUTPUT -d")]
-            self.arm(place, step, "\n".join(f"{end.format('D')} || true" for end in ends), node_id)
-            place.run(" && ".join(end.format("I") for end in ends))
+            lines = [f"{inside} iptables -w -{{}} {way} {address} -p tcp -j DROP" for way, address in ways]
+            self.arm(place, step, "\n".join(f"{line.format('D')} || true" for line in lines), node_id)
+            place.run(" && ".join(line.format("I") for line in lines))
 
     def observe(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
