@@ -294,6 +294,23 @@ def test_a_log_that_is_read_again_is_written_once(tmp_path: Path) -> None:
     assert written == [*first, *others, line(n=2), line(event="c")]
 
 
+def test_who_was_left_with_a_rotated_log_reads_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on kind: `kubectl logs --follow` stays with the old file, and the history had a hole."""
+    first, second = line(n=0) + line(n=1), line(n=2) + line(n=3)
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        f"#!/bin/sh\nif mkdir {tmp_path}/asked; then printf '%s\\n' '{first.decode().strip()}'; exec sleep 3600; fi\n"
+        f"printf '%s\\n' '{second.decode().strip()}'\n"
+    )
+    kubectl.chmod(0o755)
+    follow = follower(tmp_path)
+    follow._kubectl = [str(kubectl)]
+    monkeypatch.setitem(follow._hears.__func__.__globals__["SILENCE_SECONDS_MAX"], True, 0.1)
+    follow._read("--follow")
+    follow._read("--follow")
+    assert (tmp_path / "history.jsonl").read_bytes() == first + second
+
+
 def test_a_gap_in_the_numbers_stays_visible(tmp_path: Path) -> None:
     follow = follower(tmp_path)
     for number in (0, 1, 5):

@@ -1,7 +1,9 @@
 """Writes what Pods log to files as it is logged, over restarts and broken connections, until told to end.
 
 A Pod's log goes with the Pod, and the kubelet throws away what it has rotated: only who reads all the time gets all.
-A line is written once: lines with a running number `n` by that, others by being the same as one of the last ones.
+When it rotates a log, a reader may be left with the old file and hear nothing more; so whoever hears nothing for a while
+reads anew, from the beginning of the file that is written now. A line is written once: lines with a running number `n`
+by that, others by being the same as one of the last ones.
 What is missing all the same, the numbers show to whoever judges the history.
 
     follow_log.py DIRECTORY SECONDS_MAX KUBECTL_ARGUMENT… -- POD[=FILE]…
@@ -12,6 +14,8 @@ Each Pod has a thread; a Pod that is not there yet is waited for. SIGTERM ends i
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,6 +25,9 @@ from collections import deque
 from pathlib import Path
 
 RETRY_SECONDS = 0.3
+SILENCE_SECONDS_MAX = {True: 3.0, False: 60.0}
+"""After so long without a line a log is read anew: one whose lines have numbers, and one that says little anyway."""
+READ_BYTES_MAX = 1024 * 1024
 REMEMBERED_LINES = 20_000
 """So many of the last lines are known again when a log is read anew from its beginning."""
 
@@ -49,11 +56,21 @@ class Follower(threading.Thread):
         command = [*self._kubectl, "logs", self._pod, how]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.endswith(b"\n"):  # else it was cut off, and comes again
-                    self._take(line)
-                if self._ended.is_set():
-                    process.terminate()
+            source, rest = process.stdout.fileno(), b""
+            while self._hears(source) and (read := os.read(source, READ_BYTES_MAX)):
+                # what is left of a line when the log is cut off comes again
+                *lines, rest = (rest + read).split(b"\n")
+                for line in lines:
+                    self._take(line + b"\n")
+            process.kill()
+
+    def _hears(self, source: int) -> bool:
+        """Whether there is something to read, in time."""
+        deadline = time.monotonic() + SILENCE_SECONDS_MAX[self._next_number > 0]
+        while not self._ended.is_set() and time.monotonic() < deadline:
+            if select.select([source], [], [], RETRY_SECONDS)[0]:
+                return True
+        return False
 
     def _take(self, line: bytes) -> None:
         number = running_number(line)
