@@ -1,7 +1,7 @@
 """Writes what Pods log to files as it is logged, over restarts and broken connections, until told to end.
 
 A Pod's log goes with the Pod, and the kubelet throws away what it has rotated: only who reads all the time gets all.
-When it rotates a log, a reader may be left with the old file and hear nothing more; so whoever hears nothing for a while
+When it rotates a log, a reader may be left with the old file and hear nothing more; so whoever hears nothing for long
 reads anew, from the beginning of the file that is written now. A line is written once: lines with a running number `n`
 by that, others by being the same as one of the last ones.
 What is missing all the same, the numbers show to whoever judges the history.
