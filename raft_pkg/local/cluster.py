@@ -286,8 +286,10 @@ class LocalCluster:
         return [description.node(node_id) for node_id in dict.fromkeys(node_ids)]
 
     def _purge(self, description: ClusterDescription) -> None:
-        for node_id in (*(node.id for node in description.nodes), PROXY_ID):
-            if (home := self.directory / node_id).exists():
+        # those of nodes that were discarded are known by their logs alone
+        discarded = [log.parent for log in self.directory.glob("*/stderr.log")]
+        for home in {*(self.directory / node.id for node in description.nodes), *discarded}:
+            if home.exists():
                 shutil.rmtree(home)
         for name in (FILE_NAME, LOCK_NAME):
             (self.directory / name).unlink(missing_ok=True)
