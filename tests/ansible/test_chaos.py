@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import importlib.util
 import io
@@ -311,8 +312,30 @@ def test_who_was_left_with_a_rotated_log_reads_the_new_one(tmp_path: Path, monke
     assert (tmp_path / "history.jsonl").read_bytes() == first + second
 
 
+def test_lines_that_were_rotated_away_are_taken_from_the_rotated_files(tmp_path: Path) -> None:
+    """Found on kind: of 80,000 lines in three rotations, one came by no stream."""
+    pod = {
+        "metadata": {"namespace": "default", "name": "client", "uid": "u"},
+        "spec": {"nodeName": "worker", "containers": [{"name": "main"}]},
+    }
+    entry = b"2026-01-01T00:00:00Z stdout F "
+    place = "/api/v1/nodes/worker/proxy/logs/pods/default_client_u/main/"
+    answers = {
+        ("get", "pod", "client", "-o", "json"): json.dumps(pod).encode(),
+        ("get", "--raw", place): b'<pre><a href="0.log">0.log</a><a href="0.log.1.gz">0.log.1.gz</a></pre>',
+        ("get", "--raw", f"{place}0.log"): entry + line(n=2) + entry + line(n=3),
+        ("get", "--raw", f"{place}0.log.1.gz"): gzip.compress(entry + line(n=0) + entry + line(n=1)),
+    }
+    follow = follower(tmp_path)
+    follow._ask = lambda *arguments: answers[arguments]
+    follow._take(line(n=0))
+    follow._take(line(n=3))
+    assert (tmp_path / "history.jsonl").read_bytes() == b"".join(line(n=number) for number in range(4))
+
+
 def test_a_gap_in_the_numbers_stays_visible(tmp_path: Path) -> None:
     follow = follower(tmp_path)
+    follow._kubectl = ["false"]
     for number in (0, 1, 5):
         follow._take(line(n=number))
     assert (tmp_path / "history.jsonl").read_bytes() == line(n=0) + line(n=1) + line(n=5)

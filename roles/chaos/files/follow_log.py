@@ -3,7 +3,8 @@
 A Pod's log goes with the Pod, and the kubelet throws away what it has rotated: only who reads all the time gets all.
 When it rotates a log, a reader may be left with the old file and hear nothing more; so whoever hears nothing for long
 reads anew, from the beginning of the file that is written now. A line is written once: lines with a running number `n`
-by that, others by being the same as one of the last ones.
+by that, others by being the same as one of the last ones. Numbers that are missing are looked for in the rotated files,
+of which the kubelet keeps some for a while.
 What is missing all the same, the numbers show to whoever judges the history.
 
     follow_log.py DIRECTORY SECONDS_MAX KUBECTL_ARGUMENT… -- POD[=FILE]…
@@ -13,8 +14,10 @@ Each Pod has a thread; a Pod that is not there yet is waited for. SIGTERM ends i
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -77,6 +80,8 @@ class Follower(threading.Thread):
         if number is not None:
             if number < self._next_number:
                 return
+            for missing in self._rotated(range(self._next_number, number)):
+                self._file.write(missing)
             self._next_number = number + 1
         elif line in self._known:
             return
@@ -86,6 +91,37 @@ class Follower(threading.Thread):
             self._recent.append(line)
             self._known.add(line)
         self._file.write(line)
+
+    def _rotated(self, numbers: range) -> list[bytes]:
+        """As many of the lines with these numbers, in order, as the kubelet still has."""
+        if not numbers:
+            return []
+        found: dict[int, bytes] = {}
+        try:
+            pod = json.loads(self._ask("get", "pod", self._pod, "-o", "json"))
+            name, about = pod["spec"]["containers"][0]["name"], pod["metadata"]
+            logs = f"pods/{about['namespace']}_{about['name']}_{about['uid']}/{name}/"
+            place = f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/logs/{logs}"
+            files = re.findall(r'href="([^"/]+)"', self._ask("get", "--raw", place).decode())
+            for file in files:
+                found |= numbered_lines(self._ask("get", "--raw", place + file), numbers)
+        except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+            print(f"{self._pod}: lines {numbers.start} to {numbers.stop - 1} are lost: {error}", file=sys.stderr)
+        return [found[number] for number in sorted(found)]
+
+    def _ask(self, *arguments: str) -> bytes:
+        return subprocess.run([*self._kubectl, *arguments], capture_output=True, check=True).stdout  # noqa: S603
+
+
+def numbered_lines(log: bytes, numbers: range) -> dict[int, bytes]:
+    """The lines with these numbers in a container runtime's log file: TIME STREAM TAG LINE, and perhaps compressed."""
+    found = {}
+    for entry in (gzip.decompress(log) if log.startswith(b"\x1f\x8b") else log).splitlines():
+        line = entry.split(b" ", 3)[-1]
+        number = running_number(line)
+        if number is not None and number in numbers:
+            found[number] = line + b"\n"
+    return found
 
 
 def running_number(line: bytes) -> int | None:
