@@ -48,6 +48,11 @@ demo: $(VENV)/.run ## a cluster (kind, or local processes where there is no engi
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	$(call go_on,ansible-playbook site.yml | ansible-playbook verify.yml | raftctl --help)
 
+.PHONY: chaos
+chaos: $(VENV)/.run ## faults while clients work, judged and drawn: artifacts/report.html (CHAOS_OPTIONS)
+	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml $(CHAOS_OPTIONS)
+	$(call go_on,ansible-playbook playbooks/chaos.yml -e chaos_scenario=tour)
+
 .PHONY: offline
 offline: $(VENV)/.run ## engine, kind, kubectl and every image, from a Debian mirror alone (root)
 	@$(ANSIBLE_PLAYBOOK) playbooks/offline.yml

@@ -12,6 +12,7 @@ from raft_pkg.cli import (
     key_value,
     log,
     members,
+    proxy,
     report,
     serve,
     simulate,
@@ -59,3 +60,4 @@ app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(members.app, name="members")
 app.add_typer(log.app, name="log")
+app.add_typer(proxy.app, name="proxy")

@@ -44,6 +44,12 @@ def up(
     heartbeat_interval_ms: Annotated[
         int | None, typer.Option(min=1, help="Time between heartbeats, ms. [50]", show_default=False)
     ] = None,
+    proxy: Annotated[
+        bool | None,
+        typer.Option(
+            "--proxy/--no-proxy", help="Let nodes reach each other through a `raftctl proxy`. [no]", show_default=False
+        ),
+    ] = None,
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +58,7 @@ def up(
 
     cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
     changed = cluster.up(
-        Settings(nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms)
+        Settings(nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms, proxy)
     )
     found = cluster.status()
     if as_json:
@@ -120,6 +126,31 @@ def start(
     """Start stopped nodes, and return when they serve."""
     cluster, chosen = _chosen(directory, nodes, every, timeout)
     _print_done("started", cluster.start(chosen), as_json)
+
+
+@app.command()
+def add(
+    nodes: Annotated[list[str], typer.Argument(metavar="NODE…")],
+    directory: Directory = DEFAULT_DIRECTORY,
+    timeout: WaitLimit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Start further nodes, which are no members yet (`raftctl members add` makes them so)."""
+    from raft_pkg.local import LocalCluster  # noqa: PLC0415
+
+    _print_done("added", LocalCluster(directory, timeout=timeout).add(nodes), as_json)
+
+
+@app.command()
+def discard(
+    nodes: Annotated[list[str], typer.Argument(metavar="NODE…")],
+    directory: Directory = DEFAULT_DIRECTORY,
+    as_json: Json = False,
+) -> None:
+    """End added nodes, and remove their data (after `raftctl members remove`)."""
+    from raft_pkg.local import LocalCluster  # noqa: PLC0415
+
+    _print_done("discarded", LocalCluster(directory).discard(nodes), as_json)
 
 
 @app.command()

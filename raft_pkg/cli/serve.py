@@ -23,6 +23,15 @@ def serve(
         Path,
         typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="Log and snapshots; made when it is not there."),
     ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAFT_ADDRESS",
+            metavar="HOST:PORT",
+            help="Where others reach this node, if --peers does not say: it is to join those that --peers names.",
+            show_default=False,
+        ),
+    ] = None,
     listen: Annotated[
         str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to take connections.")
     ] = "0.0.0.0:6000",
@@ -73,9 +82,17 @@ def serve(
     session_ttl_ms: Annotated[
         int, typer.Option(envvar="RAFT_SESSION_TTL_MS", min=1, help="A client's session ends after so long unused, ms.")
     ] = 600_000,
+    peer_proxy: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAFT_PEER_PROXY", metavar="HOST:PORT", help="Reach other nodes through a `raftctl proxy`."
+        ),
+    ] = None,
 ) -> None:
     """Serve one node until SIGTERM."""
     addresses = parse_peers(peers)
+    if address is not None:
+        addresses.setdefault(node_id, address)
 
     from raft_pkg.server import ServerConfig, run  # noqa: PLC0415
 
@@ -94,6 +111,7 @@ def serve(
         snapshot_bytes=snapshot_bytes,
         tail_entries=tail_entries,
         session_ttl=session_ttl_ms / 1000,
+        peer_proxy=peer_proxy,
     )
     raise typer.Exit(run(config))
 

@@ -27,6 +27,7 @@ DEFAULT_NODE_COUNT = 3
 STATUS_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
 EVIDENCE_LINES = 10
+PROXY_ID = "proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Settings:
     election_timeout_ms_min: int | None = None
     election_timeout_ms_max: int | None = None
     heartbeat_interval_ms: int | None = None
+    proxy: bool | None = None  # whether the nodes reach each other through a `raftctl proxy`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class LocalStatus:
             "endpoints": ",".join(self.description.endpoints),
             "leader": self.cluster.leader_id,
             "term": self.cluster.term,
+            "proxy": None if self.description.proxy is None else self.description.proxy.http,
             "nodes": [
                 {
                     "id": node.id,
@@ -65,6 +68,7 @@ class LocalStatus:
                     "term": answered.answer.term if answered.reachable else None,
                     "log": str(self.directory / node.id / "stdout.log"),
                     "data_dir": str(self.directory / node.id / "data"),
+                    "status": answered.to_json(),
                 }
                 for node, answered in zip(self.description.nodes, self.cluster.nodes, strict=True)
             ],
@@ -89,6 +93,7 @@ class LocalCluster:
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self._describe(settings)
+            self._launch_proxy(description)
             resumed = self._resume([n for n in description.nodes if process.state(n) == "paused"])
             started = self._launch(description, [n for n in description.nodes if process.state(n) == "stopped"])
         self._wait(description, started, _all_follow_one, "no leader that all nodes follow", deadline)
@@ -101,7 +106,9 @@ class LocalCluster:
         with locked(self.directory, self._timeout):
             description = self.load()
             stopped = process.stop(description.nodes)
-            for node in description.nodes:
+            everything = [*description.nodes, *([description.proxy] if description.proxy else [])]
+            process.stop(everything)
+            for node in everything:
                 node.pid = node.process_created = None
             if purge:
                 self._purge(description)
@@ -119,6 +126,7 @@ class LocalCluster:
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self.load()
+            self._launch_proxy(description)
             stopped = [n for n in self._nodes(description, node_ids) if process.state(n) == "stopped"]
             started = self._launch(description, stopped)
         endpoints = {node.endpoint for node in stopped}
@@ -130,6 +138,37 @@ class LocalCluster:
             deadline,
         )
         return list(started)
+
+    def add(self, node_ids: Sequence[str]) -> list[str]:
+        """Make and start further nodes, which know the members and wait to be made one; returns their ids."""
+        deadline = time.monotonic() + self._timeout
+        with locked(self.directory, self._timeout):
+            description = self.load()
+            known = {node.id for node in description.nodes}
+            new = [NodeDescription(node_id, "", "") for node_id in dict.fromkeys(node_ids) if node_id not in known]
+            chosen = ports.choose_ports(2 * len(new))
+            for number, node in enumerate(new):
+                node.endpoint, node.http = (f"{ports.HOST}:{port}" for port in chosen[2 * number : 2 * number + 2])
+                node.joined = True
+            description.nodes += new
+            description.save(self.directory)
+            started = self._launch(description, new)
+        self._wait(description, started, lambda _status: True, f"{', '.join(started)} did not begin to serve", deadline)
+        return list(started)
+
+    def discard(self, node_ids: Sequence[str]) -> list[str]:
+        """End nodes that `add` made and remove their data, but not their logs; returns the ids of those that were."""
+        with locked(self.directory, self._timeout):
+            description = self.load()
+            gone = [node for node in description.nodes if node.id in node_ids]
+            if begun_with := [node.id for node in gone if not node.joined]:
+                raise ConfigurationError(f"{', '.join(begun_with)}: the cluster began with it; only added nodes can go")
+            process.stop(gone)
+            for node in gone:
+                description.nodes.remove(node)
+                shutil.rmtree(self.directory / node.id / "data", ignore_errors=True)
+            description.save(self.directory)
+        return [node.id for node in gone]
 
     def pause(self, node_ids: Sequence[str]) -> list[str]:
         """SIGSTOP nodes; returns the ids of those that ran."""
@@ -168,9 +207,9 @@ class LocalCluster:
                 raise ConfigurationError(f"--nodes {count}: choose {', '.join(map(str, NODE_COUNTS))}")
             description = ClusterDescription([NodeDescription(f"raft-{i}", "", "") for i in range(count)])
             _assign_ports(description, settings.base_port)
-        elif settings.nodes not in (None, len(description.nodes)):
+        elif settings.nodes not in (None, len(description.initial)):
             raise ConfigurationError(
-                f"{self.directory} has a cluster of {len(description.nodes)} nodes, not {settings.nodes}; "
+                f"{self.directory} has a cluster of {len(description.initial)} nodes, not {settings.nodes}; "
                 "use another --dir, or give its data up with `raftctl cluster down --purge`"
             )
         changed = _apply(description, settings)
@@ -180,6 +219,17 @@ class LocalCluster:
             )
         description.save(self.directory)
         return description
+
+    def _launch_proxy(self, description: ClusterDescription) -> None:
+        """Start the proxy where there is to be one and it does not run; nodes connect to it as soon as it serves."""
+        proxy = description.proxy
+        if proxy is None or process.find(proxy) is not None:
+            return
+        home = self.directory / proxy.id
+        home.mkdir(exist_ok=True)
+        arguments = ["proxy", "serve", "--listen", proxy.endpoint, "--control", proxy.http]
+        process.launch(proxy, arguments, home / "stdout.log", home / "stderr.log")
+        description.save(self.directory)
 
     def _launch(self, description: ClusterDescription, nodes: Sequence[NodeDescription]) -> dict[str, "_Started"]:
         for node in nodes:
@@ -236,8 +286,10 @@ class LocalCluster:
         return [description.node(node_id) for node_id in dict.fromkeys(node_ids)]
 
     def _purge(self, description: ClusterDescription) -> None:
-        for node in description.nodes:
-            if (home := self.directory / node.id).exists():
+        # those of nodes that were discarded are known by their logs alone
+        discarded = [log.parent for log in self.directory.glob("*/stderr.log")]
+        for home in {*(self.directory / node.id for node in description.nodes), *discarded}:
+            if home.exists():
                 shutil.rmtree(home)
         for name in (FILE_NAME, LOCK_NAME):
             (self.directory / name).unlink(missing_ok=True)
@@ -293,17 +345,26 @@ def _apply(description: ClusterDescription, settings: Settings) -> list[str]:
         _assign_ports(description, settings.base_port)
     if description.endpoints != before:
         changed.append(f"--base-port {settings.base_port}")
+    if settings.proxy not in (None, description.proxy is not None):
+        endpoint, http = ports.choose_ports(2)
+        description.proxy = (
+            NodeDescription(PROXY_ID, f"{ports.HOST}:{endpoint}", f"{ports.HOST}:{http}") if settings.proxy else None
+        )
+        changed.append("--proxy" if settings.proxy else "--no-proxy")
     return changed
 
 
 def _serve_arguments(description: ClusterDescription, node: NodeDescription, data_dir: Path) -> list[str]:
     return [
+        "serve",
         *("--id", node.id),
         *("--listen", node.endpoint),
         *("--peers", description.peers),
+        *(("--address", node.endpoint) if node.joined else ()),
         *("--data-dir", str(data_dir)),
         *("--http", node.http),
         *("--election-timeout-ms-min", str(description.election_timeout_ms_min)),
         *("--election-timeout-ms-max", str(description.election_timeout_ms_max)),
         *("--heartbeat-interval-ms", str(description.heartbeat_interval_ms)),
+        *(("--peer-proxy", description.proxy.endpoint) if description.proxy else ()),
     ]

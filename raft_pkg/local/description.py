@@ -32,6 +32,7 @@ class NodeDescription:
     http: str  # HOST:PORT for /livez, /readyz and /metrics
     pid: int | None = None
     process_created: float | None = None  # tells the process from a later one with the same number
+    joined: bool = False  # it came later than the cluster began
 
 
 @dataclass(slots=True)
@@ -42,15 +43,22 @@ class ClusterDescription:
     election_timeout_ms_min: int = 150
     election_timeout_ms_max: int = 300
     heartbeat_interval_ms: int = 50
+    proxy: NodeDescription | None = None
+    """`raftctl proxy`, through which the nodes reach each other: `http` is where it takes its orders."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         return tuple(node.endpoint for node in self.nodes)
 
     @property
+    def initial(self) -> list[NodeDescription]:
+        """Those with whom the cluster began."""
+        return [node for node in self.nodes if not node.joined]
+
+    @property
     def peers(self) -> str:
-        """As `raftctl serve --peers` takes it."""
-        return ",".join(f"{node.id}={node.endpoint}" for node in self.nodes)
+        """As `raftctl serve --peers` takes it: those with whom the cluster began."""
+        return ",".join(f"{node.id}={node.endpoint}" for node in self.initial)
 
     def node(self, node_id: str) -> NodeDescription:
         for node in self.nodes:
@@ -67,7 +75,9 @@ class ClusterDescription:
             if content["format"] != FORMAT:
                 raise ConfigurationError(f"{path}: format {content['format']}, this raftctl knows {FORMAT}")
             nodes = [NodeDescription(**node) for node in content["nodes"]]
-            return cls(nodes, **{f.name: int(content[f.name]) for f in fields(cls) if f.name != "nodes"})
+            proxy = NodeDescription(**content["proxy"]) if content.get("proxy") else None
+            times = {f.name: int(content[f.name]) for f in fields(cls) if f.name not in ("nodes", "proxy")}
+            return cls(nodes, **times, proxy=proxy)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:

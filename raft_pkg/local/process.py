@@ -44,8 +44,8 @@ def state(node: NodeDescription) -> str:
 
 
 def launch(node: NodeDescription, arguments: Sequence[str], stdout: Path, stderr: Path) -> "subprocess.Popen[bytes]":
-    """Start `raftctl serve` in a session of its own, so that it outlives this process and its terminal."""
-    command = [sys.executable, "-m", "raft_pkg.cli", "serve", *arguments]
+    """Start `raftctl` with the arguments in a session of its own, so that it outlives this process and its terminal."""
+    command = [sys.executable, "-m", "raft_pkg.cli", *arguments]
     with stdout.open("ab") as out, stderr.open("ab") as err:
         process = subprocess.Popen(  # noqa: S603 - our own program
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True

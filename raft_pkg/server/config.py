@@ -34,6 +34,8 @@ class ServerConfig:
     election_timeout_min: float = _DEFAULTS.election_timeout_min
     election_timeout_max: float = _DEFAULTS.election_timeout_max
     heartbeat_interval: float = _DEFAULTS.heartbeat_interval
+    peer_proxy: str | None = None
+    """HOST:PORT of a `raftctl proxy` through which other nodes are reached; None: directly."""
     lease_reads: bool = False
     """See `RaftConfig.lease_reads`: faster reads for an assumption about clocks."""
     clock_drift_max: float = _DEFAULTS.clock_drift_max
@@ -60,6 +62,8 @@ class ServerConfig:
             parse_address(address, f"--peers: {peer}:")
         if self.http is not None:
             parse_address(self.http, "--http")
+        if self.peer_proxy is not None:
+            parse_address(self.peer_proxy, "--peer-proxy")
         for option, value in (
             ("--snapshot-entries", self.snapshot_entries),
             ("--snapshot-bytes", self.snapshot_bytes),

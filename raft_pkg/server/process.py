@@ -56,7 +56,7 @@ async def _serve(config: ServerConfig, machine: StateMachine) -> None:
     )
     storage = FileStorage(config.data_dir, config.node_id)
     try:
-        transport = GrpcTransport(config.node_id, config.peers[config.node_id], log.emit)
+        transport = GrpcTransport(config.node_id, config.peers[config.node_id], log.emit, config.peer_proxy)
         node = Node(config, storage, machine, transport, log)
         await _serve_node(config, node, transport, log)
     finally:

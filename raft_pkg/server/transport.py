@@ -16,6 +16,7 @@ from raft_pkg.events import Event
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.codec import encode_message
 from raft_pkg.rpc.dial import dial
+from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
 from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
 
 CONNECT_TIMEOUT = 1.0
@@ -37,12 +38,17 @@ Report = Callable[..., None]
 
 
 class PeerLink:
-    """The stream to one peer at `address`. `run` keeps it up; `send` never waits."""
+    """The stream to one peer at `address`, or to a proxy for it. `run` keeps it up; `send` never waits."""
 
-    def __init__(self, peer: str, address: str, own_address: str, report: Report) -> None:
+    def __init__(
+        self, names: tuple[str, str], address: str, own_address: str, report: Report, proxy: str | None
+    ) -> None:
+        node_id, peer = names  # who sends, and to whom
         self.address = address
         self._peer = peer
         self._own_address = own_address
+        self._proxy = proxy
+        self._metadata = ((SENDER_KEY, node_id), (RECEIVER_KEY, peer), (ADDRESS_KEY, address)) if proxy else ()
         self._report = report
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
@@ -64,7 +70,7 @@ class PeerLink:
         delay = RECONNECT_DELAY
         while True:
             try:
-                channel, target = await dial(self.address, CONNECT_TIMEOUT)
+                channel, target = await dial(self._proxy or self.address, CONNECT_TIMEOUT)
             except ConnectionError:
                 await asyncio.sleep(RECONNECT_DELAY)
                 continue
@@ -83,7 +89,7 @@ class PeerLink:
 
     async def _send_until_broken(self, stub: RaftPeerStub) -> str:
         """Write batches for as long as the stream holds; returns why it did not."""
-        call = cast("grpc.aio.StreamUnaryCall[pb.PeerBatch, pb.DeliverReply]", stub.Deliver())  # type: ignore[call-arg]
+        call = cast("grpc.aio.StreamUnaryCall[pb.PeerBatch, pb.DeliverReply]", stub.Deliver(metadata=self._metadata))  # type: ignore[call-arg]
         call.add_done_callback(lambda _call: self._wake.set())
         try:
             while not call.done():
@@ -113,9 +119,10 @@ class PeerLink:
 class GrpcTransport:
     """Links to all whom the node wants to reach, and to strangers that asked it something; a `node.Transport`."""
 
-    def __init__(self, node_id: str, own_address: str, report: Report) -> None:
+    def __init__(self, node_id: str, own_address: str, report: Report, proxy: str | None = None) -> None:
         self._node_id = node_id
         self._own_address = own_address
+        self._proxy = proxy
         self._report = report
         self._links: dict[str, PeerLink] = {}
         self._strangers: dict[str, float] = {}
@@ -180,7 +187,8 @@ class GrpcTransport:
         if present is not None and present.address == address:
             return
         self._drop(node_id, f"its address is {address} now")
-        link = self._links[node_id] = PeerLink(node_id, address, self._own_address, self._report)
+        link = PeerLink((self._node_id, node_id), address, self._own_address, self._report, self._proxy)
+        self._links[node_id] = link
         self._start(node_id, link)
 
     def _start(self, node_id: str, link: PeerLink) -> None:

@@ -1,0 +1,229 @@
+"""Faults of the disk. A node is held with SIGSTOP while its files are changed, then killed: it can't interfere."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import PurePosixPath
+from random import Random
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.testbed_faults.fault import Fault, FaultError, Step
+from ansible.module_utils.testbed_faults.local import is_root
+from ansible.module_utils.testbed_faults.processes import note_new_processes
+from ansible.module_utils.testbed_faults.shell import Place, ShellError
+
+if TYPE_CHECKING:
+    from ansible.module_utils.testbed_faults.cluster import Cluster
+    from ansible.module_utils.testbed_faults.view import View
+
+TORN_BYTES = 11
+"""Less than any record has."""
+EVENT_SECONDS_MAX = 60.0
+FULL_SECONDS_MAX = 30.0
+
+
+class StoppedNodeFault(Fault):
+    """Files of one node are changed between its SIGSTOP and its SIGKILL."""
+
+    seconds = 2.0
+    loses_data = False
+    damages = False
+    """Whether the node can't come back before its data are removed."""
+
+    def change(self, place: Place, data_dir: str, step: Step) -> None:
+        """Change the files of a node that stands still."""
+        raise NotImplementedError
+
+    def inject(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            place, pid, data_dir = cluster.place_of(node_id), cluster.pid_of(node_id), cluster.data_dir(node_id)
+            data, mark = shlex.quote(data_dir), shlex.quote(f"{data_dir}.damaged")
+            # a node that came back by itself must not lose what it has got since
+            wipe = f"[ ! -e {mark} ] || rm -rf {data} {mark}"
+            undo = f"kill -9 {pid} 2> /dev/null\n{wipe}\n{cluster.start_script(node_id)}"
+            self.arm(place, step, undo, node_id)
+            if self.loses_data:
+                step.data_lost.append(node_id)
+            step.notes["killed_at"] = time.time()
+            place.run(f"kill -STOP {pid}" + (f" && touch {mark}" if self.damages else ""))
+            self.change(place, data_dir, step)
+            place.run(f"kill -9 {pid}")
+
+    def revive(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            cluster.start_again(node_id)
+
+    def confirm(self, cluster: Cluster, step: Step, view: View) -> None:
+        super().confirm(cluster, step, view)
+        note_new_processes(step, view, step.targets)
+
+
+class LogTorn(StoppedNodeFault):
+    """The beginning of a record at the end of the log, as a crash in the middle of a write leaves it: to be cut off."""
+
+    name = "log-torn"
+
+    def change(self, place: Place, data_dir: str, step: Step) -> None:
+        path, end = newest_segment(place, data_dir)
+        place.write_at(path, end, bytes(range(1, TORN_BYTES + 1)))
+
+    def confirm(self, cluster: Cluster, step: Step, view: View) -> None:
+        super().confirm(cluster, step, view)
+        for node_id in step.targets:
+            recovered = [
+                event["torn_bytes"]
+                for event in cluster.log_of(node_id, step.notes["killed_at"])
+                if event.get("event") == "log_recovered"
+            ]
+            step.saw(f"{node_id} cuts the torn write off", any(recovered), f"torn_bytes {recovered} when it started")
+
+
+class BitsFlipped(StoppedNodeFault):
+    """A bit in the middle of the log: the node must refuse to serve, and say why; it comes back with an empty disk."""
+
+    name = "bits-flipped"
+    loses_data = True
+    damages = True
+
+    def change(self, place: Place, data_dir: str, step: Step) -> None:
+        path, end = newest_segment(place, data_dir)
+        offset = Random(step.id).randrange(end // 4, end // 2)
+        byte = place.read(path)[offset]
+        place.write_at(path, offset, bytes([byte ^ 0x10]))
+        step.notes["file"], step.notes["offset"] = PurePosixPath(path).name, offset
+
+    def observe(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            words = cluster.failure_of(node_id, step.processes_before[node_id], EVENT_SECONDS_MAX)
+            step.saw(
+                f"{node_id} refuses to start with a flipped bit, and names the file",
+                "exit status 2" in words and step.notes["file"] in words,
+                f"byte {step.notes['offset']} of {step.notes['file']}: {words[-400:] or 'it started'}",
+            )
+
+
+class VolumeLost(StoppedNodeFault):
+    """Everything on the disk is gone: the node must come back as another one, which learns before it votes."""
+
+    name = "volume-lost"
+    loses_data = True
+
+    def change(self, place: Place, data_dir: str, step: Step) -> None:
+        place.run(f"rm -rf {shlex.quote(data_dir)}")
+
+    def confirm(self, cluster: Cluster, step: Step, view: View) -> None:
+        super().confirm(cluster, step, view)
+        for node_id in step.targets:
+            changes = [
+                event
+                for event in cluster.log_of(node_id, step.notes["killed_at"])
+                if event.get("event") == "configuration_changed"
+            ]
+            learned = any(node_id in event["learners"] for event in changes)
+            voted = bool(changes) and node_id in changes[-1]["voters"]
+            seen = [f"index {e['index']}: voters {e['voters']}, learners {e['learners']}" for e in changes[-5:]]
+            meant = f"{node_id} was a learner before it voted again"
+            step.saw(meant, learned and voted, "; ".join(seen) or "no configuration in its log")
+
+
+class DiskFull(Fault):
+    """The node's data move to a small file system that something else fills; writes fail with ENOSPC."""
+
+    name = "disk-full"
+    seconds = 5.0
+
+    def unavailable(self, cluster: Cluster) -> str:
+        if cluster.platform == "local" and not is_root():
+            return "only root may mount a small file system over a data directory"
+        try:
+            cluster.places()[-1].run(
+                "d=$(mktemp -d) && trap 'rmdir $d' EXIT && mount -t tmpfs -o size=64k none $d && umount $d"
+            )
+        except ShellError as error:
+            return f"a small file system can't be mounted: {str(error)[-200:]}"
+        return ""
+
+    def inject(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            place, pid, data_dir = cluster.place_of(node_id), cluster.pid_of(node_id), cluster.data_dir(node_id)
+            data, kept = shlex.quote(data_dir), shlex.quote(f"{data_dir}.kept")
+            # the data move to the small file system and, when it is undone, back with all that was written meanwhile
+            undo = "\n".join(
+                (
+                    f"kill -9 {pid} 2> /dev/null",
+                    f"if mountpoint -q {data}; then",
+                    cluster.end_script(node_id, data_dir),
+                    f"  sleep 0.2; rm -rf {data}/filler {kept}",
+                    f"  cp -a --sparse=always {data} {kept} && umount {data} || exit 1",
+                    f"  rm -rf {data} && mv {kept} {data}",
+                    f"fi\n{cluster.start_script(node_id)}",
+                )
+            )
+            self.arm(place, step, undo, node_id)
+            step.notes["killed_at"] = time.time()
+            # sparse, since space that was reserved for the log would let it go on for long; killed only when all is
+            # in place, since the kubelet starts it again at once
+            place.run(
+                f"set -e; kill -STOP {pid}; cp -a --sparse=always {data} {kept}\n"
+                f"size=$(du -sk {kept} | cut -f 1); owner=$(stat -c %u:%g {data})\n"
+                f"mount -t tmpfs -o size=$((size + 8192))k none {data}; chown $owner {data}\n"
+                f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; kill -9 {pid}"
+            )
+            wait_until_served(cluster, node_id, step)
+            place.run(f"cat /dev/zero > {data}/filler 2> /dev/null; df -k {data} | tail -n 1 | grep -q 100%")
+
+    def observe(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            deadline = time.monotonic() + FULL_SECONDS_MAX
+            failures: list[str] = []
+            while not failures and time.monotonic() < deadline:
+                events = cluster.log_of(node_id, step.notes["killed_at"])
+                failures = [str(event.get("error")) for event in events if event.get("event") == "storage_failed"]
+                time.sleep(0.5)
+            step.saw(
+                f"{node_id} says that its disk is full, and stops",
+                bool(failures),
+                "; ".join(failures) or "no storage_failed",
+            )
+
+    def revive(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            cluster.start_again(node_id)
+
+
+def wait_until_served(cluster: Cluster, node_id: str, step: Step) -> None:
+    """Start a node that was killed, and wait until another process answers; only then its disk is filled."""
+    deadline = time.monotonic() + EVENT_SECONDS_MAX
+    cluster.machine.run(cluster.start_script(node_id))
+    while True:
+        node = cluster.view().node(node_id)
+        if node.answers and node.process not in ("", step.processes_before[node_id]):
+            return
+        if time.monotonic() > deadline:
+            raise FaultError(f"{node_id} does not serve on the small file system: {node}")
+        time.sleep(0.3)
+
+
+class DiskSlow(Fault):
+    """A disk that takes long to sync."""
+
+    name = "disk-slow"
+
+    def unavailable(self, cluster: Cluster) -> str:
+        return "no node has a block device of its own that could be made slow"
+
+
+def newest_segment(place: Place, data_dir: str) -> tuple[str, int]:
+    """The log file that was written last, and one past its last byte that is not zero (the rest was only reserved)."""
+    listing = place.run(f"ls {shlex.quote(data_dir)}/*.log")
+    if not listing:
+        raise FaultError(f"no log file in {data_dir}")
+    for path in sorted(listing.splitlines(), reverse=True):
+        end = len(place.read(path).rstrip(b"\0"))
+        if end > 1024:
+            return path, end
+    raise FaultError(f"no log file in {data_dir} has more than 1024 bytes")
+
+
+FAULTS = (LogTorn, BitsFlipped, VolumeLost, DiskFull, DiskSlow)
