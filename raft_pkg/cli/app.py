@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from raft_pkg import __version__
-from raft_pkg.cli import client, cluster, key_value, log, members, serve, simulate, status, transfer
+from raft_pkg.cli import bench, client, cluster, key_value, log, members, serve, simulate, status, transfer
 from raft_pkg.cli.output import print_line
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ key_value.register(app)
 app.command()(status.status)
 app.command()(client.client)
 app.command()(transfer.transfer)
+app.command()(bench.bench)
 app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(members.app, name="members")

@@ -34,6 +34,14 @@ def serve(
     heartbeat_interval_ms: Annotated[
         int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Time between heartbeats, ms.")
     ] = 50,
+    lease_reads: Annotated[
+        bool,
+        typer.Option(
+            "--lease-reads",
+            envvar="RAFT_LEASE_READS",
+            help="Answer reads without asking anybody, for an assumption about clocks (docs/cli.md).",
+        ),
+    ] = False,
 ) -> None:
     """Serve one node until SIGTERM."""
     addresses = parse_peers(peers)
@@ -49,6 +57,7 @@ def serve(
         election_timeout_min=election_timeout_ms_min / 1000,
         election_timeout_max=election_timeout_ms_max / 1000,
         heartbeat_interval=heartbeat_interval_ms / 1000,
+        lease_reads=lease_reads,
     )
     raise typer.Exit(run(config))
 
