@@ -2,7 +2,7 @@
 
 from raft_pkg.bench.any_node import AnyNodeReads
 from raft_pkg.bench.histogram import Histogram
-from raft_pkg.bench.load import Plan, Target, fill, measure
+from raft_pkg.bench.load import Plan, Target, Window, collecting, fill, measure
 from raft_pkg.bench.measurement import Latencies, Measurement
 from raft_pkg.bench.mix import Mix, parse_mix
 
@@ -14,6 +14,8 @@ __all__ = [
     "Mix",
     "Plan",
     "Target",
+    "Window",
+    "collecting",
     "fill",
     "measure",
     "parse_mix",

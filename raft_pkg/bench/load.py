@@ -68,8 +68,8 @@ class Plan:
         return [f"{self.prefix}/{number:07}" for number in range(self.keys)]
 
 
-class _Window:
-    """What happened from one moment to another."""
+class Window:
+    """What happened from one moment, that of its making, to another."""
 
     def __init__(self, processes: Iterable[psutil.Process]) -> None:
         self.puts = Histogram()
@@ -87,17 +87,46 @@ class _Window:
         self.collections = 0
 
     def wrote(self, began: int, ended: int) -> None:
+        """A write was acknowledged; times are `time.perf_counter_ns`."""
         self.puts.record(ended - began)
         gap = ended - self.last_write
         self.longest_gap_ns = max(self.longest_gap_ns, gap)
         self.last_write = ended
 
     def close(self) -> None:
+        """End it now."""
         self.ended = time.perf_counter_ns()
         self.longest_gap_ns = max(self.longest_gap_ns, self.ended - self.last_write)
         self.client_cpu = time.process_time() - self._client_cpu
         self.processes_cpu = self._cpu_seconds() - self._processes_cpu
         self.collections = _collections() - self._collections
+
+    def measurement(self, plan: Plan, error: OperationError | None = None) -> Measurement:
+        """What was found; raises OperationFailedError, with the last error, when nothing succeeded."""
+        both = Histogram()
+        both.add(self.puts)
+        both.add(self.gets)
+        count = both.count
+        if count == 0:
+            raise OperationFailedError(
+                f"{plan.mix.name}: nothing succeeded within {plan.seconds:g} s; {error or 'nobody answered'}"
+            )
+        return Measurement(
+            mix=plan.mix.name,
+            outstanding=plan.outstanding,
+            value_bytes=plan.value_bytes,
+            keys=plan.keys,
+            seconds=(self.ended - self.began) / 1e9,
+            all=Latencies.of(both),
+            puts=Latencies.of(self.puts),
+            gets=Latencies.of(self.gets),
+            failed=self.failed,
+            unknown=self.unknown,
+            longest_gap_ms=self.longest_gap_ns / 1e6 if self.puts.longest else None,
+            client_cpu_us=self.client_cpu / count * 1e6,
+            processes_cpu_us=self.processes_cpu / count * 1e6 if plan.processes else None,
+            collections=self.collections,
+        )
 
     def _cpu_seconds(self) -> float:
         times = [process.cpu_times() for process in self._processes]
@@ -107,7 +136,7 @@ class _Window:
 class _Load:
     """The workers, and the window that they record into."""
 
-    def __init__(self, target: Target, plan: Plan, window: _Window) -> None:
+    def __init__(self, target: Target, plan: Plan, window: Window) -> None:
         self.window = window
         self.stopping = False
         self.error: OperationError | None = None  # the last one
@@ -145,24 +174,24 @@ class _Load:
 async def measure(target: Target, plan: Plan) -> Measurement:
     """Keep `plan.outstanding` operations under way, and record them after the warm-up.
 
-    Raises `OperationFailedError` when none succeeds, with the last error; `psutil.NoSuchProcess` when a process that
+    Raises `OperationFailedError` when none succeeds; `psutil.NoSuchProcess` when a process that
     is to be measured has ended.
     """
     if plan.mix.reads_percent:
         await fill(target, plan.key_names, plan.value)
     processes = [psutil.Process(number) for number in plan.processes]
-    load = _Load(target, plan, _Window(processes))
+    load = _Load(target, plan, Window(processes))
     with collecting(plan.garbage_collection):
         async with asyncio.TaskGroup() as workers:
             for _ in range(plan.outstanding):
                 workers.create_task(load.work())
             await asyncio.sleep(plan.warm_up_seconds)
-            window = load.window = _Window(processes)
+            window = load.window = Window(processes)
             await asyncio.sleep(plan.seconds)
             window.close()
-            load.window = _Window(())  # what ends from now on is not counted
+            load.window = Window(())  # what ends from now on is not counted
             load.stopping = True
-    return _measurement(plan, window, load.error)
+    return window.measurement(plan, load.error)
 
 
 async def fill(
@@ -197,33 +226,6 @@ def collecting(mode: GarbageCollection) -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
-
-
-def _measurement(plan: Plan, window: _Window, error: OperationError | None) -> Measurement:
-    both = Histogram()
-    both.add(window.puts)
-    both.add(window.gets)
-    count = both.count
-    if count == 0:
-        raise OperationFailedError(
-            f"{plan.mix.name}: nothing succeeded within {plan.seconds:g} s; {error or 'nobody answered'}"
-        )
-    return Measurement(
-        mix=plan.mix.name,
-        outstanding=plan.outstanding,
-        value_bytes=plan.value_bytes,
-        keys=plan.keys,
-        seconds=(window.ended - window.began) / 1e9,
-        all=Latencies.of(both),
-        puts=Latencies.of(window.puts),
-        gets=Latencies.of(window.gets),
-        failed=window.failed,
-        unknown=window.unknown,
-        longest_gap_ms=window.longest_gap_ns / 1e6 if window.puts.longest else None,
-        client_cpu_us=window.client_cpu / count * 1e6,
-        processes_cpu_us=window.processes_cpu / count * 1e6 if plan.processes else None,
-        collections=window.collections,
-    )
 
 
 def _collections() -> int:
