@@ -4,9 +4,10 @@ It is a process of its own, so that its garbage collector, its event loop and it
 """
 
 import asyncio
+import os
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from raft_pkg.bench import Plan, Target, fill, measure, parse_mix
 from raft_pkg.errors import OperationError
@@ -38,15 +39,17 @@ async def _fill(system: str, endpoints: list[str], plan: dict[str, Any]) -> dict
     return {"seconds": time.monotonic() - began}
 
 
-async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> list[tuple[int, int]]:
+async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> NoReturn:
     """Write at a steady rate until a line comes on stdin; (begun, acknowledged) of each success, monotonic ns.
 
-    It answers when it begins to write, when the first write is acknowledged, and in the end.
+    It answers when it begins to write, when the first write is acknowledged, and in the end, with which the process
+    ends, too.
     """
     parsed = plan_from(plan)
     done: list[tuple[int, int]] = []
     names = parsed.mix.operations(parsed.key_names, 0)
-    told = asyncio.ensure_future(asyncio.to_thread(sys.stdin.readline))
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.set)
 
     async def write(target: Target) -> None:
         began = time.monotonic_ns()
@@ -61,16 +64,14 @@ async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> lis
     async with connected(system, endpoints) as target:
         reply({"begun": True})
         writes: set[asyncio.Task[None]] = set()
-        while not told.done():
+        while not told.is_set():
             if len(writes) < PROBES_UNANSWERED_MAX:
                 task = asyncio.create_task(write(target))
                 writes.add(task)
                 task.add_done_callback(writes.discard)
             await asyncio.sleep(PROBE_SECONDS)
-        for task in writes:
-            task.cancel()
-        await asyncio.gather(*writes, return_exceptions=True)
-    return done
+        reply(done)
+        os._exit(0)  # gRPC closes no channel to a node that is paused
 
 
 def handle(request: dict[str, Any]) -> Any:

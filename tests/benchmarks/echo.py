@@ -3,23 +3,23 @@
 import asyncio
 import sys
 
+import grpc
 import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import SERVER_OPTIONS
 
 
-class Echo(raft_pb2_grpc.KeyValueServicer):
-    """Acknowledges."""
-
-    async def Put(self, request: pb.PutRequest, context: object) -> pb.PutResponse:  # noqa: N802
-        return pb.PutResponse(index=len(request.value))
+async def _put(request: pb.PutRequest, _context: object) -> pb.PutResponse:
+    return pb.PutResponse(index=len(request.value))
 
 
 async def main(address: str) -> None:
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    raft_pb2_grpc.add_KeyValueServicer_to_server(Echo(), server)
+    put = grpc.unary_unary_rpc_method_handler(
+        _put, request_deserializer=pb.PutRequest.FromString, response_serializer=pb.PutResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raft.v1.KeyValue", {"Put": put})])
     server.add_insecure_port(address)
     await server.start()
     await server.wait_for_termination()

@@ -1,11 +1,12 @@
-"""The plots: throughput and latency against the operations under way, one line a system, with the spread over rounds."""
+"""The plots: throughput and latency against the operations under way, a line for each system, with the spread."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, LegendItem, PrintfTickFormatter, Whisker
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter
+from bokeh.models.annotations import Legend, LegendItem, Whisker
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 

@@ -1,5 +1,6 @@
 """How long nobody acknowledges writes when the leader dies, is paused, or hands over (target 5)."""
 
+import itertools
 import os
 import signal
 import time
@@ -96,4 +97,4 @@ def _first_after(probed: Sequence[tuple[int, int]], at: int) -> float:
 def longest_gap_ms(probed: Sequence[tuple[int, int]], since: int, until: int) -> float:
     """The longest time between two acknowledgements, or one and an end of the window, in milliseconds."""
     moments = [since, *sorted(ended for _, ended in probed if since < ended < until), until]
-    return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False)) / 1e6
+    return max(later - earlier for earlier, later in itertools.pairwise(moments)) / 1e6
