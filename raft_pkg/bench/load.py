@@ -174,24 +174,29 @@ class _Load:
 async def measure(target: Target, plan: Plan) -> Measurement:
     """Keep `plan.outstanding` operations under way, and record them after the warm-up.
 
-    Raises `OperationFailedError` when none succeeds; `psutil.NoSuchProcess` when a process that
-    is to be measured has ended.
+    Raises `OperationFailedError` when none succeeds; `InvalidOperationError` when one breaks a limit;
+    `psutil.NoSuchProcess` when a process that is to be measured has ended.
     """
     if plan.mix.reads_percent:
         await fill(target, plan.key_names, plan.value)
     processes = [psutil.Process(number) for number in plan.processes]
     load = _Load(target, plan, Window(processes))
     with collecting(plan.garbage_collection):
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(plan.outstanding):
-                workers.create_task(load.work())
-            await asyncio.sleep(plan.warm_up_seconds)
-            window = load.window = Window(processes)
-            await asyncio.sleep(plan.seconds)
-            window.close()
-            load.window = Window(())  # what ends from now on is not counted
-            load.stopping = True
-    return window.measurement(plan, load.error)
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(plan.outstanding):
+                    workers.create_task(load.work())
+                await asyncio.sleep(plan.warm_up_seconds)
+                window = load.window = Window(processes)
+                await asyncio.sleep(plan.seconds)
+                window.close()
+                load.window = Window(())  # what ends from now on is not counted
+                load.stopping = True
+        except* InvalidOperationError as group:
+            invalid = group.exceptions[0]
+        else:
+            return window.measurement(plan, load.error)
+    raise invalid
 
 
 async def fill(

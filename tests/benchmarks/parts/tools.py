@@ -33,7 +33,7 @@ def tools(session: Session) -> None:
 def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Clients that call, take effect and hear of it in a random order, on keys that hold one value each.
 
-    Writes, appends, compare-and-sets and reads; a few outcomes stay unknown, and half of those took effect.
+    Reads, writes and appends; of a few nobody hears, which then took no effect.
     """
     chance = random.Random(seed)
     state: dict[str, str | None] = {}
