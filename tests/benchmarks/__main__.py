@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from raft_pkg.errors import RaftError
+from raft_pkg.local import LocalCluster
 from tests.benchmarks import peers, render
 from tests.benchmarks.errors import BenchmarkError, MissingError
 from tests.benchmarks.machine import machine, versions
@@ -46,6 +50,8 @@ def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dic
     """Measure the parts one after the other; what there is is written after each."""
     session = Session(directory, QUICK if quick else FULL)
     directory.mkdir(parents=True, exist_ok=True)
+    for description in directory.rglob("cluster.json"):  # of a run that was killed
+        LocalCluster(description.parent).down(purge=True)
     began = time.monotonic()
     peers.install(session.say)
     run: dict[str, Any] = {
@@ -68,7 +74,7 @@ def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dic
             PARTS[name](session)
         except MissingError as error:
             session.note(name, "all", str(error))
-        except BenchmarkError as error:
+        except (BenchmarkError, RaftError, psutil.Error, OSError) as error:
             run["failures"][name] = str(error)
             session.say(f"{name} failed: {error}")
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter
-from bokeh.models.annotations import Legend, LegendItem, Whisker
+from bokeh.models.annotations import Legend, LegendItem, TeeHead, Whisker
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -101,11 +101,11 @@ def _points(records: Sequence[Record], number: str) -> dict[str, list[Any]]:
 def _line(plot: figure, system: str, points: dict[str, list[Any]], style: tuple[str, str, str]) -> LegendItem:
     colour, marker, dash = style
     source = ColumnDataSource({**points, "system": [system] * len(points["outstanding"])})
-    line = plot.line("outstanding", "median", source=source, color=colour, line_width=2, line_dash=dash)
-    dots = plot.scatter("outstanding", "median", source=source, color=colour, marker=marker, size=9)
-    whisker = Whisker(base="outstanding", lower="least", upper="greatest", source=source, line_color=colour)
-    whisker.upper_head.line_color = whisker.lower_head.line_color = colour
-    plot.add_layout(whisker)
+    line: Any = plot.line("outstanding", "median", source=source, color=colour, line_width=2, line_dash=dash)
+    dots: Any = plot.scatter("outstanding", "median", source=source, color=colour, marker=marker, size=9)
+    head = TeeHead(line_color=colour, size=8)
+    ends = {"lower": "least", "upper": "greatest", "lower_head": head, "upper_head": head}
+    plot.add_layout(Whisker(base="outstanding", source=source, line_color=colour, **ends))
     told = [("", "@system, @outstanding at a time"), ("", "@median{0,0.00} (@least{0,0.00} … @greatest{0,0.00})")]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=told))
     return LegendItem(label=system, renderers=[line, dots])

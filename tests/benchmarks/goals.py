@@ -221,6 +221,25 @@ def _unary(found: Found) -> list[Row]:
     ]
 
 
+def _testbed(found: Found) -> list[Row]:
+    def seconds(name: str) -> dict[int, float]:
+        return found.by_round("seconds", part="testbed", system=name)
+
+    site, bare = seconds("site.yml"), seconds("bare commands")
+    return [
+        *_at_most(9, "site.yml on kind over the bare commands", ratios(site, bare), 1.15, "times"),
+        *_told(9, "site.yml on kind, from nothing", [*site.values()], "s"),
+        *_told(9, "site.yml again, with nothing to do", [*seconds("site.yml again").values()], "s"),
+        *_at_most(
+            9,
+            "s to a finished roll-out of a changed file",
+            [*seconds("site.yml with a changed file").values()],
+            30.0,
+            "s",
+        ),
+    ]
+
+
 def _tools(found: Found) -> list[Row]:
     result = _told(10, "seeds a minute, 5 nodes", found.values("seeds_per_minute", part="tools"), "seeds")
     if checked := found.first(part="tools", system="raftctl check"):
@@ -242,4 +261,4 @@ def _durability(found: Found) -> list[Row]:
     return result
 
 
-_PARTS = (_durability, _writes, _reads, _latencies, _cost, _failover, _restart, _memory, _unary, _tools)
+_PARTS = (_durability, _writes, _reads, _latencies, _cost, _failover, _restart, _memory, _unary, _testbed, _tools)

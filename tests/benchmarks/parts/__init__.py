@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.benchmarks.parts import cost, durability, failover, load, memory, restart, snapshots, tools, unary
+from tests.benchmarks.parts import cost, durability, failover, load, memory, restart, snapshots, testbed, tools, unary
 from tests.benchmarks.session import Session
 
 PARTS: dict[str, Callable[[Session], None]] = {
@@ -16,4 +16,5 @@ PARTS: dict[str, Callable[[Session], None]] = {
     "memory": memory.memory,
     "unary": unary.unary,
     "tools": tools.tools,
+    "testbed": testbed.testbed,
 }

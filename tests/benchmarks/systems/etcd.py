@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import math
+import os
 import re
 import shutil
 import struct
@@ -118,7 +119,7 @@ class Etcd(System):
         if shutil.which("h2load") is None:
             raise MissingError("h2load is not installed: apt-get install nghttp2-client")
         body, log = self.directory / "put.body", self.directory / "h2load.log"
-        body.write_bytes(_framed(_put_message(b"bench/h2load", bytes(plan["value_bytes"]))))
+        body.write_bytes(_framed(_put_message(b"bench/h2load", os.urandom(plan["value_bytes"]))))
         log.unlink(missing_ok=True)
         endpoint, revision = self.leader_endpoint, self._revision()
         text = processes.run(

@@ -74,7 +74,7 @@ async def test_what_fails_is_told_and_not_counted():
 
 
 async def test_when_nothing_succeeds_the_last_error_is_told():
-    with pytest.raises(OperationFailedError, match="nothing succeeded within .* s; the last straw"):
+    with pytest.raises(OperationFailedError, match=r"nothing succeeded within .* s; the last straw"):
         await measure(Store(itertools.repeat(OperationFailedError("the last straw"))), plan("put"))
 
 
