@@ -104,8 +104,9 @@ def _line(plot: figure, system: str, points: dict[str, list[Any]], style: tuple[
     line: Any = plot.line("outstanding", "median", source=source, color=colour, line_width=2, line_dash=dash)
     dots: Any = plot.scatter("outstanding", "median", source=source, color=colour, marker=marker, size=9)
     head = TeeHead(line_color=colour, size=8)
-    ends = {"lower": "least", "upper": "greatest", "lower_head": head, "upper_head": head}
-    plot.add_layout(Whisker(base="outstanding", source=source, line_color=colour, **ends))
+    whisker = Whisker(base="outstanding", lower="least", upper="greatest", source=source, line_color=colour)
+    whisker.update(lower_head=head, upper_head=head)
+    plot.add_layout(whisker)
     told = [("", "@system, @outstanding at a time"), ("", "@median{0,0.00} (@least{0,0.00} … @greatest{0,0.00})")]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=told))
     return LegendItem(label=system, renderers=[line, dots])
