@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter, Range1d
 from bokeh.models.annotations import Legend, LegendItem, TeeHead, Whisker
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from tests.benchmarks.goals import LOADS, line_of
 from tests.benchmarks.session import Record
 from tests.benchmarks.spread import Spread
 
@@ -22,13 +23,12 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "PySyncObj": ("#009E73", "inverted_triangle", "dashdot"),
 }
 NUMBERS = {"per_second": "operations a second", "p50_ms": "p50, ms", "p99_ms": "p99, ms"}
-PARTS = {"writes": ("put", "Puts"), "reads": ("get", "Linearizable gets")}
 
 
 def figures(records: Sequence[Record]) -> dict[str, figure]:
-    """Plots by the name of the element that each goes into; only of what was measured."""
+    """The plots by the name of the element that each goes into; only of what was measured."""
     plots = {}
-    for part, (mix, title) in PARTS.items():
+    for mix, (part, title) in LOADS.items():
         chosen = [r for r in records if r["part"] == part and r.get("mix") == mix]
         for number, label in NUMBERS.items() if chosen else ():
             plots[f"{part}-{number}"] = _plot(chosen, number, f"{title}: {label}", f"{part}-{number}")
@@ -54,7 +54,9 @@ def library() -> str:
 
 
 def _plot(records: Sequence[Record], number: str, title: str, name: str) -> figure:
+    numbers = [record[number] for record in records]
     plot = figure(
+        y_range=Range1d(start=min(numbers) / 1.3, end=max(numbers) * 1.3),
         title=title,
         name=name,
         height=360,
@@ -73,7 +75,7 @@ def _plot(records: Sequence[Record], number: str, title: str, name: str) -> figu
     plot.yaxis.formatter = PrintfTickFormatter(format="%g" if number != "per_second" else "%d")
     items = []
     for system, (colour, marker, dash) in STYLES.items():
-        points = _points([record for record in records if _line_of(record) == system], number)
+        points = _points([record for record in records if line_of(record) == system], number)
         if points["outstanding"]:
             items.append(_line(plot, system, points, (colour, marker, dash)))
     plot.add_layout(
@@ -81,10 +83,6 @@ def _plot(records: Sequence[Record], number: str, title: str, name: str) -> figu
         "below",
     )
     return plot
-
-
-def _line_of(record: Record) -> str:
-    return f"{record['system']}, leases" if record.get("lease") else str(record["system"])
 
 
 def _points(records: Sequence[Record], number: str) -> dict[str, list[Any]]:

@@ -10,6 +10,10 @@ from tests.benchmarks.spread import Spread, ratios, rounded
 OURS, ETCD, PYSYNCOBJ, CEILING = "raft_pkg", "etcd", "PySyncObj", "etcd, h2load"
 
 
+LOADS = {"put": ("writes", "Puts"), "get": ("reads", "Linearizable gets")}
+"""What is shown against the operations under way: the part and its title by the mix."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One target, and how near we came."""
@@ -53,6 +57,43 @@ def rows(records: Sequence[Record]) -> list[Row]:
     """Those that were measured, in the order of the targets."""
     found = Found(records)
     return [row for part in _PARTS for row in part(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Throughput and median latency of all systems, as text, by the number of operations under way."""
+
+    title: str
+    outstanding: Sequence[int]
+    cells: dict[str, list[str]]
+    """By system; as many as `outstanding`."""
+
+
+def loads(records: Sequence[Record]) -> list[Load]:
+    """A table for puts and one for gets, if they were measured."""
+    result = []
+    for mix, (part, title) in LOADS.items():
+        chosen = [record for record in records if record["part"] == part and record.get("mix") == mix]
+        counts = sorted({record["outstanding"] for record in chosen})
+        cells = {
+            system: [_cell([r for r in chosen if line_of(r) == system and r["outstanding"] == n]) for n in counts]
+            for system in dict.fromkeys(map(line_of, chosen))
+        }
+        if cells:
+            result.append(Load(title, counts, cells))
+    return result
+
+
+def line_of(record: Record) -> str:
+    """Who was measured: a system, or a way to run it that has a line of its own."""
+    return f"{record['system']}, leases" if record.get("lease") else str(record["system"])
+
+
+def _cell(records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    rate, p50 = (Spread.of([record[name] for record in records]).median for name in ("per_second", "p50_ms"))
+    return f"{rounded(rate)}; {rounded(p50)}"
 
 
 def _at_least(number: int, what: str, values: Sequence[float], target: float, unit: str = "times") -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment
 
 from tests.benchmarks.figures import embedded, figures, library
-from tests.benchmarks.goals import Row, rows
+from tests.benchmarks.goals import Row, loads, rows
 
 MET = {True: "met", False: "**missed**", None: ""}
 
@@ -37,6 +37,7 @@ def page(run: dict[str, Any]) -> str:
         .render(
             run=run,
             rows=rows(run["records"]),
+            loads=loads(run["records"]),
             not_measured=_not_measured(run),
             surroundings=[*_surroundings(run)],
             plots=[*plots],
@@ -58,6 +59,14 @@ def _markdown(run: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in rows(run["records"]):
         yield _table_line(row)
+    for load in loads(run["records"]):
+        yield ""
+        yield f"{load.title}, operations a second; p50 in ms, by how many are under way:"
+        yield ""
+        yield f"| | {' | '.join(map(str, load.outstanding))} |"
+        yield "|---" * (len(load.outstanding) + 1) + "|"
+        for system, cells in load.cells.items():
+            yield f"| {system} | {' | '.join(cells)} |"
     for line in _not_measured(run):
         yield ""
         yield f"Not measured: {line}"

@@ -45,6 +45,7 @@ def run():
 def test_the_table_has_figure_target_and_verdict(run):
     text = render.markdown(run)
     assert "| 1 | puts a second, 256 at a time, over etcd | 7.00 | at least 6 times | met |" in text
+    assert "| raft_pkg | 140; 1.00 | 35,840; 1.00 |" in text
     assert "etcd 3.4, h2load not installed" in text
     assert "a CPU, 2 cores" in text
 
