@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks`: measures, and writes bench.json, bench.md and bench.html."""
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -40,7 +41,14 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = arguments.parts or [*PARTS]
-    run = _run(arguments.dir.absolute(), names, quick=arguments.quick, output=arguments.output)
+    directory = arguments.dir.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser.error(f"another benchmark works in {directory}; wait for it, or give another --dir")
+        run = _run(directory, names, quick=arguments.quick, output=arguments.output)
     print(render.markdown(run))
     print(f"{arguments.output}/bench.md has this table, bench.html the plots, bench.json every number")
     return 1 if run["failures"] else 0
@@ -49,8 +57,7 @@ def main() -> int:
 def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dict[str, Any]:
     """Measure the parts one after the other; what there is is written after each."""
     session = Session(directory, QUICK if quick else FULL)
-    directory.mkdir(parents=True, exist_ok=True)
-    for description in directory.rglob("cluster.json"):  # of a run that was killed
+    for description in [*directory.rglob("cluster.json")]:  # of a run that was killed
         LocalCluster(description.parent).down(purge=True)
     began = time.monotonic()
     peers.install(session.say)

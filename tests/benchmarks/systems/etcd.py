@@ -61,8 +61,7 @@ class Etcd(System):
         self.wait_for_leader()
 
     def stop(self) -> None:
-        for process in self._processes.values():
-            processes.end(process)
+        end_all([*self._processes.values()])
 
     def process_ids(self) -> dict[str, int]:
         return {node: process.pid for node, process in self._processes.items() if process.poll() is None}

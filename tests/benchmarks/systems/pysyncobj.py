@@ -48,8 +48,7 @@ class PySyncObj(System):
         self.wait_for_leader()
 
     def stop(self) -> None:
-        for worker in self._workers.values():
-            worker.end()
+        end_all([worker.process for worker in self._workers.values()])
 
     def process_ids(self) -> dict[str, int]:
         return {node: worker.process.pid for node, worker in self._running().items()}

@@ -3,14 +3,12 @@
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raft_pkg import __version__
-from raft_pkg.client import RaftClient
 from raft_pkg.local import LocalCluster, Settings, process
 from tests.benchmarks.processes import run
 from tests.benchmarks.systems.system import (
@@ -22,7 +20,6 @@ from tests.benchmarks.systems.system import (
     drive,
     driver_probe,
     measurement_seconds_max,
-    wait_until,
 )
 
 LEASE_READS = "RAFT_LEASE_READS"
@@ -52,7 +49,8 @@ class RaftPkg(System):
             del os.environ[LEASE_READS]
 
     def stop(self) -> None:
-        self._cluster.down()
+        if self._described():
+            self._cluster.kill([*self.process_ids()])
 
     def process_ids(self) -> dict[str, int]:
         return {
@@ -98,29 +96,12 @@ class RaftPkg(System):
     def leader_endpoint(self) -> str:
         return self._cluster.load().node(self.wait_for_leader()).endpoint
 
+    def _described(self) -> bool:
+        return (self.directory / "cluster" / "cluster.json").exists()
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the nodes have logged under this name."""
         lines: list[dict[str, Any]] = []
         for log in sorted((self.directory / "cluster").glob("*/stdout.log")):
             lines += [json.loads(line) for line in log.read_text().splitlines() if f'"event": "{name}"' in line]
         return lines
-
-    def wait_until_applied(self) -> None:
-        """All nodes have applied all that is committed, and answer."""
-
-        def is_applied() -> bool:
-            nodes = self._cluster.status().cluster.nodes
-            return len({node.answer.applied_index if node.reachable else -1 for node in nodes}) == 1
-
-        wait_until(is_applied, f"{self.name}: the nodes did not catch up")
-
-    def check_reads_back(self) -> None:
-        """One write and read through the synchronous client: it works."""
-        with RaftClient(self.endpoints) as client:
-            client.put("bench/check", b"value")
-            assert client.get("bench/check") == b"value"
-
-    def purge(self) -> None:
-        """Remove all data."""
-        self._cluster.down(purge=True)
-        shutil.rmtree(self.directory, ignore_errors=True)

@@ -63,7 +63,7 @@ class System(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End all nodes, paused or not. Their data stays."""
+        """kill -9 all nodes, paused or not. Their data stays."""
 
     @abstractmethod
     def process_ids(self) -> dict[str, int]:
