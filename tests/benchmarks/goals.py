@@ -163,6 +163,8 @@ def _latencies(found: Found) -> list[Row]:
     wanted = {"part": "writes", "system": OURS, "outstanding": 256}
     p99, p50 = (found.by_round(name, **wanted) for name in ("p99_ms", "p50_ms"))
     result = _at_most(3, "p99 over p50 of puts, 256 at a time", ratios(p99, p50), 5.0, "times")
+    gaps = found.values("longest_gap_ms", **wanted)
+    result += _told(3, "longest gap between puts, 256 at a time, segments rolling", gaps, "ms")
     for outstanding in (16, 256):
         gaps = found.values("longest_gap_ms", part="snapshots", outstanding=outstanding)
         sizes = [max(r) for r in found.values("snapshots", part="snapshots", outstanding=outstanding)]  # type: ignore[call-overload]
