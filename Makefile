@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ANSIBLE_PLAYBOOK := $(BIN)/ansible-playbook
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
+comma := ,
 .SUFFIXES:
 
 .PHONY: help
@@ -91,6 +92,16 @@ mutants: $(VENV)/.run ## every planted bug against the simulator: which invarian
 mutants-quick: $(VENV)/.run ## those planted bugs that are known to be caught soon
 	@$(BIN)/python -m tests.mutants --quick
 	$(call go_on,python -m tests.mutants NAME ... --seeds A:B)
+
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.run
+	@echo "== installing requirements-bench.txt into $(VENV)"
+	@$(BIN)/pip install --quiet -r requirements-bench.txt
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/.bench ## ours beside etcd and PySyncObj (half an hour; BENCH=writes,failover for parts, QUICK=1)
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(subst $(comma), ,$(BENCH))
+	$(call go_on,python -m tests.benchmarks --help | raftctl bench --endpoints HOST:PORT)
 
 .PHONY: e2e
 e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), look from outside, fail when it should

@@ -6,6 +6,7 @@ import typer
 
 from raft_pkg import __version__
 from raft_pkg.cli import (
+    bench,
     check,
     client,
     cluster,
@@ -56,6 +57,7 @@ app.command()(check.check)
 app.command()(workload.workload)
 app.command()(report.report)
 app.command()(transfer.transfer)
+app.command()(bench.bench)
 app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(members.app, name="members")

@@ -1,0 +1,87 @@
+"""The measuring process: `python -m tests.benchmarks.driver`, a worker that does one request at a time.
+
+It is a process of its own, so that its garbage collector, its event loop and its CPU time are those of a client alone.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from typing import Any, NoReturn
+
+from raft_pkg.bench import Plan, Target, fill, measure, parse_mix
+from raft_pkg.errors import OperationError
+from tests.benchmarks.errors import BenchmarkError
+from tests.benchmarks.processes import reply, serve_requests
+from tests.benchmarks.targets import connected
+
+PROBE_SECONDS = 0.002
+"""Between two writes of a probe. Each is begun in its time, whatever became of those before."""
+PROBES_UNANSWERED_MAX = 5_000
+
+
+def plan_from(request: dict[str, Any]) -> Plan:
+    """A plan as requests carry it."""
+    return Plan(**{**request, "mix": parse_mix(request["mix"]), "processes": tuple(request.get("processes", ()))})
+
+
+async def _measure(system: str, endpoints: list[str], plan: dict[str, Any]) -> dict[str, Any]:
+    parsed = plan_from(plan)
+    async with connected(system, endpoints, any_node=parsed.mix.any_node) as target:
+        return (await measure(target, parsed)).to_json()
+
+
+async def _fill(system: str, endpoints: list[str], plan: dict[str, Any]) -> dict[str, Any]:
+    parsed = plan_from(plan)
+    began = time.monotonic()
+    async with connected(system, endpoints) as target:
+        await fill(target, parsed.key_names, parsed.value, outstanding=parsed.outstanding)
+    return {"seconds": time.monotonic() - began}
+
+
+async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> NoReturn:
+    """Write at a steady rate until a line comes on stdin; (begun, acknowledged) of each success, monotonic ns.
+
+    It answers when it begins to write, when the first write is acknowledged, and in the end, with which the process
+    ends, too.
+    """
+    parsed = plan_from(plan)
+    done: list[tuple[int, int]] = []
+    names = parsed.mix.operations(parsed.key_names, 0)
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.set)
+
+    async def write(target: Target) -> None:
+        began = time.monotonic_ns()
+        try:
+            await target.put(next(names)[1], parsed.value)
+        except OperationError:
+            return
+        done.append((began, time.monotonic_ns()))
+        if len(done) == 1:
+            reply({"acknowledged": True})
+
+    async with connected(system, endpoints) as target:
+        reply({"begun": True})
+        writes: set[asyncio.Task[None]] = set()
+        while not told.is_set():
+            if len(writes) < PROBES_UNANSWERED_MAX:
+                task = asyncio.create_task(write(target))
+                writes.add(task)
+                task.add_done_callback(writes.discard)
+            await asyncio.sleep(PROBE_SECONDS)
+        reply(done)
+        os._exit(0)  # gRPC closes no channel to a node that is paused
+
+
+def handle(request: dict[str, Any]) -> Any:
+    """Do what is asked for."""
+    work = {"measure": _measure, "fill": _fill, "probe": _probe}[request["do"]]
+    try:
+        return asyncio.run(work(request["system"], request["endpoints"], request["plan"]))
+    except OperationError as error:
+        raise BenchmarkError(str(error)) from None
+
+
+if __name__ == "__main__":
+    serve_requests(handle)

@@ -1,0 +1,29 @@
+"""A unary server that answers a put at once and keeps nothing: what a call of that shape can cost at the least."""
+
+import asyncio
+import sys
+
+import grpc
+import grpc.aio
+
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.options import SERVER_OPTIONS
+
+
+async def _put(request: pb.PutRequest, _context: object) -> pb.PutResponse:
+    return pb.PutResponse(index=len(request.value))
+
+
+async def main(address: str) -> None:
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    put = grpc.unary_unary_rpc_method_handler(
+        _put, request_deserializer=pb.PutRequest.FromString, response_serializer=pb.PutResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raft.v1.KeyValue", {"Put": put})])
+    server.add_insecure_port(address)
+    await server.start()
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,110 @@
+"""How long site.yml takes on kind, beside the bare commands that reach the same state (target 9)."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.errors import BenchmarkError, MissingError
+from tests.benchmarks.processes import ROOT, run
+from tests.benchmarks.session import Session
+
+CLUSTER = "raft-testbed"
+REGISTRY = "kind-registry"
+SECONDS_MAX = 900
+SOURCE = ROOT / "raft_pkg" / "__init__.py"
+OWN = ("service/service-raft", "statefulset/raft", "poddisruptionbudget/raft", "pod/client")
+NOT_TO_APPLY = ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink")
+
+
+def testbed(session: Session) -> None:
+    """Both from nothing, in turn, with images and wheels at hand; then site.yml again, and with a changed file."""
+    _require_kind()
+    try:
+        _playbook("site.yml")  # fills the caches that both use
+        surroundings = _surroundings(session.directory)
+        for number in range(1, session.extent.rounds + 1):
+            _playbook("playbooks/teardown.yml")
+            bare = _timed([str(ROOT / "tests/benchmarks/bare_commands.sh")], surroundings)
+            _playbook("playbooks/teardown.yml")
+            site = _playbook("site.yml")
+            session.record("testbed", "site.yml", number, seconds=site)
+            session.record("testbed", "bare commands", number, seconds=bare)
+            session.say(f"testbed, round {number}: site.yml {site:.0f} s, bare commands {bare:.0f} s")
+        session.record("testbed", "site.yml again", 1, seconds=_playbook("site.yml"))
+        with _changed_source():
+            session.record("testbed", "site.yml with a changed file", 1, seconds=_playbook("site.yml"))
+    finally:
+        _playbook("playbooks/teardown.yml")
+
+
+def _require_kind() -> None:
+    for program in ("kind", "docker", "kubectl"):
+        if shutil.which(program) is None:
+            raise MissingError(f"{program} is not installed; `make offline` installs it")
+    try:
+        run(["docker", "info"], 30)
+    except BenchmarkError:
+        raise MissingError("no container engine answers; `make offline` starts one") from None
+    containers = run(["docker", "ps", "--all", "--format", "{{.Names}}"], 30).split()
+    if REGISTRY in containers or f"{CLUSTER}-control-plane" in containers:
+        raise MissingError(f"a cluster {CLUSTER} or a registry is here, and is left alone; `make clean` removes both")
+
+
+def _playbook(name: str) -> float:
+    """Run one of the testbed's playbooks on kind; returns the seconds that took."""
+    playbook = Path(sys.executable).with_name("ansible-playbook")
+    return _timed([str(playbook), name, "-e", "testbed_platform=kind"], {})
+
+
+def _timed(command: Sequence[str], environment: dict[str, str]) -> float:
+    began = time.monotonic()
+    run(["env", *(f"{name}={value}" for name, value in environment.items()), *command], SECONDS_MAX)
+    return time.monotonic() - began
+
+
+def _surroundings(directory: Path) -> dict[str, str]:
+    """What the bare commands need to know of what site.yml has made."""
+    nodes = run(["kind", "get", "nodes", "--name", CLUSTER], 30).split()
+    objects = [_to_apply(json.loads(_kubectl("get", name, "--output", "json"))) for name in OWN]
+    manifests = directory / "manifests.json"
+    manifests.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    _, statefulset, _, client = objects
+    contexts = sorted((ROOT / ".testbed/wheels").glob("context-*"), key=lambda path: path.stat().st_mtime)
+    server = statefulset["spec"]["template"]["spec"]["containers"][0]["image"]
+    return {
+        "CLUSTER": CLUSTER,
+        "NODE_IMAGE": run(["docker", "inspect", "--format", "{{.Config.Image}}", nodes[0]], 30).strip(),
+        "WORKERS": str(len(nodes) - 1),
+        "PYTHON_IMAGE": os.environ.get("PYTHON_IMAGE", "python:3.13-slim-trixie"),
+        "CONTEXT": str(contexts[-1]),
+        "SERVER": server,
+        "CLIENT": client["spec"]["containers"][0]["image"],
+        "MANIFESTS": str(manifests),
+    }
+
+
+def _kubectl(*arguments: str) -> str:
+    return run(["kubectl", "--context", f"kind-{CLUSTER}", *arguments], 60)
+
+
+def _to_apply(found: dict[str, Any]) -> dict[str, Any]:
+    """An object as it was before the API server filled it in."""
+    metadata = {name: value for name, value in found["metadata"].items() if name not in NOT_TO_APPLY}
+    spec = {name: value for name, value in found["spec"].items() if name not in ("clusterIPs", "nodeName")}
+    return {**{name: found[name] for name in ("apiVersion", "kind")}, "metadata": metadata, "spec": spec}
+
+
+@contextlib.contextmanager
+def _changed_source() -> Iterator[None]:
+    before = SOURCE.read_bytes()
+    SOURCE.write_bytes(before + f"# {time.time()}\n".encode())
+    try:
+        yield
+    finally:
+        SOURCE.write_bytes(before)

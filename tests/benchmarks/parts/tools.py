@@ -1,0 +1,81 @@
+"""The simulator's and the checker's speed (target 10)."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from tests.benchmarks.processes import run
+from tests.benchmarks.session import Session
+from tests.benchmarks.systems.raft import RAFTCTL
+
+CLIENTS, KEYS = 16, 20
+SECONDS_MAX = 900
+
+
+def tools(session: Session) -> None:
+    """`raftctl simulate` over some seeds, `raftctl check` on a history."""
+    seeds = session.extent.simulated_seeds
+    simulated = json.loads(run([*RAFTCTL, "simulate", "--seeds", f"0:{seeds}", "--nodes", "5", "--json"], SECONDS_MAX))
+    numbers = {name: simulated[name] for name in ("seeds_done", "seconds", "seeds_per_minute", "steps_per_second")}
+    session.record("tools", "raftctl simulate", 1, **numbers)
+    session.say(f"tools: {numbers['seeds_per_minute']:,.0f} seeds a minute")
+
+    history = session.directory / "history.jsonl"
+    with history.open("w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in linearizable_history(session.extent.checked_operations))
+    checked = json.loads(run([*RAFTCTL, "check", str(history), "--json"], SECONDS_MAX))
+    numbers = {name: checked[name] for name in ("verdict", "operations", "seconds", "memory_mb")}
+    session.record("tools", "raftctl check", 1, **numbers)
+    session.say(f"tools: {numbers['operations']:,} operations judged in {numbers['seconds']:.1f} s")
+
+
+def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Clients that call, take effect and hear of it in a random order, on keys that hold one value each.
+
+    Reads, writes and appends; of a few nobody hears, which then took no effect.
+    """
+    chance = random.Random(seed)
+    state: dict[str, str | None] = {}
+    processes = list(range(CLIENTS))
+    under_way: dict[int, dict[str, Any]] = {}
+    calls = 0
+    next_process = CLIENTS
+    time = 0
+    while calls < operations or under_way:
+        place = chance.randrange(CLIENTS)
+        process = processes[place]
+        time += 1_000
+        if process not in under_way:
+            if calls < operations:
+                calls += 1
+                under_way[process] = call = _call(chance, process, calls)
+                yield {"time": time, "type": "invoke", **call}
+            continue
+        call = under_way[process]
+        if "outcome" not in call:
+            call["outcome"] = _take_effect(call, state) if chance.random() > 0.001 else {"type": "info"}
+            continue
+        outcome = call.pop("outcome")
+        del under_way[process]
+        yield {"time": time, **call, **outcome}
+        if outcome["type"] == "info":
+            processes[place], next_process = next_process, next_process + 1
+
+
+def _call(chance: random.Random, process: int, number: int) -> dict[str, Any]:
+    f = chance.choice(("read", "read", "write", "append"))
+    value = {"read": None, "write": f"w{number}", "append": f",{number}"}[f]
+    return {"process": process, "f": f, "key": f"k{chance.randrange(KEYS)}", "value": value}
+
+
+def _take_effect(call: dict[str, Any], state: dict[str, str | None]) -> dict[str, Any]:
+    key, value = call["key"], call["value"]
+    match call["f"]:
+        case "read":
+            return {"type": "ok", "value": state.get(key)}
+        case "write":
+            state[key] = value
+        case "append":
+            state[key] = (state.get(key) or "") + value
+    return {"type": "ok"}

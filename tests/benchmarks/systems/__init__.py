@@ -1,0 +1,1 @@
+"""The systems that are compared, three nodes of each on loopback."""

@@ -1,0 +1,58 @@
+"""`raftctl bench` on a real cluster, and the errors that it names."""
+
+import json
+
+import pytest
+
+from tests.integration.clusters import run_raftctl
+
+SHORT = ("--seconds", "1", "--warm-up", "0.2", "--keys", "50")
+
+
+def test_a_running_cluster_is_measured(endpoints, running_cluster):
+    processes = ",".join(str(node["pid"]) for node in running_cluster["nodes"])
+    options = (*SHORT, "--mix", "put,any-get,50/50", "--outstanding", "8", "--processes", processes)
+    done = run_raftctl("bench", "--endpoints", endpoints, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    put, read, mixed = json.loads(done.stdout)["measurements"]
+    assert [found["mix"] for found in (put, read, mixed)] == ["put", "any-get", "50/50"]
+    for found in (put, read, mixed):
+        assert found["outstanding"] == 8
+        assert found["count"] == found["puts"]["count"] + found["gets"]["count"] > 0
+        assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
+        assert found["processes_cpu_us"] > 0
+    assert put["gets"]["count"] == read["puts"]["count"] == 0
+    assert put["longest_gap_ms"] > 0
+    assert read["longest_gap_ms"] is None
+
+
+def test_people_get_a_table(endpoints):
+    done = run_raftctl("bench", "--endpoints", endpoints, *SHORT, "--mix", "put", "--outstanding", "1,4")
+    assert done.returncode == 0, done.stderr
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split()[:3] == ["mix", "outstanding", "per"]
+    assert [row.split()[:2] for row in rows] == [["put", "1"], ["put", "4"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--outstanding", "0"), "--outstanding: 0 is not 1 to 10000"),
+        (("--outstanding", "many"), "--outstanding many"),
+        (("--mix", "some"), "--mix some"),
+        (("--processes", "0"), "--processes: 0 is not above 0"),
+        (("--processes", str(2**22 + 1)), "--processes: "),
+    ],
+)
+def test_wrong_options_are_named(endpoints, options, told):
+    done = run_raftctl("bench", "--endpoints", endpoints, *SHORT, *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_cluster_nothing_is_known():
+    done = run_raftctl("bench", "--endpoints", "127.0.0.1:1", *SHORT, "--mix", "put", "--outstanding", "2")
+    assert done.returncode == 3
+    assert "nothing succeeded within 1 s" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,18 @@
+"""What h2load sends to etcd."""
+
+import struct
+
+import pytest
+
+from raft_pkg.rpc import raft_pb2 as pb
+from tests.benchmarks.systems.etcd import _framed, _put_message
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
+def test_a_put_is_framed_as_grpc_does_it_and_encoded_as_protobuf_does_it(size):
+    value = bytes(range(256)) * (size // 256 + 1)
+    body = _framed(_put_message(b"key", value[:size]))
+    compressed, length = struct.unpack(">BI", body[:5])
+    message = pb.PutRequest.FromString(body[5:])  # ours has the fields of etcd's
+    assert (compressed, length) == (0, len(body) - 5)
+    assert (message.key, message.value) == ("key", value[:size])
