@@ -1,6 +1,6 @@
 """What a run is like: drawn from its seed, so that different seeds visit very different worlds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from raft_pkg.core.config import RaftConfig
@@ -81,6 +81,8 @@ class Conditions:
 CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
 """The network of the phase without faults."""
 SYNC_SECONDS_CALM = 0.002
+OPERATIONS_PER_KEY = 5
+"""No more operations on one key are under way at once, on average: the judge of a history would come to no end."""
 NEVER = 1 << 40
 """So many entries or bytes that there never are as many."""
 
@@ -91,7 +93,7 @@ def draw(seed: int) -> Conditions:
     election_timeout_min = chance.choice((0.150, 0.150, 0.200, 0.300))
     lease_reads = chance.random() < 0.3
     takes_snapshots = chance.random() < 0.85
-    return Conditions(
+    conditions = Conditions(
         faulty_seconds=chance.uniform(2.0, 4.0),
         faults=chance.choice((0, 6, 10, 15, 20, 30)),
         network=Network(
@@ -131,3 +133,5 @@ def draw(seed: int) -> Conditions:
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
     )
+    at_once = conditions.clients * conditions.pipelined
+    return replace(conditions, keys=max(conditions.keys, at_once // OPERATIONS_PER_KEY))

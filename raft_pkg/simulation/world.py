@@ -38,7 +38,7 @@ STABLE_ELECTION_TIMEOUTS = 4
 """For so many of the longest election time-outs after that, the leader must keep its office."""
 OPERATIONS_AFTER_FAULTS = 2
 """Each client must succeed so often after all is healed."""
-CONFIGURATIONS_MAX = 2_000_000
+CONFIGURATIONS_MAX = 500_000
 """Where the judge of a history gives up; it is said then, and no violation is claimed."""
 
 
