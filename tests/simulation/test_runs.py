@@ -95,18 +95,19 @@ def simulate_hash(seed: int, nodes: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("mutant", "invariant"),
+    ("mutant", "invariants"),
     [
-        ("commit_by_minority", "Commit Rule"),
-        ("storage_never_syncs", "A Node Fails Only for Its Disk"),
+        ("commit_by_minority", {"Commit Rule"}),
+        # Which of them sees it first is for the seed to say.
+        ("storage_never_syncs", {"Recovery Forgets Nothing", "A Node Fails Only for Its Disk"}),
     ],
 )
-def test_a_planted_bug_is_found(mutant: str, invariant: str) -> None:
+def test_a_planted_bug_is_found(mutant: str, invariants: set[str]) -> None:
     path = str(MUTANTS / f"{mutant}.py")
     done = simulate("--seeds", "0:100", "--jobs", "1", "--mutant", path, "--json")
     assert done.returncode == 1, done.stderr
     failure = json.loads(done.stdout)["failures"][0]
-    assert failure["invariant"] == invariant
+    assert failure["invariant"] in invariants
     assert failure["last_events"]
 
 
