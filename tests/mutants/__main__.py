@@ -31,7 +31,7 @@ MUTANT_SECONDS_MAX = 150
 QUICK_SECONDS_MAX = 5.0
 """`--quick` hunts the mutants that were caught within so many seconds."""
 QUICK_SEEDS_FACTOR = 5
-QUICK_SEEDS_MIN = 50
+QUICK_SEEDS_MIN = 300
 """`--quick` gives a mutant so many times the seeds that it took, and at least so many: any change of the code moves
 what happens in a seed."""
 EXPLAINED = {
