@@ -98,20 +98,20 @@ class SimulatedFilesystem(Filesystem):
         self._open: dict[int, SimulatedFile] = {}
         self._next_descriptor = 3
         self._calls_until_crash: int | None = None
-        self._calls_in_snapshot: int | None = None
+        self._calls_in_snapshot: tuple[int, bool] | None = None
         self._error: int | None = None
         self._calls_until_error = 0
         self._dead = False
 
     # --- what happens to it -------------------------------------------------------------------------------------
 
-    def crash_after(self, calls: int | None, *, in_snapshot: bool = False) -> None:
-        """The machine stops in the middle of the call after so many; None: it does not.
+    def crash_after(self, calls: int | None) -> None:
+        """The machine stops in the middle of the call after so many; None: it does not."""
+        self._calls_until_crash, self._calls_in_snapshot = calls, None
 
-        `in_snapshot`: they count from when the file of the next snapshot is made.
-        """
-        self._calls_until_crash = None if in_snapshot else calls
-        self._calls_in_snapshot = calls if in_snapshot else None
+    def crash_in_snapshot(self, calls: int, *, named: bool) -> None:
+        """The same, but they count from when the file of the next snapshot is made; `named`: gets its name."""
+        self._calls_until_crash, self._calls_in_snapshot = None, (calls, named)
 
     def fail_after(self, calls: int, error: int) -> None:
         """Every write and sync after so many calls fails with an error number."""
@@ -211,8 +211,7 @@ class SimulatedFilesystem(Filesystem):
         return bytes(self._open[descriptor].content[offset : offset + size])
 
     def create(self, path: Path) -> int:
-        if self._calls_in_snapshot is not None and ".snapshot" in path.name:
-            self._calls_until_crash, self._calls_in_snapshot = self._calls_in_snapshot, None
+        self._note_snapshot(path, named=False)
         self._call(may_fail=True)
         if path in self._names:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -254,6 +253,7 @@ class SimulatedFilesystem(Filesystem):
         self._open.pop(descriptor, None)
 
     def rename(self, source: Path, target: Path) -> None:
+        self._note_snapshot(target, named=True)
         self._call(may_fail=True)
         self._names[target] = self._file(source)
         self._change_name(source, None, remove=True)
@@ -270,6 +270,11 @@ class SimulatedFilesystem(Filesystem):
         return self._descriptor(self._file(path))
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _note_snapshot(self, path: Path, *, named: bool) -> None:
+        due = self._calls_in_snapshot
+        if due is not None and due[1] == named and ".snapshot" in path.name:
+            self._calls_until_crash, self._calls_in_snapshot = due[0], None
 
     def _is_due_to_crash(self) -> bool:
         return self._calls_until_crash == 0 and not self._dead

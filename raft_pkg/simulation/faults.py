@@ -126,7 +126,7 @@ def _crash_in_a_call(world: Faultable, chance: Random) -> End:
 def _crash_in_a_snapshot(world: Faultable, chance: Random) -> End:
     """The power ends in the middle of one of the calls that write, commit or install a snapshot, or compact the log."""
     for host in world.hosts:
-        host.filesystem.crash_after(chance.randint(0, 15), in_snapshot=True)
+        host.filesystem.crash_in_snapshot(chance.randint(0, 15), named=chance.random() < 0.5)
 
     def end() -> None:
         for host in world.hosts:

@@ -107,3 +107,17 @@ def test_a_flipped_bit_flips_back() -> None:
     assert filesystem.read(FILE) != b"abc"
     undo()
     assert filesystem.read(FILE) == b"abc"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_crash_can_wait_for_a_snapshot(*, named: bool) -> None:
+    filesystem = disk()
+    filesystem.crash_in_snapshot(1, named=named)
+    for name in ("1.log", "2.log"):
+        filesystem.create(Path(f"/{name}.tmp"))
+        filesystem.rename(Path(f"/{name}.tmp"), Path(f"/{name}"))
+    filesystem.create(Path("/3.snapshot.tmp"))
+    if named:
+        filesystem.rename(Path("/3.snapshot.tmp"), Path("/3.snapshot"))
+    with pytest.raises(SimulatedCrash):
+        filesystem.list_directory(Path("/"))
