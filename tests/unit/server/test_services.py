@@ -365,6 +365,7 @@ async def test_members_are_changed_by_call(directory):
         await servers.followers()
         leader = await servers.leader()
         newcomer = await servers.join("d")
+        await until(lambda: leader.node.raft.commit_index == leader.node.raft.log.last_index)
         added = await changing(leader, add_learner=pb.AddLearner(id="d", address=newcomer.address))
         assert added.configuration_index > 1
         voters = dict.fromkeys("abc", "voter")
@@ -427,6 +428,7 @@ async def test_a_change_whose_leader_falls_is_unavailable(directory):
     async with Servers(directory / "falls", ["a", "b", "c"]) as servers:
         victim = (await servers.followers())[0].node.config.node_id
         old = await servers.leader()
+        await until(lambda: old.node.raft.commit_index == old.node.raft.log.last_index)
         servers.cut.add(old.node.config.node_id)
         error, metadata = await refused(changing(old, remove=victim))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
