@@ -19,9 +19,11 @@ from raft_pkg.core.output import (
     BecameFollower,
     ChangeCompleted,
     ChangeFailed,
+    ElectionStarted,
     LeaderChanged,
     Notice,
     Output,
+    PreVoteStarted,
     TransferEnded,
 )
 from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft, TransferRefusedError
@@ -509,6 +511,8 @@ class Node:
             case LeaderChanged(leader=str(leader)):
                 refused = TransferRefusedError(f"{leader} became leader instead of {target}")
                 self._end_transfer(None if leader == target else refused)
+            case PreVoteStarted() | ElectionStarted():
+                self._end_transfer(TransferRefusedError(f"{target} did not take over, and no leader is heard of"))
             case BecameFollower() if not self.raft.is_voter:
                 why = f"{self.config.node_id} was removed from the voters, and does not hear who leads now"
                 self._end_transfer(TransferRefusedError(why))

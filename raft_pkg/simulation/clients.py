@@ -23,6 +23,8 @@ STRAY_CHANCE = 0.15
 PAUSE_SECONDS = (0.3, 2.0)
 """How long a client does nothing now and then: a session may expire."""
 _NOT_DONE = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
+LONG_BYTES_MIN, LONG_BYTES_MAX = 500, 3000
+"""A long command takes some sectors of a disk."""
 _FUNCTIONS = ("read", "write", "append", "cas", "delete")
 _WEIGHTS = (6, 3, 4, 3, 1)
 
@@ -40,6 +42,8 @@ class Call:
         """The one that may still be answered."""
         self.perhaps_done = False
         """An earlier attempt got no answer."""
+        self.comes_again = False
+        """The network brings an earlier attempt once more, whatever became of it."""
         self.session: Session | None = None
         self.is_over = False
 
@@ -124,7 +128,7 @@ class SimulatedClient:
         if call.is_over:
             return
         self._target = None
-        may_be_done = call.is_command and (call.perhaps_done or call.attempt is not None)
+        may_be_done = call.is_command and (call.perhaps_done or call.comes_again or call.attempt is not None)
         call.end("info" if may_be_done else "fail")
 
     # --- sessions -----------------------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class SimulatedClient:
         self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
         if call.session is not None:
             repeated = Attempt(self, call, self._hosts[target], acknowledged)
-            self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
+            call.comes_again |= self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
         if self._has_session:
             self._scheduler.after(self._conditions.answer_timeout, partial(self._no_answer, attempt))
 
@@ -339,9 +343,12 @@ class Caller:
         return value, pb.Request(id=1, command=command.SerializeToString() + self._mark())
 
     def _mark(self) -> bytes:
-        """What makes a command unlike any other: a field that the store passes over."""
+        """What makes a command unlike any other: a field that the store passes over. Some are long."""
         mark = f"{self.name}.{self._written}".encode()
-        return b"\xfa\x3f" + bytes([len(mark)]) + mark  # field 1023, length-delimited
+        if self._chance.random() < self._conditions.long_commands:
+            mark = mark.ljust(self._chance.randint(LONG_BYTES_MIN, LONG_BYTES_MAX), b".")
+        size = bytes([len(mark) & 0x7F | 0x80, len(mark) >> 7])
+        return b"\xfa\x3f" + size + mark  # field 1023, length-delimited
 
     def _ended(self, outcome: str, answer: pb.Outcome | None) -> None:
         operation, self.operation = self.operation, None

@@ -76,6 +76,8 @@ class Conditions:
     """Mean time between a client's operations."""
     operation_timeout: float
     """How long a client waits for an outcome."""
+    long_commands: float
+    """Share of the commands that do not fit into a sector."""
 
 
 CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
@@ -132,6 +134,7 @@ def draw(seed: int) -> Conditions:
         keys=chance.choice((1, 2, 4)),
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
+        long_commands=chance.choice((0.0, 0.0, 0.3)),
     )
     at_once = conditions.clients * conditions.pipelined
     return replace(conditions, keys=max(conditions.keys, at_once // OPERATIONS_PER_KEY))

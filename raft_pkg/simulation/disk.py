@@ -8,6 +8,7 @@ were not synced, and any prefix of the names that were changed since the directo
 import errno
 import os
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,17 @@ from raft_pkg.storage import Filesystem
 SECTOR_BYTES = 512
 _SHORT_WRITE_CHANCE = 0.01
 _SHORT_READ_CHANCE = 0.01
+
+
+class Moment(Enum):
+    """From which call on the calls up to a crash are counted, other than from now on."""
+
+    SNAPSHOT_BEGUN = auto()
+    """The file of the next snapshot is made."""
+    SNAPSHOT_NAMED = auto()
+    """The next snapshot gets its name."""
+    SEGMENT_REMOVED = auto()
+    """The next segment of the log is removed."""
 
 
 class SimulatedCrash(BaseException):
@@ -98,20 +110,19 @@ class SimulatedFilesystem(Filesystem):
         self._open: dict[int, SimulatedFile] = {}
         self._next_descriptor = 3
         self._calls_until_crash: int | None = None
-        self._calls_in_snapshot: tuple[int, bool] | None = None
+        self._awaited: tuple[Moment, int] | None = None
         self._error: int | None = None
         self._calls_until_error = 0
         self._dead = False
 
     # --- what happens to it -------------------------------------------------------------------------------------
 
-    def crash_after(self, calls: int | None) -> None:
-        """The machine stops in the middle of the call after so many; None: it does not."""
-        self._calls_until_crash, self._calls_in_snapshot = calls, None
-
-    def crash_in_snapshot(self, calls: int, *, named: bool) -> None:
-        """The same, but they count from when the file of the next snapshot is made; `named`: gets its name."""
-        self._calls_until_crash, self._calls_in_snapshot = None, (calls, named)
+    def crash_after(self, calls: int | None, moment: Moment | None = None) -> None:
+        """The machine stops in the middle of the call after so many from a moment (None: now) on; None: it does not."""
+        if calls is None or moment is None:
+            self._calls_until_crash, self._awaited = calls, None
+        else:
+            self._calls_until_crash, self._awaited = None, (moment, calls)
 
     def fail_after(self, calls: int, error: int) -> None:
         """Every write and sync after so many calls fails with an error number."""
@@ -134,7 +145,7 @@ class SimulatedFilesystem(Filesystem):
             self._name_changes.clear()
         self._dead = True
         self._error = None
-        self._calls_until_crash = self._calls_in_snapshot = None
+        self.crash_after(None)
 
     def heal(self) -> None:
         """Calls work again."""
@@ -211,7 +222,8 @@ class SimulatedFilesystem(Filesystem):
         return bytes(self._open[descriptor].content[offset : offset + size])
 
     def create(self, path: Path) -> int:
-        self._note_snapshot(path, named=False)
+        if ".snapshot" in path.name:
+            self._note(Moment.SNAPSHOT_BEGUN)
         self._call(may_fail=True)
         if path in self._names:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -253,12 +265,15 @@ class SimulatedFilesystem(Filesystem):
         self._open.pop(descriptor, None)
 
     def rename(self, source: Path, target: Path) -> None:
-        self._note_snapshot(target, named=True)
+        if target.suffix == ".snapshot":
+            self._note(Moment.SNAPSHOT_NAMED)
         self._call(may_fail=True)
         self._names[target] = self._file(source)
         self._change_name(source, None, remove=True)
 
     def remove(self, path: Path) -> None:
+        if path.suffix == ".log":
+            self._note(Moment.SEGMENT_REMOVED)
         self._call(may_fail=True)
         self._file(path)
         self._change_name(path, None, remove=True)
@@ -271,10 +286,9 @@ class SimulatedFilesystem(Filesystem):
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _note_snapshot(self, path: Path, *, named: bool) -> None:
-        due = self._calls_in_snapshot
-        if due is not None and due[1] == named and ".snapshot" in path.name:
-            self._calls_until_crash, self._calls_in_snapshot = due[0], None
+    def _note(self, moment: Moment) -> None:
+        if self._awaited is not None and self._awaited[0] is moment:
+            self.crash_after(self._awaited[1])
 
     def _is_due_to_crash(self) -> bool:
         return self._calls_until_crash == 0 and not self._dead

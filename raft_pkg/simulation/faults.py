@@ -13,6 +13,7 @@ from typing import Protocol
 
 from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
 from raft_pkg.simulation.conditions import Conditions, Network
+from raft_pkg.simulation.disk import Moment
 from raft_pkg.simulation.host import Ending, Host, address_of
 from raft_pkg.simulation.network import SimulatedNetwork
 
@@ -95,6 +96,14 @@ def _some(world: Faultable, chance: Random) -> list[str]:
     return ids[: chance.randint(1, max(1, len(ids) - 1))]
 
 
+def _as_soon_as(world: Faultable, condition: Callable[[], bool], action: Callable[[], None], tries: int = 200) -> None:
+    """Do something once when a condition holds, if that is within some seconds."""
+    if condition():
+        action()
+    elif tries:
+        world.schedule(0.01, partial(_as_soon_as, world, condition, action, tries - 1))
+
+
 # --- nodes --------------------------------------------------------------------------------------------------------
 
 
@@ -111,10 +120,13 @@ def _crash_in_a_call(world: Faultable, chance: Random) -> End:
     """The process or the power ends in the middle of one of the next calls of the system: writes are torn."""
     host = _victim(world, chance)
     host.filesystem.crash_after(chance.randint(0, 6))
-    if chance.random() < 0.5:  # and again soon after it has started, before it had much to sync
-        for number in range(1, 20):
-            world.schedule(0.03 * number, host.start)
-        world.schedule(chance.uniform(0.1, 0.6), lambda: host.end(Ending.POWER_LOST))
+
+    def end_again() -> None:
+        host.start()
+        world.schedule(chance.expovariate(100), lambda: host.end(Ending.POWER_LOST))
+
+    if chance.random() < 0.5:  # and again soon after it has started, before it has anything to sync
+        _as_soon_as(world, lambda: host.node is None, end_again)
 
     def end() -> None:
         host.filesystem.crash_after(None)
@@ -126,7 +138,7 @@ def _crash_in_a_call(world: Faultable, chance: Random) -> End:
 def _crash_in_a_snapshot(world: Faultable, chance: Random) -> End:
     """The power ends in the middle of one of the calls that write, commit or install a snapshot, or compact the log."""
     for host in world.hosts:
-        host.filesystem.crash_in_snapshot(chance.randint(0, 15), named=chance.random() < 0.5)
+        host.filesystem.crash_after(chance.randint(0, 15), chance.choice(list(Moment)))
 
     def end() -> None:
         for host in world.hosts:
@@ -208,13 +220,29 @@ def _flip_bit(world: Faultable, chance: Random) -> End:
 
 
 def _lose_disk(world: Faultable, chance: Random) -> End:
-    """A machine comes back with an empty disk, if the others can do without what was on it."""
+    """A machine comes back with an empty disk, if the others can do without what was on it.
+
+    Half of the time, what it said last before is still under way when it comes back.
+    """
     host = _victim(world, chance)
-    if not world.may_lose_disk(host):
-        return lambda: None
-    host.lose_disk()
-    world.schedule(chance.uniform(0, 0.3), host.start)
-    return host.start
+
+    def lose() -> None:
+        world.network.late.discard(host.id)
+        if world.may_lose_disk(host):
+            host.lose_disk()
+            world.schedule(chance.uniform(0, 0.3), host.start)
+
+    if chance.random() < 0.5:
+        world.network.late.add(host.id)
+        world.schedule(chance.uniform(0, 0.1), lose)
+    else:
+        lose()
+
+    def end() -> None:
+        world.network.late.discard(host.id)
+        host.start()
+
+    return end
 
 
 # --- the network --------------------------------------------------------------------------------------------------
@@ -335,15 +363,17 @@ def _some_change(world: Faultable, leader: Host, chance: Random) -> Change | Non
 def _interrupt_snapshot(world: Faultable, chance: Random) -> End:
     """As soon as a follower is in the middle of being sent a snapshot, something happens to it or to its leader."""
     ends: list[End] = []
+    interruptions = _cut_between, _end_receiver, _end_sender, _pause_sender
 
-    def watch(times: int) -> None:
+    def interrupt() -> None:
         pair = _transfer_under_way(world)
-        if pair is not None:
-            ends.append(chance.choice((_cut_between, _end_receiver, _end_sender, _pause_sender))(world, *pair))
-        elif times:
-            world.schedule(0.01, partial(watch, times - 1))
+        assert pair is not None
+        if chance.random() < 0.3:
+            ends.append(_end_in_installation(*pair, chance))
+        else:
+            ends.append(chance.choice(interruptions)(world, *pair))
 
-    watch(100)
+    _as_soon_as(world, lambda: _transfer_under_way(world) is not None, interrupt)
 
     def end() -> None:
         for undo in ends:
@@ -369,6 +399,12 @@ def _cut_between(world: Faultable, sender: Host, receiver: Host) -> End:
 
 def _end_receiver(_world: Faultable, _sender: Host, receiver: Host) -> End:
     receiver.end(Ending.POWER_LOST)
+    return receiver.start
+
+
+def _end_in_installation(_sender: Host, receiver: Host, chance: Random) -> End:
+    """Between the moment in which the snapshot counts and the one in which the log goes on after it."""
+    receiver.filesystem.crash_after(chance.randint(1, 5), Moment.SNAPSHOT_NAMED)
     return receiver.start
 
 

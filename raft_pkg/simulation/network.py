@@ -34,6 +34,8 @@ class SimulatedNetwork:
         self.conditions = conditions
         self.cut: set[tuple[str, str]] = set()
         """Links, each from one end to another, on which nothing passes."""
+        self.late: set[str] = set()
+        """Machines all of whose messages come very late."""
         self._scheduler = scheduler
         self._trace = trace
         self._chance = chance
@@ -48,6 +50,7 @@ class SimulatedNetwork:
         """Nothing is cut, and what is under way arrives soon or never."""
         self.conditions = conditions
         self.cut.clear()
+        self.late.clear()
         self._healed_at = self._scheduler.now
 
     def send(self, message: Message, target: str, departure: float, still_sent: Callable[[], bool]) -> None:
@@ -57,25 +60,30 @@ class SimulatedNetwork:
             if self._chance.random() < self.conditions.loss:
                 self._trace.record(message.sender, "lost", describe(message))
                 continue
-            self._scheduler.at(departure + self.delay(), partial(self._arrive, message, target, departure, still_sent))
+            delay = self._straggle() if message.sender in self.late else self.delay()
+            self._scheduler.at(departure + delay, partial(self._arrive, message, target, departure, still_sent))
 
     def carry(self, source: str, target: str, departure: float, action: Callable[[], None]) -> None:
         """Carry what is not repeated (a client's stream): `action` happens at the target, or never."""
         if self._chance.random() >= self.conditions.loss / 4:
             self._scheduler.at(departure + self.delay(), partial(self._carry_over, source, target, action))
 
-    def repeat_late(self, source: str, target: str, action: Callable[[], None]) -> None:
-        """Now and then, something that was carried comes once more, much later."""
-        if self._chance.random() < self.conditions.straggling:
-            delay = self._chance.uniform(self.conditions.straggle_min, self.conditions.straggle_max)
-            self._scheduler.after(delay, partial(self._carry_over, source, target, action))
+    def repeat_late(self, source: str, target: str, action: Callable[[], None]) -> bool:
+        """Now and then, something that was carried comes once more, much later; whether this does."""
+        repeats = self._chance.random() < self.conditions.straggling
+        if repeats:
+            self._scheduler.after(self._straggle(), partial(self._carry_over, source, target, action))
+        return repeats
 
     def delay(self) -> float:
         """How long the next message takes."""
         conditions, chance = self.conditions, self._chance
         if conditions.straggling and chance.random() < conditions.straggling:
-            return chance.uniform(conditions.straggle_min, conditions.straggle_max)
+            return self._straggle()
         return conditions.delay_min + chance.expovariate(1 / conditions.delay_mean)
+
+    def _straggle(self) -> float:
+        return self._chance.uniform(self.conditions.straggle_min, self.conditions.straggle_max)
 
     def _carry_over(self, source: str, target: str, action: Callable[[], None]) -> None:
         if (source, target) not in self.cut:

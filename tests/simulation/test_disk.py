@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from raft_pkg.simulation.disk import SECTOR_BYTES, SimulatedCrash, SimulatedFilesystem
+from raft_pkg.simulation.disk import SECTOR_BYTES, Moment, SimulatedCrash, SimulatedFilesystem
 
 FILE = Path("/file")
 
@@ -109,15 +109,20 @@ def test_a_flipped_bit_flips_back() -> None:
     assert filesystem.read(FILE) == b"abc"
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_a_crash_can_wait_for_a_snapshot(*, named: bool) -> None:
+@pytest.mark.parametrize("moment", Moment)
+def test_a_crash_can_wait_for_a_moment(moment: Moment) -> None:
     filesystem = disk()
-    filesystem.crash_in_snapshot(1, named=named)
+    filesystem.crash_after(1, moment)
     for name in ("1.log", "2.log"):
         filesystem.create(Path(f"/{name}.tmp"))
         filesystem.rename(Path(f"/{name}.tmp"), Path(f"/{name}"))
-    filesystem.create(Path("/3.snapshot.tmp"))
-    if named:
-        filesystem.rename(Path("/3.snapshot.tmp"), Path("/3.snapshot"))
+    match moment:
+        case Moment.SNAPSHOT_BEGUN:
+            filesystem.create(Path("/3.snapshot.tmp"))
+        case Moment.SNAPSHOT_NAMED:
+            filesystem.create(Path("/3.snapshot.tmp"))
+            filesystem.rename(Path("/3.snapshot.tmp"), Path("/3.snapshot"))
+        case Moment.SEGMENT_REMOVED:
+            filesystem.remove(Path("/1.log"))
     with pytest.raises(SimulatedCrash):
         filesystem.list_directory(Path("/"))

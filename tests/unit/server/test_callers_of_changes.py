@@ -116,3 +116,19 @@ async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_tha
     three.deliver()
     assert three.nodes["c"].is_leader
     await second
+
+
+async def test_a_transfer_ends_when_its_leader_has_lost_touch_with_all_the_others(three):
+    leader = three.leader
+    three.cut = "bc"
+    transfer = leader.transfer_leadership("b")
+    leader.turn()
+    assert not transfer.done()
+    while not transfer.done():
+        three.now += 0.01
+        leader.turn()
+        three.deliver()
+        assert three.now < 60
+    assert not leader.is_leader
+    with pytest.raises(TransferRefusedError):
+        await transfer
