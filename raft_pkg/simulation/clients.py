@@ -225,7 +225,8 @@ class SimulatedClient:
         elif outcome.code in _NOT_DONE:
             self._answer(attempt, partial(self._refused, call, outcome.leader_id))
         elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
-            self._invariants.session_expired(request.command)
+            if call.session is not None and call.session.id == attempt.session_id:  # else it has gone to another one
+                self._invariants.session_expired(request.command)
             self._answer(attempt, partial(self._expired, call))
         else:
             self._answer(attempt, partial(self._lost, call))

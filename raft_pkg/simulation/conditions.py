@@ -134,7 +134,7 @@ def draw(seed: int) -> Conditions:
         keys=chance.choice((1, 2, 4)),
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
-        long_commands=chance.choice((0.0, 0.0, 0.3)),
+        long_commands=chance.choice((0.0, 0.2, 0.5)),
     )
     at_once = conditions.clients * conditions.pipelined
     return replace(conditions, keys=max(conditions.keys, at_once // OPERATIONS_PER_KEY))

@@ -108,9 +108,10 @@ class WatchedStorage:
         writer = self._storage.begin_snapshot(index, term, configuration)
         return WatchedWriter(writer, self, SnapshotMetadata(index, term, configuration, 0, 0))
 
-    def snapshot_begins_to_count(self, metadata: SnapshotMetadata) -> None:
+    def snapshot_begins_to_count(self, metadata: SnapshotMetadata, data: bytes) -> None:
         """From now on a crash may leave it."""
         self._disk.begin_to_commit(metadata)
+        self._invariants.snapshot_begins_to_count(self._node, metadata, data)
 
     def snapshot_counts(self, metadata: SnapshotMetadata, data: bytes) -> None:
         """From now on no crash may take it away."""
@@ -153,7 +154,8 @@ class WatchedWriter:
     def commit(self) -> SnapshotMetadata:
         """Make it the storage's snapshot."""
         data = bytes(self._data)
-        self._storage.snapshot_begins_to_count(replace(self._beginning, size=len(data), checksum=crc32(data)))
+        metadata = replace(self._beginning, size=len(data), checksum=crc32(data))
+        self._storage.snapshot_begins_to_count(metadata, data)
         metadata = self._writer.commit()
         self._storage.snapshot_counts(metadata, data)
         return metadata
@@ -494,7 +496,8 @@ class Host:
         return bool(self._requests)
 
     def heal(self, sync_seconds_max: float) -> None:
-        """Everything works here from now on."""
+        """Everything works here from now on; what still kept a slow disk busy is done."""
+        self._busy_until = min(self._busy_until, self._scheduler.now)
         self.filesystem.heal()
         self.filesystem.crash_after(None)
         self.sync_seconds_max = sync_seconds_max

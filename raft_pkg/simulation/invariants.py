@@ -265,6 +265,7 @@ class Invariants:
         self._decoded: dict[bytes, Configuration] = {}
         self._committed: list[_Committed] = []
         self._snapshots: dict[int, tuple[SnapshotMetadata, bytes]] = {}
+        self._begun_snapshots: dict[str, tuple[SnapshotMetadata, bytes]] = {}
         self._effected: dict[bytes, int] = {}
         self._applied_as: dict[bytes, int] = {}
         self._refused: set[bytes] = set()
@@ -319,6 +320,9 @@ class Invariants:
         if not disk.recovered(found):
             state = _state(found.hard_state, found.snapshot, found.entries)
             raise Violation(RECOVERY, f"{node} recovered {state}; its disk held {expected}", node)
+        begun = self._begun_snapshots.pop(node, None)
+        if begun is not None and begun[0] == found.snapshot:
+            self.snapshot_kept(node, *begun)
         self._nodes.pop(node, None)
 
     def disk_lost(self, node: str) -> None:
@@ -669,8 +673,12 @@ class Invariants:
             )
         disk.compact(index)
 
+    def snapshot_begins_to_count(self, node: str, snapshot: SnapshotMetadata, data: bytes) -> None:
+        """A node is about to make this its snapshot; it may end in the middle of it."""
+        self._begun_snapshots[node] = snapshot, data
+
     def snapshot_kept(self, node: str, snapshot: SnapshotMetadata, data: bytes) -> None:
-        """A node has made this its snapshot, in a step that has ended: one that it took, or was sent."""
+        """A node has made this its snapshot: one that it took, or was sent."""
         if snapshot.size != len(data) or snapshot.checksum != crc32(data):
             raise Violation(SNAPSHOT_BYTES, f"{node}'s snapshot of {len(data)} bytes calls itself {snapshot}", node)
         committed = self._committed[snapshot.index - 1] if 0 < snapshot.index <= len(self._committed) else None

@@ -1,8 +1,8 @@
 """Runs the simulator against every planted bug and prints which invariant catches it: `python -m tests.mutants`.
 
-Exit status 1 when a bug that is not in `EXPLAINED` survives its budget of seeds and seconds, or one no longer fits the
-code. A mutant is a file beside this one; its docstring says what it breaks. Each is hunted by one process, seed after
-seed, so that it is caught at the same seed on every machine; as many are hunted at once as there are cores.
+Exit status 1 when a bug survives its budget of seeds and seconds, or no longer fits the code. A mutant is a file beside
+this one; its docstring says what it breaks. Each is hunted by one process, seed after seed, so that it is caught at the
+same seed on every machine; as many are hunted at once as there are cores.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RECORD = DIRECTORY / "caught.json"
 """The outcomes of the last run that was recorded, which `docs/mutants.md` shows and `--quick` goes by."""
 ALL_SECONDS_MAX = 25 * 60
 """Budget for all mutants together, in seconds of wall time; what is not caught by then has survived."""
-MUTANT_SECONDS_MAX = 150
+MUTANT_SECONDS_MAX = 240
 """Budget for one mutant, in seconds of a core: how busy the machine is does not matter."""
 QUICK_SECONDS_MAX = 5.0
 """`--quick` hunts the mutants that were caught within so many seconds."""
@@ -34,13 +34,6 @@ QUICK_SEEDS_FACTOR = 5
 QUICK_SEEDS_MIN = 300
 """`--quick` gives a mutant so many times the seeds that it took, and at least so many: any change of the code moves
 what happens in a seed."""
-EXPLAINED = {
-    "torn_write_left_in_place": (
-        "the next batch is written over the torn bytes, so it takes a shorter batch and an end of the process between "
-        "two of its sectors to show; tests/unit/storage/test_torn_writes.py catches it"
-    ),
-}
-"""Bugs that the simulator is known not to find in its budget, and why; a hole, told each time."""
 PAGE_HEAD = """# Planted bugs
 
 Written by `python -m tests.mutants --markdown docs/mutants.md`. What a mutant is: [the simulator](simulation.md).
@@ -130,16 +123,11 @@ def table_of(outcomes: Iterable[Outcome]) -> Table:
 def markdown_of(outcomes: list[Outcome], summary: str) -> str:
     """The outcomes as a page of the documentation."""
     rows = []
-    explained = []
     for outcome in outcomes:
         breaks = " ".join(outcome.breaks.split())
         caught_by, seed = outcome.caught_by or "**nothing**", "" if outcome.seed is None else outcome.seed
         rows.append(f"| `{outcome.mutant}` | {breaks} | {caught_by} | {seed} | {outcome.seconds:.1f} s |")
-        if outcome.caught_by is None and outcome.mutant in EXPLAINED:
-            explained.append(f"- `{outcome.mutant}`: {EXPLAINED[outcome.mutant]}.")
-    if explained:
-        explained = ["", "Not caught within the budget, and why:", "", *explained]
-    return "\n".join([PAGE_HEAD.format(summary=summary), *rows, *explained, ""])
+    return "\n".join([PAGE_HEAD.format(summary=summary), *rows, ""])
 
 
 def main() -> int:
@@ -172,15 +160,13 @@ def main() -> int:
     )
     console.print(table_of(outcomes))
     console.print(summary)
-    for name in sorted(EXPLAINED.keys() & set(survivors)):
-        console.print(f"{name}: {EXPLAINED[name]}")
     as_json = json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False) + "\n"
     if arguments.json is not None:
         arguments.json.write_text(as_json)
     if arguments.markdown is not None:
         arguments.markdown.write_text(markdown_of(outcomes, summary))
         RECORD.write_text(as_json)
-    return 1 if set(survivors) - EXPLAINED.keys() else 0
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":
