@@ -55,6 +55,8 @@ class Event(StrEnum):
     STATE_HASH = "state_hash"
     """applied_index, hash (hex: a digest of the whole applied state after that entry, sessions included); at the same
     indexes on every node, so that they can be compared"""
+    RESOURCES_USED = "resources_used"
+    """resident_bytes, open_files (null: not known on this system), data_bytes (on disk); every 15 seconds"""
     PEER_CONNECTED = "peer_connected"
     """peer, address (IP:PORT that the peer's name stood for)"""
     PEER_DISCONNECTED = "peer_disconnected"

@@ -11,7 +11,7 @@ from typing import Any
 Scenario = dict[str, Any]
 Step = dict[str, Any]
 
-MEMBERS = {"description", "workload", "operations_ok_min", "faults", "random"}
+MEMBERS = {"description", "workload", "operations_ok_min", "resources_max", "faults", "random"}
 FAULT_MEMBERS = {"fault", "target", "seconds", "options"}
 RANDOM_MEMBERS = {"seconds", "faults"}
 WORKLOAD_OPTIONS = {"clients", "rate", "keys", "mix", "timeout", "value_bytes"}
@@ -100,9 +100,12 @@ def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
 
 def chaos_not_judged(logs: list[str]) -> dict[str, str]:
     """What the nodes' logs say nothing of, with the reason."""
-    if any('"state_hash"' in Path(log).read_text(encoding="utf-8", errors="replace") for log in logs):
-        return {}
-    return {"applied state": "these nodes log no hashes of their state"}
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
+    reasons = {
+        "state_hash": ("applied state", "these nodes log no hashes of their state"),
+        "resources_used": ("resources", "these nodes do not log what they use"),
+    }
+    return dict(reason for event, reason in reasons.items() if not any(f'"{event}"' in text for text in texts))
 
 
 def log_since(text: str, since: str) -> str:

@@ -22,6 +22,7 @@ from raft_pkg.rpc.options import SERVER_OPTIONS
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.http import serve_http
 from raft_pkg.server.node import Node
+from raft_pkg.server.resources import log_resources
 from raft_pkg.server.services import CommandStreamService, KeyValueService, NodeService, RaftPeerService
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.server.transport import GrpcTransport
@@ -75,6 +76,8 @@ async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport
         if config.http:
             stack.callback(serve_http(node, config.http).shutdown)
         log.emit(Event.SERVING, address=address)
+        resources = asyncio.create_task(log_resources(log, config.data_dir))
+        stack.push_async_callback(_cancel, resources)
         links = asyncio.create_task(transport.run())
         # They end only when told to: a node that can't reach its peers must not look alive.
         links.add_done_callback(lambda _links: node.stop("the links to the peers ended"))

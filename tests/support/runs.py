@@ -77,6 +77,9 @@ def node_lines() -> dict[str, list[Record]]:
         node_line("raft-0", 8.3, "leader_changed", 2, leader="raft-1"),
     ]
     for node in NODES:
+        logs[node].append(
+            node_line(node, 0.0, "resources_used", 1, resident_bytes=1 << 20, open_files=20, data_bytes=0)
+        )
         for index in (1000, 2000):
             logs[node].append(node_line(node, index / 100, "state_hash", 2, applied_index=index, hash=f"{index:x}"))
         logs[node].sort(key=lambda record: record["ts"])
@@ -117,6 +120,7 @@ def write_run(
         "versions": {"raft_pkg": "0.1.0"},
         "configuration": {"election_timeout_ms_max": 300},
         "operations_ok_min": 1000,
+        "resources_max": {"resident_mib": 16, "open_files": 20},
     }
     change(description)
     (directory / "logs").mkdir(parents=True)

@@ -16,6 +16,7 @@ from raft_pkg.check.run.invariants import (
     judge_votes,
 )
 from raft_pkg.check.run.record import judge_amount, judge_record
+from raft_pkg.check.run.resources import judge_resources
 from raft_pkg.check.verdict import Verdict, worst
 
 SECONDS_MAX = 300.0
@@ -64,6 +65,7 @@ def judge_run(run: Run, *, seconds_max: float = SECONDS_MAX, memory_mb_max: floa
         judge_terms(run),
         judge_own_word(run),
         judge_applied_state(run),
+        judge_resources(run),
     ]
     reasons = run.description.get("not_judged") or {}
     return RunVerdict(

@@ -84,6 +84,10 @@ async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, outpu
     assert events[0]["peers"] == {"a": told.listen}
     assert (events[0]["election_timeout_ms"], events[0]["heartbeat_interval_ms"]) == ([20, 40], 10)
     assert events[2]["address"] == told.listen
+    (used,) = [event for event in events if event["event"] == "resources_used"]
+    assert used["resident_bytes"] > 10 << 20
+    assert used["open_files"] > 3
+    assert used["data_bytes"] > 0
     assert (events[-1]["event"], events[-1]["reason"]) == ("node_stopped", "SIGTERM")
     for address in (told.listen, told.http):
         host, port = address.split(":")
@@ -100,6 +104,7 @@ async def test_probes_and_numbers_over_http(tmp_path, output):
     status, metrics = await fetch(told, "/metrics")
     assert status == 200
     assert 'raft_leader{node="a"} 1.0' in metrics
+    assert "process_resident_memory_bytes" in metrics
     for name in ("raft_term", "raft_commit_index", "raft_applied_index", "raft_last_log_index"):
         assert f'{name}{{node="a"}}' in metrics
     os.kill(os.getpid(), signal.SIGINT)

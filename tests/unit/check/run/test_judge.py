@@ -36,7 +36,7 @@ def test_a_run_as_it_must_be_is_ok(tmp_path: Path) -> None:
     assert verdict.verdict is Verdict.OK
     assert [found.name for found in verdict.findings] == [
         *("linearizability", "record", "amount", "availability", "coverage"),
-        *("leaders", "votes", "terms", "own word", "applied state"),
+        *("leaders", "votes", "terms", "own word", "applied state", "resources"),
     ]
     content = json.loads(json.dumps(verdict.to_json()))
     assert set(content) == {"verdict", "name", "findings", "histories"}
@@ -114,6 +114,32 @@ def test_a_node_that_shows_no_state_in_the_end_is_not_known(tmp_path: Path) -> N
     logs["raft-2"] = [line for line in logs["raft-2"] if line.get("applied_index") != 2000]
     found = only(judge(tmp_path, logs=logs), "applied state", Verdict.UNKNOWN)
     assert found.summary == "not all nodes show what they have after index 2000: raft-2 (up to 1000)"
+
+
+def test_a_node_that_outgrows_its_bounds(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-1"].append(node_line("raft-1", 19.0, "resources_used", 2, resident_bytes=17 << 20, open_files=9))
+    found = only(judge(tmp_path, logs=logs), "resources", Verdict.VIOLATION)
+    assert found.summary == "raft-1 used 17 MiB of memory; at most 16 were to be"
+    assert "raft-1: MiB of memory: first 1, last 17, at most 17" in found.details
+
+
+def test_a_node_that_does_not_say_what_it_uses_is_not_known(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-2"] = [line for line in logs["raft-2"] if line["event"] != "resources_used"]
+    found = only(judge(tmp_path, logs=logs), "resources", Verdict.UNKNOWN)
+    assert found.summary == "raft-2 logged no MiB of memory"
+
+
+def test_a_bound_that_there_is_not_is_named(tmp_path: Path) -> None:
+    verdict = judge(tmp_path, change=lambda d: d.update(resources_max={"cpus": 2}))
+    assert "no such bound: cpus" in only(verdict, "resources", Verdict.UNKNOWN).summary
+
+
+def test_where_no_bound_was_stated_nothing_is_judged(tmp_path: Path) -> None:
+    verdict = judge(tmp_path, change=lambda d: d.pop("resources_max"))
+    assert finding(verdict, "resources").verdict is None
+    assert verdict.verdict is Verdict.OK
 
 
 def test_what_a_fault_cost_is_from_write_to_write(tmp_path: Path) -> None:
