@@ -132,6 +132,6 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(call go_on,ruff check --fix . | ruff format .)
 
 .PHONY: proto
-proto: $(VENV)/.dev ## generate raft_pkg/rpc anew from raft.proto
+proto: $(VENV)/.dev ## generate what comes of raft.proto, and of etcd.proto, anew
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
-	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto
+	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto systems/etcd/etcd.proto
