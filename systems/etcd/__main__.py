@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import grpc.aio
 
@@ -53,6 +54,19 @@ async def _serve(settings: Settings) -> int:
         if word is not None:
             witness.hear(word)
 
+    told, ending = await _run(settings, witness, hear, log)
+    if told:
+        log.emit(Event.NODE_STOPPED, reason=told)
+        return 0
+    if NO_SPACE in ending:
+        log.emit(Event.STORAGE_FAILED, error=ending)
+    log.emit(Event.NODE_STOPPED, reason=ending)
+    sys.stderr.write(f"{ending}\n")
+    return 1
+
+
+async def _run(settings: Settings, witness: Witness, hear: Callable[[str], None], log: EventLog) -> tuple[str, str]:
+    """Run until a signal comes or etcd ends; returns the signal, or nothing, and how etcd ended."""
     told = asyncio.create_task(_signal())
     async with contextlib.AsyncExitStack() as stack:
         etcd = await Etcd.start(settings, hear)
@@ -73,16 +87,8 @@ async def _serve(settings: Settings) -> int:
         stack.callback(watching.cancel)
         await asyncio.wait([ended, told, watching], return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
-            await watching
-        if not ended.done():
-            log.emit(Event.NODE_STOPPED, reason=told.result())
-            return 0
-        if NO_SPACE in ended.result():
-            log.emit(Event.STORAGE_FAILED, error=ended.result())
-        log.emit(Event.NODE_STOPPED, reason=ended.result())
-        sys.stderr.write(f"{ended.result()}\n")
-        return 1
-    raise AssertionError("the stack swallows no exception")
+            await watching  # raises what ended it
+    return (told.result() if told.done() else ""), await ended
 
 
 async def _signal() -> str:
