@@ -79,11 +79,15 @@ class Settings:
 
     @property
     def member_names(self) -> dict[str, str]:
-        """Nodes by the numbers that etcd gives its first members: a digest of their addresses and the token."""
-        return {
-            hashlib.sha1(f"http://{address}{CLUSTER_NAME}".encode(), usedforsecurity=False).digest()[:8].hex(): node_id
-            for node_id, address in self.internal.items()
-        }
+        """Nodes by the numbers that etcd gives its first members, in hexadecimal as its log has them.
+
+        A number is a digest of the member's address and the cluster's name.
+        """
+        names = {}
+        for node_id, address in self.internal.items():
+            digest = hashlib.sha1(f"http://{address}{CLUSTER_NAME}".encode(), usedforsecurity=False).digest()
+            names[f"{int.from_bytes(digest[:8]):x}"] = node_id
+        return names
 
     @property
     def socket_dir(self) -> Path:
