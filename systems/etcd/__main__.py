@@ -24,6 +24,14 @@ from systems.etcd.witness import Witness
 
 STOP_GRACE = 1.0
 """Seconds that calls under way get when the node stops."""
+ETCD_CHANNEL_OPTIONS = [
+    *CHANNEL_OPTIONS,
+    ("grpc.enable_retries", 0),  # a write must not be sent again behind our back
+    ("grpc.default_authority", "etcd"),  # a socket's path is none that etcd takes
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+]
 NO_SPACE = "no space left on device"
 
 
@@ -74,9 +82,7 @@ async def _run(settings: Settings, witness: Witness, hear: Callable[[str], None]
         stack.push_async_callback(etcd.stop)
         probes = serve_probes(settings.http, lambda: witness.leader is not None)
         stack.callback(probes.shutdown)
-        channel = grpc.aio.insecure_channel(
-            f"unix:{settings.socket}", options=[*CHANNEL_OPTIONS, ("grpc.default_authority", "etcd")]
-        )
+        channel = grpc.aio.insecure_channel(f"unix:{settings.socket}", options=ETCD_CHANNEL_OPTIONS)
         await stack.enter_async_context(channel)
         node = NodeService(settings, witness, channel)
         server = _server(settings, EtcdNode(settings, witness, Operations(channel)), node)

@@ -17,6 +17,8 @@ class Witness:
     def __init__(self, node_id: str, names: Mapping[str, str], log: EventLog) -> None:
         self.term = 0
         self.leader: str | None = None
+        self.recovered_index = 0
+        """Highest index in the log when the node started."""
         self._node_id = node_id
         self._names = names
         self._log = log
@@ -34,6 +36,7 @@ class Witness:
         match word:
             case Recovered(term, last_log_index):
                 self.term = self._durable_term = term
+                self.recovered_index = last_log_index
                 self._log.emit(Event.LOG_RECOVERED, term, last_log_index=last_log_index)
             case Leads(term):
                 self._durable_term = term
