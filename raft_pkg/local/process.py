@@ -99,18 +99,30 @@ def _send_to_group(process: psutil.Process, number: signal.Signals) -> bool:
 def stop(nodes: Sequence[NodeDescription]) -> list[str]:
     """End the processes of all nodes, politely first; returns the ids of those that lived."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
+    others = _others(list(processes.values()))
     for process in processes.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()  # it ends its others itself
         _send_to_group(process, signal.SIGCONT)  # a paused process takes no other signal
-    _end(_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS))
+    _end([*_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS), *others])
     return list(processes)
+
+
+def _others(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """What else is in the groups of these, which are the first of theirs."""
+    groups = {process.pid for process in processes}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if process.pid not in groups and os.getpgid(process.pid) in groups:
+                found.append(process)
+    return found
 
 
 def kill(nodes: Sequence[NodeDescription]) -> list[str]:
     """kill -9 the processes of all nodes; returns the ids of those that lived."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
-    _end(list(processes.values()))
+    _end([*processes.values(), *_others(list(processes.values()))])
     return list(processes)
 
 
@@ -124,7 +136,8 @@ def wait_for_state(node: NodeDescription, wanted: str) -> None:
 
 def _end(processes: list[psutil.Process]) -> None:
     for process in processes:
-        _send_to_group(process, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     alive = _still_running(processes, KILL_TIMEOUT_SECONDS)
     if alive:
         numbers = ", ".join(str(process.pid) for process in alive)

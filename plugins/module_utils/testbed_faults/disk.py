@@ -65,6 +65,9 @@ class LogTorn(StoppedNodeFault):
 
     name = "log-torn"
 
+    def unavailable(self, cluster: Cluster) -> str:
+        return unknown_files(cluster)
+
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         path, end = newest_segment(place, data_dir)
         place.write_at(path, end, bytes(range(1, TORN_BYTES + 1)))
@@ -86,6 +89,9 @@ class BitsFlipped(StoppedNodeFault):
     name = "bits-flipped"
     loses_data = True
     damages = True
+
+    def unavailable(self, cluster: Cluster) -> str:
+        return unknown_files(cluster)
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         path, end = newest_segment(place, data_dir)
@@ -214,6 +220,13 @@ class DiskSlow(Fault):
 
     def unavailable(self, cluster: Cluster) -> str:
         return "no node has a block device of its own that could be made slow"
+
+
+def unknown_files(cluster: Cluster) -> str:
+    """Why a log's bytes can't be changed with a purpose; empty where its form is known."""
+    if cluster.system == "raft_pkg":
+        return ""
+    return f"the fault knows the log files of raft_pkg, not those of {cluster.system}"
 
 
 def newest_segment(place: Place, data_dir: str) -> tuple[str, int]:
