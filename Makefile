@@ -121,6 +121,14 @@ e2e-five: $(VENV)/.run ## kind again, made anew: five replicas on three workers
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	$(call go_on,kubectl get pods -o wide)
 
+.PHONY: e2e-etcd
+e2e-etcd: $(VENV)/.run ## kind again: another Raft in the place of ours, verified, broken, judged
+	@$(ANSIBLE_PLAYBOOK) playbooks/teardown.yml -e teardown_cluster=false
+	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind -e raft_system=etcd
+	@$(ANSIBLE_PLAYBOOK) verify.yml
+	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml
+	$(call go_on,ansible-playbook playbooks/teardown.yml -e teardown_cluster=false | ansible-playbook site.yml)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(BIN)/ruff check .
@@ -132,6 +140,6 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(call go_on,ruff check --fix . | ruff format .)
 
 .PHONY: proto
-proto: $(VENV)/.dev ## generate raft_pkg/rpc anew from raft.proto
+proto: $(VENV)/.dev ## generate what comes of raft.proto, and of etcd.proto, anew
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
-	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto
+	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto systems/etcd/etcd.proto

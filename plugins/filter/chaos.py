@@ -98,14 +98,18 @@ def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
     return [f"verdict {verdict['verdict']}", *findings, f"report: {report}"]
 
 
+SAID_OF = {
+    "state_hash": ("applied state", "these nodes log no hashes of their state"),
+    "vote_granted": ("votes", "these nodes log no votes"),
+    "resources_used": ("resources", "these nodes do not log what they use"),
+}
+"""Events that another Raft may lack: which finding then says nothing, and why."""
+
+
 def chaos_not_judged(logs: list[str]) -> dict[str, str]:
     """What the nodes' logs say nothing of, with the reason."""
     texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
-    reasons = {
-        "state_hash": ("applied state", "these nodes log no hashes of their state"),
-        "resources_used": ("resources", "these nodes do not log what they use"),
-    }
-    return dict(reason for event, reason in reasons.items() if not any(f'"{event}"' in text for text in texts))
+    return dict(said for event, said in SAID_OF.items() if not any(f'"{event}"' in text for text in texts))
 
 
 def log_since(text: str, since: str) -> str:

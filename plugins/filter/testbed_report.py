@@ -25,7 +25,8 @@ def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
     finished = find_event(client_log, "workload_finished")
     platform = "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]])
     found = f"the client found the leader {leader.get('leader')} in term {leader.get('term')}"
-    lines = [platform, f"{record['replicas']} node(s); {found}, {finished.get('ok')} operations ok"]
+    system = record.get("system", {}).get("name", "raft_pkg")
+    lines = [platform, f"{record['replicas']} node(s) of {system}; {found}, {finished.get('ok')} operations ok"]
     if record["orchestrator"] == "kubernetes":
         context = f"--context {record['context']} --namespace {record['namespace']}"
         lines += [f"kubectl {context} logs client", f"kubectl {context} logs raft-0"]

@@ -218,7 +218,8 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["fault"] not in CATALOGUE:
         raise FaultError(f"there is no fault {asked['fault']!r}; there are {', '.join(sorted(CATALOGUE))}")
     if asked["state"] == "available":
-        return {"changed": False, "reason": CATALOGUE[asked["fault"]].unavailable(cluster)}
+        skipped = (record.get("system", {}).get("faults_skipped") or {}).get(asked["fault"])
+        return {"changed": False, "reason": skipped or CATALOGUE[asked["fault"]].unavailable(cluster)}
     return {"changed": True, "step": inject(cluster, asked).to_json()}
 
 

@@ -50,6 +50,14 @@ def up(
             "--proxy/--no-proxy", help="Let nodes reach each other through a `raftctl proxy`. [no]", show_default=False
         ),
     ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="What starts a node of another system (docs/contract.md). [raftctl serve]",
+            show_default=False,
+        ),
+    ] = None,
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +66,9 @@ def up(
 
     cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
     changed = cluster.up(
-        Settings(nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms, proxy)
+        Settings(
+            nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms, proxy, command
+        )
     )
     found = cluster.status()
     if as_json:

@@ -1,9 +1,11 @@
 """A cluster of node processes, described in and living under one directory."""
 
 import asyncio
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ STATUS_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
 EVIDENCE_LINES = 10
 PROXY_ID = "proxy"
+_RAFTCTL = (sys.executable, "-m", "raft_pkg.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Settings:
     election_timeout_ms_max: int | None = None
     heartbeat_interval_ms: int | None = None
     proxy: bool | None = None  # whether the nodes reach each other through a `raftctl proxy`
+    command: str | None = None  # what starts a node of another system; empty: `raftctl serve`
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +150,8 @@ class LocalCluster:
             description = self.load()
             known = {node.id for node in description.nodes}
             new = [NodeDescription(node_id, "", "") for node_id in dict.fromkeys(node_ids) if node_id not in known]
-            chosen = ports.choose_ports(2 * len(new))
-            for number, node in enumerate(new):
-                node.endpoint, node.http = (f"{ports.HOST}:{port}" for port in chosen[2 * number : 2 * number + 2])
+            _assign_ports(new, None, internal=bool(description.command))
+            for node in new:
                 node.joined = True
             description.nodes += new
             description.save(self.directory)
@@ -205,11 +208,19 @@ class LocalCluster:
             count = settings.nodes or DEFAULT_NODE_COUNT
             if count not in NODE_COUNTS:
                 raise ConfigurationError(f"--nodes {count}: choose {', '.join(map(str, NODE_COUNTS))}")
-            description = ClusterDescription([NodeDescription(f"raft-{i}", "", "") for i in range(count)])
-            _assign_ports(description, settings.base_port)
+            description = ClusterDescription(
+                [NodeDescription(f"raft-{i}", "", "") for i in range(count)], command=settings.command or ""
+            )
+            _assign_ports(description.nodes, settings.base_port, internal=bool(description.command))
         elif settings.nodes not in (None, len(description.initial)):
             raise ConfigurationError(
                 f"{self.directory} has a cluster of {len(description.initial)} nodes, not {settings.nodes}; "
+                "use another --dir, or give its data up with `raftctl cluster down --purge`"
+            )
+        if settings.command not in (None, description.command):
+            raise ConfigurationError(
+                f"{self.directory} has a cluster of another system, started with "
+                f"`{description.command or 'raftctl serve'}`; "
                 "use another --dir, or give its data up with `raftctl cluster down --purge`"
             )
         changed = _apply(description, settings)
@@ -227,22 +238,27 @@ class LocalCluster:
             return
         home = self.directory / proxy.id
         home.mkdir(exist_ok=True)
-        arguments = ["proxy", "serve", "--listen", proxy.endpoint, "--control", proxy.http]
-        process.launch(proxy, arguments, home / "stdout.log", home / "stderr.log")
+        command = [*_RAFTCTL, "proxy", "serve", "--listen", proxy.endpoint, "--control", proxy.http]
+        process.launch(proxy, command, {}, home / "stdout.log", home / "stderr.log")
         description.save(self.directory)
 
     def _launch(self, description: ClusterDescription, nodes: Sequence[NodeDescription]) -> dict[str, "_Started"]:
         for node in nodes:
             ports.check_free(node.endpoint, node.id)
             ports.check_free(node.http, node.id)
+            if node.internal:
+                ports.check_free(node.internal, node.id)
         started = {}
         for node in nodes:
             home = self.directory / node.id
             home.mkdir(exist_ok=True)
             stderr = home / "stderr.log"
             seen_bytes = stderr.stat().st_size if stderr.exists() else 0
-            arguments = _serve_arguments(description, node, home / "data")
-            child = process.launch(node, arguments, home / "stdout.log", stderr)
+            if description.command:
+                command, environment = shlex.split(description.command), _environment(description, node, home / "data")
+            else:
+                command, environment = [*_RAFTCTL, *_serve_arguments(description, node, home / "data")], {}
+            child = process.launch(node, command, environment, home / "stdout.log", stderr)
             description.save(self.directory)
             started[node.id] = _Started(child, stderr, seen_bytes)
             self._progress(f"{node.id}: started at {node.endpoint}, process {node.pid}, logs in {home}")
@@ -322,14 +338,17 @@ def _all_follow_one(status: ClusterStatus) -> bool:
     )
 
 
-def _assign_ports(description: ClusterDescription, base_port: int | None) -> None:
-    count = len(description.nodes)
-    chosen = ports.choose_ports(2 * count) if base_port is None else list(range(base_port, base_port + 2 * count))
-    if chosen[-1] > 65535:
-        raise ConfigurationError(f"--base-port {base_port}: {2 * count} ports from there on end beyond 65535")
-    for i, node in enumerate(description.nodes):
+def _assign_ports(nodes: Sequence[NodeDescription], base_port: int | None, *, internal: bool) -> None:
+    """Give each node its ports: first all for gRPC, then all for HTTP, then those that another system has besides."""
+    count = len(nodes)
+    wanted = count * (3 if internal else 2)
+    chosen = ports.choose_ports(wanted) if base_port is None else list(range(base_port, base_port + wanted))
+    if chosen and chosen[-1] > 65535:
+        raise ConfigurationError(f"--base-port {base_port}: {wanted} ports from there on end beyond 65535")
+    for i, node in enumerate(nodes):
         node.endpoint = f"{ports.HOST}:{chosen[i]}"
         node.http = f"{ports.HOST}:{chosen[count + i]}"
+        node.internal = f"{ports.HOST}:{chosen[2 * count + i]}" if internal else ""
 
 
 def _apply(description: ClusterDescription, settings: Settings) -> list[str]:
@@ -342,7 +361,7 @@ def _apply(description: ClusterDescription, settings: Settings) -> list[str]:
             changed.append(f"--{name.replace('_', '-')} {wanted}")
     before = description.endpoints
     if settings.base_port is not None:
-        _assign_ports(description, settings.base_port)
+        _assign_ports(description.nodes, settings.base_port, internal=bool(description.command))
     if description.endpoints != before:
         changed.append(f"--base-port {settings.base_port}")
     if settings.proxy not in (None, description.proxy is not None):
@@ -368,3 +387,19 @@ def _serve_arguments(description: ClusterDescription, node: NodeDescription, dat
         *("--heartbeat-interval-ms", str(description.heartbeat_interval_ms)),
         *(("--peer-proxy", description.proxy.endpoint) if description.proxy else ()),
     ]
+
+
+def _environment(description: ClusterDescription, node: NodeDescription, data_dir: Path) -> dict[str, str]:
+    """What a node of another system is told, as docs/contract.md has it."""
+    return {
+        "RAFT_ID": node.id,
+        "RAFT_LISTEN": node.endpoint,
+        "RAFT_HTTP": node.http,
+        "RAFT_PEERS": description.peers,
+        "RAFT_PEERS_INTERNAL": description.internal_peers,
+        "RAFT_ADDRESS": node.endpoint,
+        "RAFT_DATA_DIR": str(data_dir),
+        "RAFT_ELECTION_TIMEOUT_MS_MIN": str(description.election_timeout_ms_min),
+        "RAFT_ELECTION_TIMEOUT_MS_MAX": str(description.election_timeout_ms_max),
+        "RAFT_HEARTBEAT_INTERVAL_MS": str(description.heartbeat_interval_ms),
+    }

@@ -33,6 +33,7 @@ class NodeDescription:
     pid: int | None = None
     process_created: float | None = None  # tells the process from a later one with the same number
     joined: bool = False  # it came later than the cluster began
+    internal: str = ""  # HOST:PORT for what another system's nodes say to each other; empty for ours
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class ClusterDescription:
     election_timeout_ms_min: int = 150
     election_timeout_ms_max: int = 300
     heartbeat_interval_ms: int = 50
+    command: str = ""
+    """What starts a node of another system (docs/contract.md), as a shell would split it; empty: `raftctl serve`."""
     proxy: NodeDescription | None = None
     """`raftctl proxy`, through which the nodes reach each other: `http` is where it takes its orders."""
 
@@ -60,6 +63,11 @@ class ClusterDescription:
         """As `raftctl serve --peers` takes it: those with whom the cluster began."""
         return ",".join(f"{node.id}={node.endpoint}" for node in self.initial)
 
+    @property
+    def internal_peers(self) -> str:
+        """The same, with the addresses at which they reach each other."""
+        return ",".join(f"{node.id}={node.internal}" for node in self.initial)
+
     def node(self, node_id: str) -> NodeDescription:
         for node in self.nodes:
             if node.id == node_id:
@@ -76,8 +84,10 @@ class ClusterDescription:
                 raise ConfigurationError(f"{path}: format {content['format']}, this raftctl knows {FORMAT}")
             nodes = [NodeDescription(**node) for node in content["nodes"]]
             proxy = NodeDescription(**content["proxy"]) if content.get("proxy") else None
-            times = {f.name: int(content[f.name]) for f in fields(cls) if f.name not in ("nodes", "proxy")}
-            return cls(nodes, **times, proxy=proxy)
+            times = {
+                f.name: int(content[f.name]) for f in fields(cls) if f.name.endswith(("_ms", "_ms_min", "_ms_max"))
+            }
+            return cls(nodes, **times, command=str(content.get("command", "")), proxy=proxy)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:

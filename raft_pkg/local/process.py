@@ -1,14 +1,19 @@
-"""Node processes: started on their own, recognized later, and ended for certain."""
+"""Node processes: started on their own, recognized later, and ended for certain.
 
+A node of another system may be several processes: they make up one group, whose first one is the node's process.
+"""
+
+import contextlib
+import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from raft_pkg.errors import ConfigurationError
 from raft_pkg.local.description import ClusterUnavailableError, NodeDescription
 
 STOP_TIMEOUT_SECONDS = 10.0
@@ -26,10 +31,20 @@ def find(node: NodeDescription) -> psutil.Process | None:
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
         same_time = abs(process.create_time() - node.process_created) < CREATED_TOLERANCE_SECONDS
-        command = process.cmdline()
+        return process if same_time and _is_node(process, node.id) else None
     except psutil.NoSuchProcess:
         return None
-    return process if same_time and "serve" in command and node.id in command else None
+
+
+def _is_node(process: psutil.Process, node_id: str) -> bool:
+    """Whether it was started as that node: it shows in its arguments, or, of another system, in its environment."""
+    command = process.cmdline()
+    if "serve" in command and node_id in command:
+        return True
+    try:
+        return process.environ().get("RAFT_ID") == node_id
+    except psutil.AccessDenied:
+        return False
 
 
 def state(node: NodeDescription) -> str:
@@ -43,26 +58,40 @@ def state(node: NodeDescription) -> str:
         return "stopped"
 
 
-def launch(node: NodeDescription, arguments: Sequence[str], stdout: Path, stderr: Path) -> "subprocess.Popen[bytes]":
-    """Start `raftctl` with the arguments in a session of its own, so that it outlives this process and its terminal."""
-    command = [sys.executable, "-m", "raft_pkg.cli", *arguments]
+def launch(
+    node: NodeDescription, command: Sequence[str], environment: Mapping[str, str], stdout: Path, stderr: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a node in a session of its own, so that it outlives this process and its terminal.
+
+    Raises ConfigurationError when there is no such program.
+    """
     with stdout.open("ab") as out, stderr.open("ab") as err:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-        )
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own program, or the one that the user names
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ConfigurationError(f"{node.id} can't be started: {error}") from None
     node.pid = process.pid
     node.process_created = psutil.Process(process.pid).create_time()
     return process
 
 
 def send(node: NodeDescription, number: signal.Signals) -> bool:
-    """Send a signal to the node's process; returns whether there was one."""
+    """Send a signal to all processes of the node; returns whether there was one."""
     process = find(node)
-    if process is None:
-        return False
+    return process is not None and _send_to_group(process, number)
+
+
+def _send_to_group(process: psutil.Process, number: signal.Signals) -> bool:
     try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
         return False
     return True
 
@@ -70,17 +99,30 @@ def send(node: NodeDescription, number: signal.Signals) -> bool:
 def stop(nodes: Sequence[NodeDescription]) -> list[str]:
     """End the processes of all nodes, politely first; returns the ids of those that lived."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
-    for node in nodes:
-        send(node, signal.SIGTERM)
-        send(node, signal.SIGCONT)  # a paused process takes no other signal
-    _end(_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS))
+    others = _others(list(processes.values()))
+    for process in processes.values():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()  # it ends its others itself
+        _send_to_group(process, signal.SIGCONT)  # a paused process takes no other signal
+    _end([*_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS), *others])
     return list(processes)
+
+
+def _others(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """What else is in the groups of these, which are the first of theirs."""
+    groups = {process.pid for process in processes}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if process.pid not in groups and os.getpgid(process.pid) in groups:
+                found.append(process)
+    return found
 
 
 def kill(nodes: Sequence[NodeDescription]) -> list[str]:
     """kill -9 the processes of all nodes; returns the ids of those that lived."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
-    _end(list(processes.values()))
+    _end([*processes.values(), *_others(list(processes.values()))])
     return list(processes)
 
 
@@ -94,10 +136,8 @@ def wait_for_state(node: NodeDescription, wanted: str) -> None:
 
 def _end(processes: list[psutil.Process]) -> None:
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     alive = _still_running(processes, KILL_TIMEOUT_SECONDS)
     if alive:
         numbers = ", ".join(str(process.pid) for process in alive)

@@ -84,9 +84,9 @@ def _role_after(event: NodeEvent, node: str, role: str) -> str:
 
 
 def _died(node: str, last: float, started: float, faults: Iterable[Fault]) -> float:
-    """When a node that logged nothing of its end did end: at the fault that hit it, else after its last line."""
+    """When a node that logged nothing of its end did end: at the last fault that hit it, else after its last line."""
     hits = [fault.began for fault in faults if node in fault.target and last <= fault.began <= started]
-    return min(hits, default=last)
+    return max(hits, default=last)
 
 
 def _merged(bands: Iterable[Band]) -> Iterator[Band]:

@@ -90,7 +90,8 @@ def _facts(verdict: RunVerdict) -> list[str]:
     operations = sum(len(client.operations) for client in run.clients)
     description = run.description
     facts = [f"{len(run.nodes)} nodes", f"{operations:,} operations in {run.ended - run.started:.0f} s"]
-    facts += [f"{name} {description[name]}" for name in ("platform", "seed") if description.get(name) is not None]
+    named = ("system", "platform", "seed")
+    facts += [f"{name} {description[name]}" for name in named if description.get(name) is not None]
     return [*facts, f"{datetime.fromtimestamp(run.started, UTC):%Y-%m-%d %H:%M:%S} UTC"]
 
 

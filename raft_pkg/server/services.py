@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, NoReturn, Protocol
 
 import grpc.aio
 
@@ -17,7 +17,7 @@ from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
-from raft_pkg.server.node import Node
+from raft_pkg.server.node import Caller, Node
 
 OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """A message takes no further outcome once it has reached this many bytes. With one more it stays below the 4 MiB that
@@ -115,10 +115,24 @@ def _size(outcome: pb.Outcome) -> int:
     return len(outcome.result) + OUTCOME_OVERHEAD_BYTES
 
 
+class Commands(Protocol):
+    """What clients' services need of a node: ours, or another Raft's behind an adapter."""
+
+    def submit(
+        self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
+    ) -> None:
+        """Settle each request with the caller, once, in any order."""
+        ...
+
+    async def while_running(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work, but not beyond the node's life."""
+        ...
+
+
 class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
     """Batches of commands and queries from one client, until it closes the stream."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Commands) -> None:
         self._node = node
 
     async def Run(  # noqa: N802
@@ -173,7 +187,7 @@ _STATUS = {
 class KeyValueService(raft_pb2_grpc.KeyValueServicer):
     """One call an operation, in the key-value store's terms."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Commands) -> None:
         self._node = node
 
     async def Put(self, request: pb.PutRequest, context: Context) -> pb.PutResponse:  # noqa: N802

@@ -234,6 +234,55 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
+def test_what_nodes_log_nothing_of_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text('{"event": "vote_granted"}\n')
+    (tmp_path / "b.log").write_text('{"event": "became_leader"}\n')
+    assert set(chaos.chaos_not_judged([str(tmp_path / "a.log"), str(tmp_path / "b.log")])) == {"applied state", "resources"}
+    assert set(chaos.chaos_not_judged([str(tmp_path / "b.log")])) == {"applied state", "resources", "votes"}
+
+
+# --- other systems ----------------------------------------------------------------------------------------------------
+
+SYSTEMS = sorted((ROOT / "inventory" / "systems").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
+def test_a_system_is_named_as_its_file_and_skips_faults_that_there_are(path: Path) -> None:
+    system = scenario(path)
+    assert system["system_name"] == path.stem
+    assert set(system.get("system_faults_skipped", {})) <= set(faults("catalogue").CATALOGUE)
+    for name in system.get("system_inputs", []):
+        assert (ROOT / name).exists()
+    own = {"raft_election_timeout_ms_min", "raft_election_timeout_ms_max", "raft_heartbeat_interval_ms"}
+    inputs = yaml.safe_load((ROOT / "roles" / "system" / "defaults" / "main.yml").read_text())
+    assert set(system) <= own | set(inputs)
+
+
+class Foreign:
+    """As much of a cluster as faults ask of another system's."""
+
+    platform = "local"
+    proxy = ""
+
+    def __init__(self, system: str) -> None:
+        self.system = system
+
+
+@pytest.mark.parametrize("name", ["log-torn", "bits-flipped", "partition", "loss"])
+def test_what_knows_raft_pkg_alone_is_skipped_for_others_and_says_for_whom(name: str) -> None:
+    assert "another" in faults("catalogue").CATALOGUE[name].unavailable(Foreign("another"))
+
+
+@pytest.mark.parametrize("name", ["log-torn", "bits-flipped"])
+def test_the_files_of_raft_pkg_are_known(name: str) -> None:
+    assert faults("catalogue").CATALOGUE[name].unavailable(Foreign("raft_pkg")) == ""
+
+
+def test_a_record_from_before_there_were_others_is_of_raft_pkg() -> None:
+    assert faults("view").system_name({}) == "raft_pkg"
+    assert faults("view").system_name({"system": {"name": "etcd"}}) == "etcd"
+
+
 def test_what_nobody_heals_undoes_itself(place: Any, tmp_path: Path) -> None:
     place.arm("it.raft-0", f"touch {tmp_path}/undone", 0.1)
     wait_for(tmp_path / "undone")

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,6 +12,8 @@ from raft_pkg.client import AsyncRaftClient
 from raft_pkg.errors import OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
+from systems.etcd import etcd_pb2 as etcd
+from systems.etcd.etcd_pb2_grpc import KVStub
 
 OPERATION_SECONDS_MAX = 5.0
 CHANNEL_OPTIONS = (
@@ -30,13 +31,11 @@ class Etcd:
     """etcd's key-value service, called with grpc.aio; operations go to the endpoints in turn."""
 
     def __init__(self, endpoints: Sequence[str]) -> None:
-        self._messages: Any
-        self._messages, services = grpc.protos_and_services("tests/benchmarks/etcd.proto")
         self._channels = [grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS) for endpoint in endpoints]
-        self._stubs = itertools.cycle([services.KVStub(channel) for channel in self._channels])
+        self._stubs = itertools.cycle([KVStub(channel) for channel in self._channels])
 
     async def put(self, key: str, value: bytes) -> None:
-        request = self._messages.PutRequest(key=key.encode(), value=value)
+        request = etcd.PutRequest(key=key.encode(), value=value)
         try:
             await next(self._stubs).Put(request, timeout=OPERATION_SECONDS_MAX)
         except grpc.aio.AioRpcError as error:
@@ -44,9 +43,7 @@ class Etcd:
 
     async def get(self, key: str) -> None:
         try:
-            found = await next(self._stubs).Range(
-                self._messages.RangeRequest(key=key.encode()), timeout=OPERATION_SECONDS_MAX
-            )
+            found = await next(self._stubs).Range(etcd.RangeRequest(key=key.encode()), timeout=OPERATION_SECONDS_MAX)
         except grpc.aio.AioRpcError as error:
             raise OperationFailedError(f"get of {key}: {error.code()}: {error.details()}") from None
         if found.count != 1:

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 
+import psutil
+
 from tests.integration.clusters import CALM, run_raftctl
 
 
@@ -145,3 +147,31 @@ def test_nodes_have_a_session_of_their_own(new_cluster):
     new_cluster.up("--nodes", "1")
     process = new_cluster.processes()[0]
     assert os.getsid(process.pid) == process.pid
+
+
+def test_nodes_of_another_system_are_told_by_their_environment_and_end_whole(new_cluster):
+    """A shell stands for a program that starts another: what hits the node must hit both (docs/contract.md)."""
+    command = f"sh -c '{sys.executable} -m raft_pkg.cli serve; exit $?'"
+    found = new_cluster.up("--command", command)
+    assert run_raftctl("put", "k", "v", "--endpoints", found["endpoints"]).returncode == 0
+    shell = psutil.Process(found["nodes"][0]["pid"])
+    (node,) = shell.children()
+    environment = node.environ()
+    assert environment["RAFT_PEERS"].count("=") == environment["RAFT_PEERS_INTERNAL"].count("=") == 3
+    assert not set(environment["RAFT_PEERS"].split(",")) & set(environment["RAFT_PEERS_INTERNAL"].split(","))
+
+    new_cluster.control("pause", "raft-0")
+    assert {shell.status(), node.status()} == {psutil.STATUS_STOPPED}
+    new_cluster.control("resume", "raft-0")
+    assert psutil.STATUS_STOPPED not in {shell.status(), node.status()}
+    assert new_cluster.control("kill", "raft-0")["nodes"] == ["raft-0"]
+    assert psutil.wait_procs([node], 10)[1] == []
+    assert new_cluster.control("start", "raft-0")["nodes"] == ["raft-0"]
+
+    assert "another system" in new_cluster.refused("up", "--command", "")
+    new_cluster.control("down")
+    assert new_cluster.up("--command", command)["endpoints"] == found["endpoints"]
+
+
+def test_a_command_that_is_not_there_is_named(new_cluster):
+    assert "none-such" in new_cluster.refused("up", "--command", "none-such --flag")

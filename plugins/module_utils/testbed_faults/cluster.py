@@ -17,6 +17,8 @@ class Cluster(Protocol):
     """This machine, from which everything is reached."""
     election_seconds_max: float
     """Longest election time-out of the nodes."""
+    system: str
+    """Which Raft it is; raft_pkg is ours."""
     client_silence_seconds: float
     """How long clients wait for a node that says nothing."""
 
@@ -31,7 +33,11 @@ class Cluster(Protocol):
         ...
 
     def pid_of(self, node_id: str) -> int:
-        """Number of the node's process at its place."""
+        """Number of the node's first process at its place; it has others only in other systems."""
+        ...
+
+    def signal_script(self, node_id: str, signal: str) -> str:
+        """Script for the node's place that sends a signal (STOP, CONT, KILL) to all its processes, as they are now."""
         ...
 
     def data_dir(self, node_id: str) -> str:

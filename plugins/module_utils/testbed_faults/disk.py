@@ -37,18 +37,19 @@ class StoppedNodeFault(Fault):
 
     def inject(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
-            place, pid, data_dir = cluster.place_of(node_id), cluster.pid_of(node_id), cluster.data_dir(node_id)
+            place, data_dir = cluster.place_of(node_id), cluster.data_dir(node_id)
+            stop, kill = (cluster.signal_script(node_id, signal) for signal in ("STOP", "KILL"))
             data, mark = shlex.quote(data_dir), shlex.quote(f"{data_dir}.damaged")
             # a node that came back by itself must not lose what it has got since
             wipe = f"[ ! -e {mark} ] || rm -rf {data} {mark}"
-            undo = f"kill -9 {pid} 2> /dev/null\n{wipe}\n{cluster.start_script(node_id)}"
+            undo = f"({kill}) 2> /dev/null\n{wipe}\n{cluster.start_script(node_id)}"
             self.arm(place, step, undo, node_id)
             if self.loses_data:
                 step.data_lost.append(node_id)
             step.notes["killed_at"] = time.time()
-            place.run(f"kill -STOP {pid}" + (f" && touch {mark}" if self.damages else ""))
+            place.run(stop + (f" && touch {mark}" if self.damages else ""))
             self.change(place, data_dir, step)
-            place.run(f"kill -9 {pid}")
+            place.run(kill)
 
     def revive(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
@@ -63,6 +64,9 @@ class LogTorn(StoppedNodeFault):
     """The beginning of a record at the end of the log, as a crash in the middle of a write leaves it: to be cut off."""
 
     name = "log-torn"
+
+    def unavailable(self, cluster: Cluster) -> str:
+        return unknown_files(cluster)
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         path, end = newest_segment(place, data_dir)
@@ -85,6 +89,9 @@ class BitsFlipped(StoppedNodeFault):
     name = "bits-flipped"
     loses_data = True
     damages = True
+
+    def unavailable(self, cluster: Cluster) -> str:
+        return unknown_files(cluster)
 
     def change(self, place: Place, data_dir: str, step: Step) -> None:
         path, end = newest_segment(place, data_dir)
@@ -146,12 +153,13 @@ class DiskFull(Fault):
 
     def inject(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
-            place, pid, data_dir = cluster.place_of(node_id), cluster.pid_of(node_id), cluster.data_dir(node_id)
+            place, data_dir = cluster.place_of(node_id), cluster.data_dir(node_id)
+            stop, kill = (cluster.signal_script(node_id, signal) for signal in ("STOP", "KILL"))
             data, kept = shlex.quote(data_dir), shlex.quote(f"{data_dir}.kept")
             # the data move to the small file system and, when it is undone, back with all that was written meanwhile
             undo = "\n".join(
                 (
-                    f"kill -9 {pid} 2> /dev/null",
+                    f"({kill}) 2> /dev/null",
                     f"if mountpoint -q {data}; then",
                     cluster.end_script(node_id, data_dir),
                     f"  sleep 0.2; rm -rf {data}/filler {kept}",
@@ -165,10 +173,10 @@ class DiskFull(Fault):
             # sparse, since space that was reserved for the log would let it go on for long; killed only when all is
             # in place, since the kubelet starts it again at once
             place.run(
-                f"set -e; kill -STOP {pid}; cp -a --sparse=always {data} {kept}\n"
+                f"set -e; {stop}; cp -a --sparse=always {data} {kept}\n"
                 f"size=$(du -sk {kept} | cut -f 1); owner=$(stat -c %u:%g {data})\n"
                 f"mount -t tmpfs -o size=$((size + 8192))k none {data}; chown $owner {data}\n"
-                f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; kill -9 {pid}"
+                f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; {kill}"
             )
             wait_until_served(cluster, node_id, step)
             place.run(f"cat /dev/zero > {data}/filler 2> /dev/null; df -k {data} | tail -n 1 | grep -q 100%")
@@ -212,6 +220,13 @@ class DiskSlow(Fault):
 
     def unavailable(self, cluster: Cluster) -> str:
         return "no node has a block device of its own that could be made slow"
+
+
+def unknown_files(cluster: Cluster) -> str:
+    """Why a log's bytes can't be changed with a purpose; empty where its form is known."""
+    if cluster.system == "raft_pkg":
+        return ""
+    return f"the fault knows the log files of raft_pkg, not those of {cluster.system}"
 
 
 def newest_segment(place: Place, data_dir: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.testbed_faults.fault import FaultError
 from ansible.module_utils.testbed_faults.shell import Place, ShellError, kind_node, run, this_machine
-from ansible.module_utils.testbed_faults.view import NodeView, View, view_from_status
+from ansible.module_utils.testbed_faults.view import NodeView, View, system_name, view_from_status
 
 SELECTOR = "app.kubernetes.io/name=raft"
 STATUS_SECONDS_MAX = 1.5
@@ -37,6 +37,7 @@ class KubernetesCluster:
         self._client_pod = client_pod
         self.kind = record.get("kind_cluster", "")
         self.client_silence_seconds = client_silence_seconds
+        self.system = system_name(record)
         self.machine = this_machine(record["state_dir"])
         statefulset = self.get("statefulset", "raft")
         self._container = statefulset["spec"]["template"]["spec"]["containers"][0]
@@ -91,13 +92,29 @@ class KubernetesCluster:
         return kind_node(self.machine_of(node_id))
 
     def pid_of(self, node_id: str) -> int:
+        return self._pids_of(node_id)[0]
+
+    def signal_script(self, node_id: str, signal: str) -> str:
+        first, *others = map(str, self._pids_of(node_id))
+        # the first one takes the others with it when it ends
+        also = f"; kill -{signal} {' '.join(others)} 2> /dev/null || true" if others else ""
+        return f"(kill -{signal} {first} || exit 1{also})"
+
+    def _pids_of(self, node_id: str) -> list[int]:
+        """The container's processes, as the kind node numbers them; the first one first."""
         container = self.container_of(node_id)
-        # the container's first process, as the kind node numbers it
-        script = f"grep -l {container} /proc/[0-9]*/cgroup 2> /dev/null | head -n 1"
-        found = self.place_of(node_id).run(script)
-        if not found:
+        # inside the container, the first one is number 1
+        script = (
+            f"for file in $(grep -l {container} /proc/[0-9]*/cgroup 2> /dev/null); do\n"
+            "  place=${file%/cgroup}\n"
+            "  echo $(awk '/^NSpid:/ {print $NF}' $place/status 2> /dev/null) ${place#/proc/}\n"
+            "done"
+        )
+        found = [line.split() for line in self.place_of(node_id).run(script).splitlines()]
+        pids = [int(outside) for _, outside in sorted((int(f[0]), f[1]) for f in found if len(f) == 2)]
+        if not pids:
             raise FaultError(f"{node_id}: no process of container {container}")
-        return int(found.split("/")[2])
+        return pids
 
     def data_dir(self, node_id: str) -> str:
         claim = self.get("pvc", f"data-{node_id}")

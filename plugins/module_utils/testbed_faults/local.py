@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.testbed_faults.shell import Place, ShellError, this_machine
-from ansible.module_utils.testbed_faults.view import NodeView, View, view_from_status
+from ansible.module_utils.testbed_faults.view import NodeView, View, system_name, view_from_status
 
 POLL_SECONDS = 0.1
 
@@ -25,6 +25,7 @@ class LocalCluster:
         self._raftctl = str(record["raftctl"])
         self._dir = str(record["dir"])
         self.client_silence_seconds = client_silence_seconds
+        self.system = system_name(record)
         self.machine = this_machine(record["state_dir"])
         description = json.loads((Path(self._dir) / "cluster.json").read_text(encoding="utf-8"))
         self.election_seconds_max = description["election_timeout_ms_max"] / 1000
@@ -52,6 +53,9 @@ class LocalCluster:
         if pid is None:
             raise ShellError(f"{node_id} has no process")
         return int(pid)
+
+    def signal_script(self, node_id: str, signal: str) -> str:
+        return f"kill -s {signal} -- -{self.pid_of(node_id)}"  # its process group
 
     def data_dir(self, node_id: str) -> str:
         return str(self._node(node_id)["data_dir"])

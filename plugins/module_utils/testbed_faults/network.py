@@ -45,7 +45,7 @@ class NetworkFault(Fault):
 
     def unavailable(self, cluster: Cluster) -> str:
         if cluster.platform == "local":
-            return "" if cluster.proxy else "the nodes reach each other directly: deploy with raft_proxy=true"
+            return "" if cluster.proxy else no_proxy(cluster)
         if self.needs_netem:
             return netem_unavailable(cluster)
         return statistic_unavailable(cluster) if self.settings_share() < 1 else ""
@@ -127,6 +127,13 @@ class NetworkFault(Fault):
                 counts[node_id] = chain_packets(place.run(f"{inside} iptables -w -L {CHAIN} -v -x -n"))
         seen = ", ".join(f"{node_id} {count}" for node_id, count in counts.items())
         step.saw("packets are dropped or held", sum(counts.values()) > 0, f"packets by sender: {seen}")
+
+
+def no_proxy(cluster: Cluster) -> str:
+    """Why messages between local nodes can't be touched."""
+    if cluster.system != "raft_pkg":
+        return f"the proxy between local nodes does not know what nodes of {cluster.system} say to each other"
+    return "the nodes reach each other directly: deploy with raft_proxy=true"
 
 
 def proxy_counts(status: str) -> dict[str, dict[str, int]]:

@@ -31,12 +31,12 @@ class Kill(Fault):
     ends_process = True
 
     def inject(self, cluster: Cluster, step: Step) -> None:
-        hit = {node_id: (cluster.place_of(node_id), cluster.pid_of(node_id)) for node_id in step.targets}
+        hit = {node_id: (cluster.place_of(node_id), cluster.signal_script(node_id, "KILL")) for node_id in step.targets}
         for node_id, (place, _) in hit.items():
             self.arm(place, step, cluster.start_script(node_id), node_id)
         for place in {place.name: place for place, _ in hit.values()}.values():
             # those of one place at the same moment
-            place.run("kill -9 " + " ".join(str(pid) for where, pid in hit.values() if where == place))
+            place.run(" && ".join(script for where, script in hit.values() if where == place))
 
     def revive(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
@@ -68,12 +68,13 @@ class Pause(Fault):
         for node_id in step.targets:
             place, pid = cluster.place_of(node_id), cluster.pid_of(node_id)
             step.notes[node_id] = pid
-            self.arm(place, step, f"kill -CONT {pid} || true", node_id)
+            self.arm(place, step, f"{cluster.signal_script(node_id, 'CONT')} || true", node_id)
         for node_id in step.targets:
             pid = step.notes[node_id]
             look = f"cut -d ')' -f 2 /proc/{pid}/stat | cut -c 2"
-            wait = f"; sleep {step.seconds}; {look}; kill -CONT {pid}" if at_once else f"; sleep 0.05; {look}"
-            state = cluster.place_of(node_id).run(f"kill -STOP {pid}{wait}")
+            stop, go_on = (cluster.signal_script(node_id, signal) for signal in ("STOP", "CONT"))
+            wait = f"; sleep {step.seconds}; {look}; {go_on}" if at_once else f"; sleep 0.05; {look}"
+            state = cluster.place_of(node_id).run(f"{stop}{wait}")
             step.saw(f"{node_id} stands still", state == "T", f"state {state} of process {pid}")
 
     def observe(self, cluster: Cluster, step: Step) -> None:

@@ -119,3 +119,8 @@ def view_from_status(nodes: list[NodeView], status: dict[str, Any]) -> View:
             node.voters = list(answer["voters"])
             node.commit_index, node.applied_index = answer["commit_index"], answer["applied_index"]
     return View(nodes)
+
+
+def system_name(record: dict[str, Any]) -> str:
+    """Which Raft site.yml recorded that it deployed."""
+    return str(record.get("system", {}).get("name", "raft_pkg"))

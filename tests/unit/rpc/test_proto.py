@@ -1,4 +1,4 @@
-"""raft.proto: what is generated from it is what is committed, and every field says what it is for."""
+"""What is generated from our .proto files is what is committed, and every field of raft.proto says what it is for."""
 
 import re
 import subprocess
@@ -13,12 +13,13 @@ from raft_pkg.rpc import raft_pb2 as pb
 
 PACKAGE = Path(raft_pkg.rpc.__file__).parent
 ROOT = PACKAGE.parent.parent
-GENERATED = ["raft_pb2.py", "raft_pb2.pyi", "raft_pb2_grpc.py", "raft_pb2_grpc.pyi"]
+PROTOS = ["raft_pkg/rpc/raft", "systems/etcd/etcd"]
+GENERATED = [f"{proto}_pb2{end}" for proto in PROTOS for end in (".py", ".pyi", "_grpc.py", "_grpc.pyi")]
 
 
 @pytest.fixture(scope="module")
 def generated_again(tmp_path_factory):
-    """A directory with what the compiler makes of raft.proto now."""
+    """A directory with what the compiler makes of them now."""
     pytest.importorskip("grpc_tools", reason="the compiler is not installed (pip install grpcio-tools)")
     directory = tmp_path_factory.mktemp("generated")
     options = ["--python_out=", "--grpc_python_out=", "--mypy_out=quiet:", "--mypy_grpc_out=quiet:"]
@@ -29,22 +30,20 @@ def generated_again(tmp_path_factory):
             "grpc_tools.protoc",
             "-I.",
             *(o + str(directory) for o in options),
-            "raft_pkg/rpc/raft.proto",
+            *(f"{proto}.proto" for proto in PROTOS),
         ],
         cwd=ROOT,
         env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
         check=True,
         timeout=60,
     )
-    return directory / "raft_pkg" / "rpc"
+    return directory
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_what_is_committed_is_what_the_compiler_makes(generated_again, name):
-    assert (PACKAGE / name).read_text() == (generated_again / name).read_text(), (
-        f"{name} is not what raft.proto says; run python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. "
-        "--mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto"
-    )
+    made, committed = (generated_again / name).read_text(), (ROOT / name).read_text()
+    assert committed == made, f"{name} is not what its .proto says; run make proto"
 
 
 def uncommented_fields(proto):

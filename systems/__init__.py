@@ -1,0 +1,1 @@
+"""Other Rafts under this testbed, each behind an adapter that keeps docs/contract.md."""
