@@ -237,8 +237,9 @@ def wait_for(path: Path) -> None:
 def test_what_nodes_log_nothing_of_is_not_judged(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text('{"event": "vote_granted"}\n')
     (tmp_path / "b.log").write_text('{"event": "became_leader"}\n')
-    assert set(chaos.chaos_not_judged([str(tmp_path / "a.log"), str(tmp_path / "b.log")])) == {"applied state", "resources"}
-    assert set(chaos.chaos_not_judged([str(tmp_path / "b.log")])) == {"applied state", "resources", "votes"}
+    logs = [str(tmp_path / "a.log"), str(tmp_path / "b.log")]
+    assert set(chaos.chaos_not_judged(logs)) == {"applied state", "resources"}
+    assert set(chaos.chaos_not_judged(logs[1:])) == {"applied state", "resources", "votes"}
 
 
 # --- other systems ----------------------------------------------------------------------------------------------------
