@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import json
+import shutil
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from raft_pkg.errors import ConfigurationError
@@ -25,8 +27,9 @@ _LIBC = ctypes.CDLL(None)
 class Etcd:
     """One etcd."""
 
-    def __init__(self, process: asyncio.subprocess.Process, hear: Callable[[str], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, socket_dir: Path, hear: Callable[[str], None]) -> None:
         self._process = process
+        self._socket_dir = socket_dir
         self._hear = hear
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
 
@@ -51,7 +54,7 @@ class Etcd:
             )
         except OSError as error:
             raise ConfigurationError(f"etcd can't be started: {error}") from None
-        return cls(process, hear)
+        return cls(process, settings.socket_dir, hear)
 
     async def run(self) -> str:
         """Listen until it ends; returns how it did, with its last words."""
@@ -70,6 +73,7 @@ class Etcd:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+        shutil.rmtree(self._socket_dir, ignore_errors=True)
 
     def _take(self, line: str) -> None:
         try:
