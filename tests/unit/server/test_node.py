@@ -326,7 +326,7 @@ def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
 def test_empty_commands_are_counted_too(cluster, monkeypatch):
     """Regression: any number of them fitted into the queue, and into one entry."""
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 64 * 1000)
-    monkeypatch.setattr(node_module, "ENTRY_BYTES_MAX", 64 * 100)
+    monkeypatch.setattr("raft_pkg.server.gathering.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
     before = leader.raft.log.last_index
     caller = cluster.submit(leader, *(pb.Request(id=number, command=b"") for number in range(2000)))
