@@ -1,7 +1,8 @@
 """Commands that wait to be proposed, and for how long they wait for each other.
 
 What a log entry costs hardly depends on how many commands it holds. So commands gather while entries are on their way
-to a majority, for a short time or until they are many; when nothing is under way, they go at once.
+to a majority, and until those who have just got their answers have come back: each in a call of its own, perhaps. Not
+for long, and not when they are many. Where there is one caller, nobody waits.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from raft_pkg.rpc import raft_pb2 as pb
 
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.005
 """Commands wait at most so long for others."""
 GATHER_BYTES = 32 * 1024
 """And not at all when they have this many bytes: then there is little left to be shared."""
@@ -54,9 +55,8 @@ class Gathering:
         self._commands: list[PendingCommand] = []
         self._bytes = 0
         self._since = 0.0
-
-    def __len__(self) -> int:
-        return len(self._commands)
+        self._expected = 0
+        self._expected_until = 0.0
 
     def add(self, command: PendingCommand, now: float) -> None:
         """One more waits."""
@@ -65,18 +65,22 @@ class Gathering:
         self._commands.append(command)
         self._bytes += command.size
 
-    @property
-    def due(self) -> float:
-        """When the oldest one, which there must be, has waited for as long as one may."""
-        return self._since + GATHER_SECONDS
+    def answered(self, count: int, now: float) -> None:
+        """So many callers have got their answers, and may come back at once."""
+        self._expected += count
+        self._expected_until = now + GATHER_SECONDS
 
-    def is_due(self, now: float) -> bool:
-        """Whether they need wait no longer, even if entries are under way."""
-        return self._bytes >= GATHER_BYTES or now >= self.due
+    def wait_until(self, now: float, *, is_under_way: bool) -> float | None:
+        """Until when the commands wait for others; None: no longer, or there are none."""
+        due = self._since + GATHER_SECONDS
+        if not is_under_way:
+            due = min(due, self._expected_until) if len(self._commands) < self._expected else now
+        return due if self._commands and now < due and self._bytes < GATHER_BYTES else None
 
     def take(self) -> Iterator[list[PendingCommand]]:
         """All of them, in as many entries as they take."""
-        commands, self._commands, self._bytes = self._commands, [], 0
+        commands, self._commands = self._commands, []
+        self._bytes = self._expected = 0
         start = 0
         while start < len(commands):
             stop, size = start, 0

@@ -158,7 +158,7 @@ class Node:
         `session_id` and `acknowledged` are those of their `RequestBatch`.
         """
         now = self._clock()
-        turn = not self._gathers(now)
+        turn = self._gather_until(now) is None
         for request in requests:
             kind = request.WhichOneof("body")
             body = request.command if kind == "command" else request.query
@@ -177,7 +177,7 @@ class Node:
                 self._queue_for(request, kind).append(pending)
                 turn = True
         self._flush_callers()
-        if turn or not self._gathers(now):  # else the loop will turn when what gathers is due
+        if turn or self._gather_until(now) is None:  # else the loop will turn when what gathers is due
             self._wake.set()
 
     def _refusal(self, pending: PendingCommand, kind: str | None) -> tuple[pb.OutcomeCode.ValueType, str] | None:
@@ -293,8 +293,8 @@ class Node:
 
     def next_timeout(self) -> float:
         """The time at which a turn has something to do even if nothing comes."""
-        timeout = self.raft.next_timeout()
-        return min(timeout, self._commands.due) if self._gathers(self.last_turn_at) else timeout
+        timeout, gather_until = self.raft.next_timeout(), self._gather_until(self.last_turn_at)
+        return timeout if gather_until is None else min(timeout, gather_until)
 
     def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
@@ -357,11 +357,12 @@ class Node:
         else:
             future.set_result(index)
 
-    def _gathers(self, now: float) -> bool:
-        """Whether there are commands, and they wait for more of them."""
+    def _gather_until(self, now: float) -> float | None:
+        """Until when commands wait for more of them; None: they do not, or there are none."""
         raft = self.raft
-        is_under_way = raft.role is Role.LEADER and raft.log.last_index > raft.commit_index
-        return is_under_way and len(self._commands) > 0 and not self._commands.is_due(now)
+        if raft.role is not Role.LEADER:
+            return None
+        return self._commands.wait_until(now, is_under_way=raft.log.last_index > raft.commit_index)
 
     def _propose_commands(self, now: float) -> None:
         if self.raft.transfer_target is not None:
@@ -370,7 +371,7 @@ class Node:
         for opening in openings:
             session = pb.OpenSession(ttl_ms=round(self.config.session_ttl * 1000), time_ms=self._time_ms())
             self._propose_entry([opening], session.SerializeToString(), EntryKind.OPEN_SESSION)
-        if not self._gathers(now):
+        if self._gather_until(now) is None:
             for commands in self._commands.take():
                 self._propose_entry(commands, self._batch(commands), EntryKind.COMMANDS)
 
@@ -517,6 +518,7 @@ class Node:
         if commands is not None:
             for pending, outcome in zip(commands, applied, strict=True):
                 self._settle_applied(pending, outcome, session_id)
+            self._commands.answered(len(commands), self.last_turn_at)
 
     def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
         """What became of each of the entry's commands, and the session that it opens (0: none)."""

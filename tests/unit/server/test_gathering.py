@@ -13,7 +13,7 @@ from tests.support.nodes import Caller, NodeCluster, put
 @pytest.fixture
 def cluster(tmp_path):
     cluster = NodeCluster(tmp_path)
-    cluster.run(2.0)
+    cluster.run(2.01)  # the last heartbeat has just been
     yield cluster
     cluster.close()
 
@@ -43,7 +43,6 @@ def test_a_command_leaves_at_once_when_nothing_is_under_way(cluster):
 
 def test_commands_wait_for_no_majority_that_does_not_come(cluster):
     """The time is that of the oldest; it is when the node wants its next turn."""
-    cluster.run(0.01)  # the last heartbeat has just been
     leader = cluster.leader
     cluster.cut = {follower.config.node_id for follower in cluster.followers}
     cluster.submit(leader, put("first"))
@@ -58,6 +57,34 @@ def test_commands_wait_for_no_majority_that_does_not_come(cluster):
     leader.turn()
     assert entries_of(leader) == [1, 2]
     assert leader.next_timeout() == leader.raft.next_timeout()
+
+
+def test_who_was_answered_together_is_waited_for(cluster):
+    """They come back one by one, each in a call of its own."""
+    leader = cluster.leader
+    cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
+    cluster.deliver_all()
+    for number in range(2):
+        cluster.submit(leader, put(f"key-{number}"))
+    assert entries_of(leader) == [3]
+    assert leader.next_timeout() == cluster.now + GATHER_SECONDS
+    cluster.submit(leader, put("key-2"))
+    assert entries_of(leader) == [3, 3]
+
+
+def test_who_does_not_come_back_is_not_waited_for(cluster):
+    """Not even for as long as others: the time is that of the answer."""
+    leader = cluster.leader
+    cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
+    cluster.deliver_all()
+    cluster.run(GATHER_SECONDS / 2)
+    cluster.submit(leader, put("key"))
+    assert entries_of(leader) == [3]
+    cluster.run(GATHER_SECONDS / 2)
+    assert entries_of(leader) == [3, 1]
+    cluster.run(GATHER_SECONDS)
+    cluster.submit(leader, put("key"))
+    assert entries_of(leader) == [3, 1, 1]
 
 
 def test_many_commands_wait_for_nothing(cluster):

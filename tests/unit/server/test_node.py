@@ -12,6 +12,7 @@ from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import node as node_module
+from raft_pkg.server.gathering import GATHER_SECONDS
 from raft_pkg.storage import Filesystem
 from tests.support.nodes import Caller, NodeCluster, get, put
 
@@ -311,6 +312,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
     leader.turn()
     cluster.deliver_all()
     assert caller.codes == ["BUSY"] * 5 + ["OK"] * 5
+    cluster.run(GATHER_SECONDS)
     again = cluster.submit(leader, put("key"), get("key"))
     cluster.deliver_all()
     assert again.codes == ["OK"] * 2
