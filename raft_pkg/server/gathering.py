@@ -66,9 +66,12 @@ class Gathering:
         self._bytes += command.size
 
     def answered(self, count: int, now: float) -> None:
-        """So many callers have got their answers, and may come back at once."""
-        self._expected += count
+        """So many callers have got their answers, and may come back at once, besides those who wait already."""
+        self._expected = max(self._expected, len(self._commands)) + count
         self._expected_until = now + GATHER_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._commands)
 
     def wait_until(self, now: float, *, is_under_way: bool) -> float | None:
         """Until when the commands wait for others; None: no longer, or there are none."""

@@ -293,8 +293,10 @@ class Node:
 
     def next_timeout(self) -> float:
         """The time at which a turn has something to do even if nothing comes."""
-        timeout, gather_until = self.raft.next_timeout(), self._gather_until(self.last_turn_at)
-        return timeout if gather_until is None else min(timeout, gather_until)
+        timeout = self.raft.next_timeout()
+        if not self._commands or self.raft.transfer_target is not None:
+            return timeout
+        return min(timeout, self._gather_until(self.last_turn_at) or self.last_turn_at)
 
     def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
@@ -359,10 +361,9 @@ class Node:
 
     def _gather_until(self, now: float) -> float | None:
         """Until when commands wait for more of them; None: they do not, or there are none."""
-        raft = self.raft
-        if raft.role is not Role.LEADER:
+        if not self.is_leader:
             return None
-        return self._commands.wait_until(now, is_under_way=raft.log.last_index > raft.commit_index)
+        return self._commands.wait_until(now, is_under_way=self.raft.log.last_index > self.applied_index)
 
     def _propose_commands(self, now: float) -> None:
         if self.raft.transfer_target is not None:
@@ -517,7 +518,10 @@ class Node:
         commands = self._pending_entries.pop((entry.index, entry.term), None)
         if commands is not None:
             for pending, outcome in zip(commands, applied, strict=True):
-                self._settle_applied(pending, outcome, session_id)
+                if outcome.expired:
+                    self._settle_expired(pending)
+                else:
+                    self._settle_ok(pending, outcome.result, outcome.index, session_id)
             self._commands.answered(len(commands), self.last_turn_at)
 
     def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
@@ -535,12 +539,9 @@ class Node:
             self._applied_term = term
             self._refuse_lost_entries()
 
-    def _settle_applied(self, pending: PendingCommand, applied: Applied, session_id: int) -> None:
-        if applied.expired:
-            self._queued_bytes -= pending.size
-            self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
-        else:
-            self._settle_ok(pending, applied.result, applied.index, session_id)
+    def _settle_expired(self, pending: PendingCommand) -> None:
+        self._queued_bytes -= pending.size
+        self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
 
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""

@@ -80,7 +80,7 @@ async def test_operations_of_one_loop_turn_travel_together(make_node):
         await client.put("first", b"")
         node.batch_sizes.clear()
         await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(256)))
-    assert node.batch_sizes == [256]
+    assert node.batch_sizes == [128, 128]
 
 
 async def test_batches_are_bounded_in_bytes(make_node):

@@ -29,6 +29,8 @@ def test_commands_that_come_while_an_entry_is_under_way_share_the_next_one(clust
     callers = [cluster.submit(leader, put(f"key-{number}")) for number in range(5)]
     assert entries_of(leader) == [1]
     cluster.deliver_all()
+    assert [caller.codes for caller in callers] == [["OK"], [], [], [], []]
+    cluster.run(GATHER_SECONDS)  # for who got the answer may come back
     assert entries_of(leader) == [1, 4]
     assert [caller.codes for caller in callers] == [["OK"]] * 5
 
@@ -70,6 +72,17 @@ def test_who_was_answered_together_is_waited_for(cluster):
     assert leader.next_timeout() == cluster.now + GATHER_SECONDS
     cluster.submit(leader, put("key-2"))
     assert entries_of(leader) == [3, 3]
+
+
+def test_those_who_wait_and_those_who_come_back_share_an_entry(cluster):
+    leader = cluster.leader
+    cluster.submit(leader, put("first"), put("second"))
+    cluster.submit(leader, put("third"))
+    cluster.deliver_all()
+    cluster.submit(leader, put("first"))
+    assert entries_of(leader) == [2]
+    cluster.submit(leader, put("second"))
+    assert entries_of(leader) == [2, 3]
 
 
 def test_who_does_not_come_back_is_not_waited_for(cluster):
