@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 0.5  # what went unanswered before such a pause says nothing about now
 MAX_BATCH_OPERATIONS = 1024
+SPLIT_OPERATIONS = 128  # of more, half is written at a time: client and nodes work at once, instead of in turn
 MAX_BATCH_BYTES = 1024 * 1024  # beyond it a message takes no further operation; one operation may be larger
 MAX_IN_FLIGHT_OPERATIONS = 16384
 
@@ -178,7 +179,8 @@ class Connection:
             return 0
         if not self.confirmed:
             return 0 if self._probe_id in self.in_flight else 1
-        return min(MAX_BATCH_OPERATIONS, MAX_IN_FLIGHT_OPERATIONS - len(self.in_flight))
+        half = (len(self.in_flight) + len(self._owner.queue) + 1) // 2
+        return min(MAX_BATCH_OPERATIONS, max(SPLIT_OPERATIONS, half), MAX_IN_FLIGHT_OPERATIONS - len(self.in_flight))
 
 
 def _begin(channel: grpc.aio.Channel) -> "Call":

@@ -16,8 +16,11 @@ Commands wait until a session is open; queries do not need one.
 import asyncio
 import random
 from collections import deque
+from contextlib import AsyncExitStack
 
-from raft_pkg.client.channel import UnreachableError
+import grpc
+
+from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS, UnreachableError, ask_status, open_channel
 from raft_pkg.client.connection import Connection
 from raft_pkg.client.locator import LeaderLocator
 from raft_pkg.client.operation import DeadlineWheel, Operation
@@ -26,6 +29,9 @@ from raft_pkg.errors import InvalidOperationError, OperationError, OperationFail
 from raft_pkg.rpc import raft_pb2 as pb
 
 SILENCE_SECONDS = 1.0  # a node that accomplishes nothing for so long is left for another
+DOUBT_SECONDS = 0.1  # after so long the others are asked: one that says that it leads is gone over to at once
+DOUBT_ASK_SECONDS = 0.01  # between the first two questions to the same node; an election may be under way
+DOUBT_ASK_FACTOR = 1.1  # by which that grows from one question to the next
 BUSY_BACK_OFF_FIRST_SECONDS = 0.005
 BUSY_BACK_OFF_MAX_SECONDS = 0.5
 
@@ -45,6 +51,8 @@ class Dispatcher:
         self._connections: dict[str, Connection] = {}  # by address, those that may become active
         self._active: Connection | None = None
         self._node_wanted = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._doubts: set[asyncio.Task[None]] = set()  # one for each other node that is being asked
         self._closed = False
         self._main = self._loop.create_task(self._run(), name="raft-client")
 
@@ -118,8 +126,8 @@ class Dispatcher:
     async def _run(self) -> None:
         reason = "the client was closed"
         try:
-            async with asyncio.TaskGroup() as group:
-                await self._seek_nodes(group)
+            async with asyncio.TaskGroup() as self._group:
+                await self._seek_nodes(self._group)
         except* Exception as errors:  # a defect: nobody may wait for ever because of it
             reason = f"the client failed: {errors.exceptions[0]!r}"
             raise
@@ -153,9 +161,13 @@ class Dispatcher:
         except UnreachableError as error:
             self._locator.failed(address, str(error), self._loop.time())
             return None
-        self._connections[address] = connection
-        group.create_task(connection.run(), name=f"raft-client-to-{address}")
+        self._keep(connection, group)
         return connection
+
+    def _keep(self, connection: Connection, group: asyncio.TaskGroup) -> None:
+        """Let a connection live; it may become active."""
+        self._connections[connection.address] = connection
+        group.create_task(connection.run(), name=f"raft-client-to-{connection.address}")
 
     def _enqueue(self, operation: Operation) -> None:
         self.queue.append(operation)
@@ -296,11 +308,58 @@ class Dispatcher:
     def _notice_silence(self) -> None:
         """A node that is paused or cut off keeps its connections: leave it when nothing comes of them."""
         connection = self._active
-        if connection is None or connection.waiting_since is None:
+        if connection is None:
             return
+        if self._is_silent(connection, SILENCE_SECONDS):
+            self._leave_silent(connection, None)
+        elif self._group is not None and not self._doubts and self._is_silent(connection, DOUBT_SECONDS):
+            self._doubts = {
+                self._group.create_task(
+                    self._doubt(self._group, connection, address), name=f"raft-client-asks-{address}"
+                )
+                for address in self._locator.others(connection.address)
+            }
+            for doubt in self._doubts:
+                doubt.add_done_callback(self._doubts.discard)
+
+    def _is_silent(self, connection: Connection, seconds: float) -> bool:
+        """Whether operations have waited so long for anything to come of this connection, which is the active one."""
+        since = connection.waiting_since
+        return connection is self._active and since is not None and self._loop.time() - since > seconds
+
+    def _leave_silent(self, connection: Connection, hint: str | None) -> None:
+        """Leave the active node, for the one at `hint` if that is known."""
         now = self._loop.time()
-        if now - connection.waiting_since > SILENCE_SECONDS:
-            self._locator.failed(connection.address, f"silent for {SILENCE_SECONDS:g} s", now)
-            self._connections.pop(connection.address, None)
-            self._leave(connection)
-            connection.close()
+        self._locator.failed(
+            connection.address, f"silent for {now - (connection.waiting_since or now):.1f} s", now, hint
+        )
+        self._connections.pop(connection.address, None)
+        self._leave(connection)
+        connection.close()
+
+    async def _doubt(self, group: asyncio.TaskGroup, silent: Connection, address: str) -> None:
+        """While a node is silent, ask another one whether it will do, and if so go over to it.
+
+        Whatever was sent to the silent one and may still be done there has its number: it is applied once.
+        """
+        try:
+            channel = await open_channel(address)
+        except UnreachableError:
+            return
+        pause = DOUBT_ASK_SECONDS
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(channel.close, None)
+            while self._is_silent(silent, DOUBT_SECONDS):
+                try:
+                    async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                        status = await ask_status(channel)
+                except (grpc.aio.AioRpcError, TimeoutError):
+                    return
+                if self._locator.accepts(status) and self._is_silent(silent, DOUBT_SECONDS):
+                    if address not in self._connections:
+                        stack.pop_all()
+                        self._keep(Connection(address, channel, self), group)
+                    self._leave_silent(silent, address)
+                    return
+                await asyncio.sleep(pause)
+                pause *= DOUBT_ASK_FACTOR

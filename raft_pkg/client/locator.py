@@ -3,9 +3,11 @@
 import random
 from collections.abc import Sequence
 
+from raft_pkg.rpc import raft_pb2 as pb
+
 SUSPECT_SECONDS = 1.0  # how long an address that failed is passed over while there are others
 BACK_OFF_FIRST_SECONDS = 0.01  # an election takes a few hundred milliseconds: ask again soon, then less and less
-BACK_OFF_FACTOR = 1.2
+BACK_OFF_FACTOR = 1.1
 BACK_OFF_MAX_SECONDS = 1.0
 
 
@@ -42,11 +44,20 @@ class LeaderLocator:
         self._reasons[address] = reason
         self._hint = hint
 
-    def failed(self, address: str, reason: str, now: float) -> None:
-        """The node at `address` can't be reached, or has fallen silent."""
+    def failed(self, address: str, reason: str, now: float, hint: str | None = None) -> None:
+        """The node at `address` can't be reached, or has fallen silent; the one at `hint` says that it will do."""
         self._tried.add(address)
         self._reasons[address] = reason
+        self._hint = hint
         self._suspected_until[address] = now + SUSPECT_SECONDS
+
+    def others(self, address: str) -> list[str]:
+        """The endpoints besides this address."""
+        return [endpoint for endpoint in self._endpoints if endpoint != address]
+
+    def accepts(self, status: pb.StatusResponse) -> bool:
+        """Whether a node that says this of itself will do."""
+        return status.role == "leader"
 
     def found(self, address: str) -> None:
         """The node at `address` acts as the leader."""
@@ -84,3 +95,7 @@ class AnyNodeLocator(LeaderLocator):
     def refused(self, address: str, reason: str, hint: str | None) -> None:  # noqa: ARG002
         """The node at `address` can't answer now: it knows of no leader. Where one might be makes no difference."""
         super().refused(address, reason, None)
+
+    def accepts(self, status: pb.StatusResponse) -> bool:
+        """Whether the node can ask a leader."""
+        return bool(status.leader_id)

@@ -23,6 +23,7 @@ BLOCK_BYTES = 64 * 1024
 _MAGIC = b"raft key-values 1\n"
 _BLOCK = struct.Struct(">I")  # length of the records
 _RECORD = struct.Struct(">II")  # length of the key, of the value
+_NOTHING_TO_SAY = pb.KvResult().SerializeToString()
 _BLOCK_BYTES_MAX = BLOCK_BYTES + _RECORD.size + MAX_KEY_BYTES + MAX_VALUE_BYTES
 
 
@@ -66,15 +67,17 @@ class KeyValueStore:
 
     def _apply_one(self, command: bytes) -> bytes:
         try:
-            result = self._execute(pb.KvCommand.FromString(command))
+            request = pb.KvCommand.FromString(command)
+            body = request.WhichOneof("body")
+            if body == "put":
+                return self._put(request.put)
+            result = self._execute(request, body)
         except (DecodeError, ValueError) as error:
             result = pb.KvResult(error=str(error))
         return result.SerializeToString()
 
-    def _execute(self, command: pb.KvCommand) -> pb.KvResult:
-        match command.WhichOneof("body"):
-            case "put":
-                return self._put(command.put)
+    def _execute(self, command: pb.KvCommand, body: str | None) -> pb.KvResult:
+        match body:
             case "delete":
                 return self._delete(command.delete)
             case "compare_and_set":
@@ -83,11 +86,12 @@ class KeyValueStore:
                 return self._append(command.append)
         raise ValueError("the command has a body that this version does not know")
 
-    def _put(self, body: pb.PutRequest) -> pb.KvResult:
-        check_key(body.key)
-        check_value(body.key, body.value)
-        self._values[body.key] = body.value
-        return pb.KvResult()
+    def _put(self, body: pb.PutRequest) -> bytes:
+        key, value = body.key, body.value
+        check_key(key)
+        check_value(key, value)
+        self._values[key] = value
+        return _NOTHING_TO_SAY
 
     def _delete(self, body: pb.DeleteRequest) -> pb.KvResult:
         check_key(body.key)

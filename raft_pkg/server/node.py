@@ -7,8 +7,7 @@ out in its order: write, send what promises nothing, sync, send the rest, apply,
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol
 
@@ -32,6 +31,7 @@ from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
+from raft_pkg.server.gathering import COMMAND_OVERHEAD_BYTES, Caller, Gathering, PendingCommand
 from raft_pkg.server.notices import log_notice, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
 from raft_pkg.server.snapshots import Snapshots
@@ -40,28 +40,12 @@ from raft_pkg.storage.interface import Storage
 
 QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Commands that were taken and not yet applied, in bytes; more are refused (BUSY)."""
-ENTRY_BYTES_MAX = 1024 * 1024
-"""A log entry takes no further command once its commands have reached this many bytes."""
-COMMAND_OVERHEAD_BYTES = 64
-"""What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
 TURN_SECONDS_MAX = 1.0
 """The loop turns at least so often, in seconds, whatever the time-outs: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
 """How long messages may come in after a long time without a turn, before time-outs count."""
-
-
-class Caller(Protocol):
-    """Who waits for outcomes: a stream, or one unary call."""
-
-    def settle(self, outcome: pb.Outcome) -> None:
-        """Take one outcome; `flush` follows."""
-        ...
-
-    def flush(self) -> None:
-        """All outcomes of this turn have been handed over: send them."""
-        ...
 
 
 class Transport(Protocol):
@@ -78,24 +62,6 @@ class Transport(Protocol):
     def send(self, messages: Sequence[Message]) -> None:
         """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
         ...
-
-
-@dataclass(slots=True)
-class PendingCommand:
-    """A command that a caller waits for."""
-
-    caller: Caller
-    request_id: int
-    command: bytes
-    """Or query; empty for a session that is to be opened."""
-    session_id: int = 0
-    sequence: int = 0
-    acknowledged: int = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes that it counts for while it waits."""
-        return len(self.command) + COMMAND_OVERHEAD_BYTES
 
 
 class Node:
@@ -148,7 +114,7 @@ class Node:
         self.last_turn_at = clock()
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
-        self._commands: list[PendingCommand] = []
+        self._commands = Gathering()
         self._openings: list[PendingCommand] = []
         """Sessions that are to be opened."""
         self._queries: list[PendingCommand] = []
@@ -193,21 +159,28 @@ class Node:
 
         `session_id` and `acknowledged` are those of their `RequestBatch`.
         """
+        now = self._clock()
+        turn = self._gather_until(now) is None
         for request in requests:
             kind = request.WhichOneof("body")
             body = request.command if kind == "command" else request.query
-            pending = PendingCommand(caller, request.id, body)
+            pending = PendingCommand(caller, request.id, body, len(body) + COMMAND_OVERHEAD_BYTES)
             if kind == "command" and session_id:
                 pending.session_id, pending.acknowledged = session_id, acknowledged
                 pending.sequence = request.sequence
             refusal = self._refusal(pending, kind)
             if refusal is not None:
                 self._settle(pending, *refusal)
+                continue
+            self._queued_bytes += pending.size
+            if kind == "command":
+                self._commands.add(pending, now)
             else:
-                self._queued_bytes += pending.size
                 self._queue_for(request, kind).append(pending)
+                turn = True
         self._flush_callers()
-        self._wake.set()
+        if turn or self._gather_until(now) is None:  # else the loop will turn when what gathers is due
+            self._wake.set()
 
     def _refusal(self, pending: PendingCommand, kind: str | None) -> tuple[pb.OutcomeCode.ValueType, str] | None:
         """Why a request is not even queued; None when it is."""
@@ -225,11 +198,8 @@ class Node:
         return None
 
     def _queue_for(self, request: pb.Request, kind: str | None) -> list[PendingCommand]:
-        match kind:
-            case "command":
-                return self._commands
-            case "query":
-                return self._queries_of_any_node if request.any_node else self._queries
+        if kind == "query":
+            return self._queries_of_any_node if request.any_node else self._queries
         return self._openings
 
     def transfer_leadership(self, target: str) -> asyncio.Future[None]:
@@ -285,7 +255,8 @@ class Node:
         """Turn until `stop`; returns its reason. Raises `StorageError` and `InvariantError`: the node must end."""
         try:
             while self._stop_reason is None:
-                self.turn()
+                for _ in self.steps():
+                    await asyncio.sleep(0)
                 await self._sleep()
         except StorageError as error:
             self._stop_reason = str(error)
@@ -315,27 +286,39 @@ class Node:
         self._wake.clear()
 
     async def _wait_for_work(self) -> None:
-        delay = self.raft.next_timeout() - self._clock()
+        delay = self.next_timeout() - self._clock()
         timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
         try:
             await self._wake.wait()
         finally:
             timer.cancel()
 
+    def next_timeout(self) -> float:
+        """The time at which a turn has something to do even if nothing comes."""
+        timeout = self.raft.next_timeout()
+        if not self._commands or self.raft.transfer_target is not None:
+            return timeout
+        return min(timeout, self._gather_until(self.last_turn_at) or self.last_turn_at)
+
     def turn(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """A turn, which halts where what was given to the transport can leave before a sync holds everything up."""
         now = self.last_turn_at = self._clock()
         messages, self._messages = self._messages, []
         for message in messages:
             self.raft.receive(message, now)
         self.raft.tick(now)
         if self._transfers or self._changes:
-            self._carry_out_all()  # the notices so far are about those before
+            yield from self._carry_out_all()  # the notices so far are about those before
             self._start_transfers(now)
             self._start_changes(now)
-        self._propose_commands()
+        self._propose_commands(now)
         self._request_reads()
-        self._carry_out_all()
+        yield from self._carry_out_all()
         self._work_on_snapshot()
         self._flush_callers()
 
@@ -378,22 +361,22 @@ class Node:
         else:
             future.set_result(index)
 
-    def _propose_commands(self) -> None:
+    def _gather_until(self, now: float) -> float | None:
+        """Until when commands wait for more of them; None: they do not, or there are none."""
+        if not self.is_leader:
+            return None
+        return self._commands.wait_until(now, is_under_way=self.raft.log.last_index > self.applied_index)
+
+    def _propose_commands(self, now: float) -> None:
         if self.raft.transfer_target is not None:
             return  # they wait here until it is known who leads
         openings, self._openings = self._openings, []
         for opening in openings:
             session = pb.OpenSession(ttl_ms=round(self.config.session_ttl * 1000), time_ms=self._time_ms())
             self._propose_entry([opening], session.SerializeToString(), EntryKind.OPEN_SESSION)
-        commands, self._commands = self._commands, []
-        start = 0
-        while start < len(commands):
-            stop, size = start, 0
-            while stop < len(commands) and size < ENTRY_BYTES_MAX:
-                size += commands[stop].size
-                stop += 1
-            self._propose_entry(commands[start:stop], self._batch(commands[start:stop]), EntryKind.COMMANDS)
-            start = stop
+        if self._gather_until(now) is None:
+            for commands in self._commands.take():
+                self._propose_entry(commands, self._batch(commands), EntryKind.COMMANDS)
 
     def _batch(self, commands: list[PendingCommand]) -> bytes:
         batch = pb.CommandBatch(commands=[pending.command for pending in commands], time_ms=self._time_ms())
@@ -429,11 +412,11 @@ class Node:
         except NotLeaderError:
             self._refuse_not_leader(queries)
 
-    def _carry_out_all(self) -> None:
-        while self._carry_out(self.raft.take_output()):
+    def _carry_out_all(self) -> Iterator[None]:
+        while (yield from self._carry_out(self.raft.take_output())):
             pass
 
-    def _carry_out(self, output: Output) -> bool:
+    def _carry_out(self, output: Output) -> Generator[None, None, bool]:
         """Do what `Output` asks for, in its order; True if the core may ask for more at once."""
         wrote = self._write(output)
         if output.addresses is not None:
@@ -442,16 +425,14 @@ class Node:
         for message, body in output.snapshot_messages:
             self._transport.send([self._snapshots.fill(message, body, self.config.raft.snapshot_piece_bytes)])
         if wrote:
+            if output.early_messages:
+                yield
             self._storage.sync()
             if output.entries:
                 self.raft.synced(output.entries[-1])
         self._transport.send(output.messages)
         for notice in output.notices:
-            log_notice(self._log, notice)
-            self._watch_transfer(notice)
-            self._watch_change(notice)
-            if isinstance(notice, LeaderChanged):
-                self.on_leader_changed(notice.leader)
+            self._take_note(notice)
         for entry in output.committed:
             self._apply(entry)
         for number, index in output.reads:
@@ -501,6 +482,13 @@ class Node:
                 first_log_index=self.raft.log.first_index,
             )
 
+    def _take_note(self, notice: Notice) -> None:
+        log_notice(self._log, notice)
+        self._watch_transfer(notice)
+        self._watch_change(notice)
+        if isinstance(notice, LeaderChanged):
+            self.on_leader_changed(notice.leader)
+
     def _watch_transfer(self, notice: Notice) -> None:
         if self._transfer_under_way is None:
             return
@@ -534,7 +522,11 @@ class Node:
         commands = self._pending_entries.pop((entry.index, entry.term), None)
         if commands is not None:
             for pending, outcome in zip(commands, applied, strict=True):
-                self._settle_applied(pending, outcome, session_id)
+                if outcome.expired:
+                    self._settle_expired(pending)
+                else:
+                    self._settle_ok(pending, outcome.result, outcome.index, session_id)
+            self._commands.answered(len(commands), self.last_turn_at)
 
     def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
         """What became of each of the entry's commands, and the session that it opens (0: none)."""
@@ -551,12 +543,9 @@ class Node:
             self._applied_term = term
             self._refuse_lost_entries()
 
-    def _settle_applied(self, pending: PendingCommand, applied: Applied, session_id: int) -> None:
-        if applied.expired:
-            self._queued_bytes -= pending.size
-            self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
-        else:
-            self._settle_ok(pending, applied.result, applied.index, session_id)
+    def _settle_expired(self, pending: PendingCommand) -> None:
+        self._queued_bytes -= pending.size
+        self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
 
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
@@ -620,7 +609,7 @@ class Node:
         for commands in self._pending_entries.values():
             for pending in commands:
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
-        not_begun = [*self._commands, *self._openings, *self._queries, *self._queries_of_any_node]
+        not_begun = [*self._commands.pending(), *self._openings, *self._queries, *self._queries_of_any_node]
         for pending in [*not_begun, *(query for queries in self._pending_reads.values() for query in queries)]:
             self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, why)
         self._flush_callers()

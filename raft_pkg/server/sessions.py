@@ -8,7 +8,7 @@ in `raft_pkg/rpc/sessions.py`, decide what is applied: they are the same on all 
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -55,6 +55,23 @@ class _Session:
 
     def full(self) -> bool:
         return len(self.responses) >= SESSION_RESPONSES_MAX or self.response_bytes >= SESSION_RESPONSE_BYTES_MAX
+
+    def takes_all(self, sequences: Sequence[int], acknowledged: int) -> bool:
+        """Whether commands of these numbers are all new, and there is room for them: so it is nearly always."""
+        return (
+            len(self.responses) + len(sequences) <= SESSION_RESPONSES_MAX
+            and self.response_bytes < SESSION_RESPONSE_BYTES_MAX
+            and min(sequences) >= max(self.acknowledged, acknowledged)
+            and len(set(sequences)) == len(sequences)
+            and self.responses.keys().isdisjoint(sequences)
+        )
+
+    def record(self, sequences: Sequence[int], acknowledged: int, responses: Sequence[Applied]) -> None:
+        """Keep what became of such commands."""
+        if acknowledged > self.acknowledged:
+            self._forget(acknowledged)
+        self.responses.update(zip(sequences, responses, strict=True))
+        self.response_bytes += sum(len(response.result) for response in responses)
 
     def recorded(self, sequence: int, acknowledged: int) -> Applied | None:
         """What became of a command when it came before; None: it did not, and is to be applied."""
@@ -141,10 +158,21 @@ class SessionedMachine:
         self._machine.restore(reader.rest())
 
     def _apply_in_sessions(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
+        columns = batch.commands, batch.session_ids, batch.sequences, batch.acknowledged
+        if len(set(batch.session_ids)) == 1 == len({len(column) for column in columns}):
+            session, acknowledged = self._use(batch.session_ids[0]), max(batch.acknowledged)
+            if session and session.takes_all(batch.sequences, acknowledged):
+                applied = list(map(Applied, self._machine.apply(batch.commands), repeat(index)))
+                session.record(batch.sequences, acknowledged, applied)
+                return applied
+        return self._apply_one_by_one(batch, index)
+
+    def _apply_one_by_one(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
         applied: list[Applied] = []
         fresh: list[tuple[_Session | None, int, Applied]] = []
         commands: list[bytes] = []
-        session, session_id = None, 0
+        session: _Session | None = None
+        session_id = 0
         for command, its_session_id, sequence, acknowledged in zip(
             batch.commands, batch.session_ids, batch.sequences, batch.acknowledged, strict=True
         ):

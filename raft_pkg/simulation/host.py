@@ -611,7 +611,7 @@ class Host:
 
     def _wake_for_timeout(self) -> None:
         if self.node is not None:
-            delay = (self.node.raft.next_timeout() - self.clock()) / self._clock_rate
+            delay = (self.node.next_timeout() - self.clock()) / self._clock_rate
             if self.node.is_busy:
                 delay = BUSY_SECONDS
             time = self._scheduler.now + max(delay, 0) + CLOCK_RESOLUTION

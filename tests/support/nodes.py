@@ -161,11 +161,11 @@ class NodeCluster:
         end = self.now + seconds
         while True:
             self.deliver_all()
-            node = min(self.nodes.values(), key=lambda node: node.raft.next_timeout())
-            if node.raft.next_timeout() > end:
+            node = min(self.nodes.values(), key=lambda node: node.next_timeout())
+            if node.next_timeout() > end:
                 self.now = end
                 return
-            self.now = max(self.now, node.raft.next_timeout())
+            self.now = max(self.now, node.next_timeout())
             node.turn()
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from raft_pkg.client import AsyncRaftClient, OutcomeUnknownError
 from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS
-from raft_pkg.client.dispatcher import SILENCE_SECONDS
+from raft_pkg.client.dispatcher import DOUBT_SECONDS, SILENCE_SECONDS
 from raft_pkg.rpc import raft_pb2 as pb
 
 
@@ -80,7 +80,7 @@ async def test_operations_of_one_loop_turn_travel_together(make_node):
         await client.put("first", b"")
         node.batch_sizes.clear()
         await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(256)))
-    assert node.batch_sizes == [256]
+    assert node.batch_sizes == [128, 128]
 
 
 async def test_batches_are_bounded_in_bytes(make_node):
@@ -214,3 +214,42 @@ async def test_an_operation_that_gave_up_long_ago_says_nothing_about_the_leader(
         node.delay_seconds = 0.1
         await client.get("k")
     assert other.requests == []
+
+
+async def test_a_silent_leader_is_left_early_for_one_that_says_that_it_leads(make_node, monkeypatch):
+    monkeypatch.setattr("raft_pkg.client.dispatcher.SILENCE_SECONDS", 60.0)
+    silent, follower, new = [await make_node() for _ in range(3)]
+    follower.status = pb.StatusResponse(role="follower", leader_id="silent")
+    async with AsyncRaftClient([silent.address, follower.address, new.address]) as client:
+        await client.put("k", b"v")
+        silent.never_answers()
+        write = asyncio.create_task(client.put("w", b"v"))
+        await silent.asked.wait()
+        new.status = pb.StatusResponse(role="leader")
+        assert await write == 1
+    assert [request.sequence for request in new.requests] == [2]
+    assert follower.requests == []
+
+
+async def test_a_slow_leader_is_kept_while_nobody_else_leads(make_node):
+    slow, follower = await make_node(), await make_node()
+    follower.status = pb.StatusResponse(role="follower")
+    async with AsyncRaftClient([slow.address, follower.address]) as client:
+        await client.put("k", b"v")
+        slow.delay_seconds = 4 * DOUBT_SECONDS
+        await client.put("k", b"v")
+        slow.delay_seconds = 0.0
+        await client.put("k", b"v")
+    assert [request.sequence for request in slow.requests] == [1, 2, 3]
+
+
+async def test_any_node_that_knows_of_a_leader_will_do_for_reads_of_any_node(make_node, monkeypatch):
+    monkeypatch.setattr("raft_pkg.client.dispatcher.SILENCE_SECONDS", 60.0)
+    nodes = [await make_node() for _ in range(2)]
+    for node in nodes:
+        node.status = pb.StatusResponse(role="follower", leader_id="elsewhere")
+    async with AsyncRaftClient([node.address for node in nodes]) as client:
+        await client.get("k", any_node=True)
+        (silent,) = [node for node in nodes if node.requests]
+        silent.never_answers()
+        assert await client.get("k", any_node=True) is None

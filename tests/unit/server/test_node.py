@@ -12,6 +12,7 @@ from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import node as node_module
+from raft_pkg.server.gathering import GATHER_SECONDS
 from raft_pkg.storage import Filesystem
 from tests.support.nodes import Caller, NodeCluster, get, put
 
@@ -311,6 +312,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
     leader.turn()
     cluster.deliver_all()
     assert caller.codes == ["BUSY"] * 5 + ["OK"] * 5
+    cluster.run(GATHER_SECONDS)
     again = cluster.submit(leader, put("key"), get("key"))
     cluster.deliver_all()
     assert again.codes == ["OK"] * 2
@@ -326,7 +328,7 @@ def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
 def test_empty_commands_are_counted_too(cluster, monkeypatch):
     """Regression: any number of them fitted into the queue, and into one entry."""
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 64 * 1000)
-    monkeypatch.setattr(node_module, "ENTRY_BYTES_MAX", 64 * 100)
+    monkeypatch.setattr("raft_pkg.server.gathering.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
     before = leader.raft.log.last_index
     caller = cluster.submit(leader, *(pb.Request(id=number, command=b"") for number in range(2000)))

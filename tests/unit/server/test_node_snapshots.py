@@ -25,6 +25,12 @@ def alone(tmp_path):
     cluster.close()
 
 
+@pytest.fixture(autouse=True)
+def _an_entry_for_each_command(monkeypatch):
+    """Snapshots count entries: commands do not wait for others."""
+    monkeypatch.setattr("raft_pkg.server.gathering.GATHER_BYTES", 0)
+
+
 def write(cluster, node, *, entries, size=1):
     """So many entries with a value of that size each."""
     callers = [cluster.submit(node, put(f"key-{number}", b"x" * size)) for number in range(entries)]

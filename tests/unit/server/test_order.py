@@ -121,6 +121,7 @@ class AnswersBeforeTheSync(Node):
     """What `Node` must not be."""
 
     def _carry_out(self, output):
+        yield from ()
         if output.addresses is not None:
             self._transport.reach(output.addresses)
         self._storage.append(output.hard_state, output.entries)
@@ -134,6 +135,7 @@ class AppliesBeforeTheSync(Node):
     """The same with the client's answer."""
 
     def _carry_out(self, output):
+        yield from ()
         self._storage.append(output.hard_state, output.entries)
         if output.entries:
             self.raft.synced(output.entries[-1])
