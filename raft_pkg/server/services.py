@@ -17,7 +17,8 @@ from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
-from raft_pkg.server.node import Caller, Node
+from raft_pkg.server.gathering import Caller
+from raft_pkg.server.node import Node
 
 OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """A message takes no further outcome once it has reached this many bytes. With one more it stays below the 4 MiB that

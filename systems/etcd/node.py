@@ -15,7 +15,7 @@ import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.server.node import Caller
+from raft_pkg.server.gathering import Caller
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import ClusterStub, MaintenanceStub
 from systems.etcd.operations import Operations
