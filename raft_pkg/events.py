@@ -53,8 +53,8 @@ class Event(StrEnum):
     SNAPSHOT_INSTALLED = "snapshot_installed"
     """index, bytes; the leader's snapshot has replaced this node's log and state"""
     STATE_HASH = "state_hash"
-    """applied_index, hash (hex: a digest of the whole applied state after that entry, sessions included); at the same
-    indexes on every node, so that they can be compared"""
+    """applied_index, hash (hex: a digest of all that was applied up to that entry, and of what came of it); at every
+    1000th index, and where a node comes to rest, so that nodes can be compared; and of snapshots taken or installed"""
     PEER_CONNECTED = "peer_connected"
     """peer, address (IP:PORT that the peer's name stood for)"""
     PEER_DISCONNECTED = "peer_disconnected"

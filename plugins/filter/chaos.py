@@ -105,6 +105,24 @@ def chaos_not_judged(logs: list[str]) -> dict[str, str]:
     return {"applied state": "these nodes log no hashes of their state"}
 
 
+def hashes_pending(logs: list[str]) -> str:
+    """Which nodes have not told the newest state hash yet that another has; empty when none lacks it."""
+    newest = dict.fromkeys(logs, 0)
+    for log in logs:
+        for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"state_hash"' in line:
+                newest[log] = max(newest[log], _applied_index(line))
+    last = max(newest.values(), default=0)
+    return ", ".join(f"{log} (up to {index} of {last})" for log, index in newest.items() if index < last)
+
+
+def _applied_index(line: str) -> int:
+    try:
+        return int(json.loads(line)["applied_index"])
+    except (ValueError, KeyError, TypeError):  # a crash tore it
+        return 0
+
+
 def log_since(text: str, since: str) -> str:
     """The lines of a log since a time (RFC 3339), and before them those of the life that the node was in then."""
     begin = datetime.fromisoformat(since)
@@ -133,4 +151,5 @@ class FilterModule:
             "verdict_lines": verdict_lines,
             "log_since": log_since,
             "chaos_not_judged": chaos_not_judged,
+            "hashes_pending": hashes_pending,
         }

@@ -33,6 +33,7 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.notices import log_notice, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
 from raft_pkg.server.snapshots import Snapshots
+from raft_pkg.server.state_hash import QUIET_SECONDS, TOLD_EVERY
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.storage.interface import Storage
 
@@ -155,6 +156,11 @@ class Node:
         self._pending_entries: dict[tuple[int, int], list[PendingCommand]] = {}
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
         self._applied_term = 0
+        self._told_index = 0
+        """Of the newest state hash that was logged."""
+        self._quiet_index = 0
+        self._quiet_since = 0.0
+        """Since when the applied index has been `_quiet_index`."""
         self._pending_reads: dict[int, list[PendingCommand]] = {}
         self._transfers: list[tuple[str, asyncio.Future[None]]] = []
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
@@ -335,6 +341,7 @@ class Node:
         self._request_reads()
         self._carry_out_all()
         self._work_on_snapshot()
+        self._tell_when_quiet(now)
         self._flush_callers()
 
     def _start_transfers(self, now: float) -> None:
@@ -484,6 +491,7 @@ class Node:
                 why = f"entry {place[0]} was replaced by a snapshot before it was applied here"
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
         self._note_applied_term(snapshot.term)
+        self._tell_state_hash(snapshot.index, self.state_hash)
 
     def _work_on_snapshot(self) -> None:
         """One step of a snapshot that is being taken, or is due."""
@@ -498,6 +506,18 @@ class Node:
                 bytes=taken.size,
                 first_log_index=self.raft.log.first_index,
             )
+            self._tell_state_hash(taken.index, self._snapshots.captured_hash)
+
+    def _tell_when_quiet(self, now: float) -> None:
+        """Where a burst of commands ends, all nodes come to rest: there they can be compared."""
+        if self.applied_index != self._quiet_index:
+            self._quiet_index, self._quiet_since = self.applied_index, now
+        elif self.applied_index > self._told_index and now - self._quiet_since >= QUIET_SECONDS:
+            self._tell_state_hash(self.applied_index, self.state_hash)
+
+    def _tell_state_hash(self, index: int, state_hash: str) -> None:
+        self._told_index = index
+        self._log.emit(Event.STATE_HASH, self.raft.current_term, applied_index=index, hash=state_hash)
 
     def _watch_transfer(self, notice: Notice) -> None:
         if self._transfer_under_way is None:
@@ -524,7 +544,10 @@ class Node:
 
     def _apply(self, entry: Entry) -> None:
         applied, session_id = self._apply_to_machine(entry)
+        self._machine.state_hash.add(entry, session_id, applied)
         self.applied_index = entry.index
+        if entry.index % TOLD_EVERY == 0:
+            self._tell_state_hash(entry.index, self.state_hash)
         self._snapshots.applied(len(entry.data))
         self._note_applied_term(entry.term)
         commands = self._pending_entries.pop((entry.index, entry.term), None)
@@ -672,6 +695,11 @@ class Node:
         elif self.is_leader and member.node_id == raft.node_id:
             status.match_index = raft.log.last_index
         return status
+
+    @property
+    def state_hash(self) -> str:
+        """What tells whether nodes with the same applied index have applied the same, and with the same outcome."""
+        return str(self._machine.state_hash)
 
     @property
     def is_busy(self) -> bool:

@@ -68,7 +68,10 @@ def judge_own_word(run: Run) -> Finding:
 
 
 def judge_applied_state(run: Run) -> Finding:
-    """State Machine Safety: nodes that applied as much have the same state; in the end, all have applied the same."""
+    """State Machine Safety: nodes that applied as much have the same state; in the end, all have applied the same.
+
+    Who is no member in the end need not have come so far.
+    """
     hashes: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     last: dict[str, int] = dict.fromkeys(run.nodes, 0)
     for node, event in _events(run, "state_hash"):
@@ -86,11 +89,22 @@ def judge_applied_state(run: Run) -> Finding:
         return Finding("applied state", Verdict.VIOLATION, problems[0], problems[1:], data)
     if not hashes:
         return _unknown("no log shows a state hash", data)
-    behind = [f"{node} (up to {index})" for node, index in last.items() if index < newest]
+    members = _last_members(run)
+    behind = [f"{node} (up to {index})" for node, index in last.items() if index < newest and node in members]
     if behind:
         return _unknown(f"not all nodes show what they have after index {newest}: {', '.join(behind)}", data)
     good = f"all nodes have the same state after index {newest}; {data['compared']} indexes were compared"
     return Finding("applied state", Verdict.OK, good, data=data)
+
+
+def _last_members(run: Run) -> set[str]:
+    """Who belonged to the cluster by the newest configuration that any log shows; all nodes, where none does."""
+    newest = max(
+        (event.record for _, event in _events(run, "configuration_changed")),
+        key=lambda record: int(record["index"]),
+        default={"voters": run.nodes},
+    )
+    return {node for role in ("voters", "learners", "outgoing") for node in newest.get(role, [])}
 
 
 def _unknown(summary: str, data: dict[str, object]) -> Finding:

@@ -116,6 +116,18 @@ def test_a_node_that_shows_no_state_in_the_end_is_not_known(tmp_path: Path) -> N
     assert found.summary == "not all nodes show what they have after index 2000: raft-2 (up to 1000)"
 
 
+def test_a_node_that_was_removed_need_not_show_what_came_after(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-2"] = [line for line in logs["raft-2"] if line.get("applied_index") != 2000]
+    for index, voters in ((1, ["raft-0", "raft-1", "raft-2"]), (1500, ["raft-0", "raft-1"])):
+        change = node_line(
+            "raft-0", 8.9, "configuration_changed", 2, index=index, voters=voters, learners=[], outgoing=[]
+        )
+        logs["raft-0"].append(change)
+    found = finding(judge(tmp_path, logs=logs), "applied state")
+    assert (found.verdict, found.data["last"]["raft-2"]) == (Verdict.OK, 1000)
+
+
 def test_what_a_fault_cost_is_from_write_to_write(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run"))
     (cost,) = costs(run)
