@@ -19,6 +19,8 @@ class Event(StrEnum):
     NODE_STARTED = "node_started"
     """version, listen, http, peers {id: address}, data_dir, election_timeout_ms [least, greatest],
     heartbeat_interval_ms"""
+    MUTANT_PLANTED = "mutant_planted"
+    """mutant, breaks; this node is broken on purpose, to show that the testbed notices (docs/chaos.md): no Raft"""
     LOG_RECOVERED = "log_recovered"
     """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn), snapshot_index (0: there
     is none), incarnation, voters [ids], learners [ids], outgoing [ids] (all empty: it belongs to no cluster yet)"""

@@ -172,9 +172,9 @@ class Node:
         self._stop_reason: str | None = None
         log.emit(
             Event.LOG_RECOVERED,
-            term=recovered.hard_state.current_term,
+            term=self.raft.current_term,
             last_log_index=self.raft.log.last_index,
-            voted_for=recovered.hard_state.voted_for,
+            voted_for=self.raft.voted_for,
             torn_bytes=recovered.torn_bytes,
             snapshot_index=self.applied_index,
             incarnation=recovered.incarnation,

@@ -25,19 +25,27 @@ def judge_leaders(run: Run) -> Finding:
 
 
 def judge_votes(run: Run) -> Finding:
-    """A node votes for at most one candidate in a term, also when it restarts (§5.2)."""
+    """A node votes for at most one candidate in a term, and knows for whom when it restarts (§5.2, Figure 2)."""
     votes: dict[tuple[str, int, int], dict[str, None]] = defaultdict(dict)
-    for node, event in _events(run, "vote_granted"):
-        store = _stores_lost(run.faults, node, event.at)
-        votes[(node, store, event.term)][str(event.record.get("candidate"))] = None
+    forgotten = []
+    for node, log in run.logs.items():
+        for event in log.events:
+            vote = votes[(node, _stores_lost(run.faults, node, event.at), event.term)]
+            if event.event == "vote_granted":
+                vote[str(event.record.get("candidate"))] = None
+            elif event.event == "log_recovered" and vote and event.record.get("voted_for", "") is None:
+                when = f"came back at {event.record['ts']} and had voted for nobody"
+                forgotten.append(f"{node} voted for {' and for '.join(vote)} in term {event.term}, {when}")
     problems = [
         f"{node} voted for {' and for '.join(candidates)} in term {term}"
         for (node, _, term), candidates in sorted(votes.items())
         if len(candidates) > 1
     ]
-    if not votes:
+    count = sum(map(len, votes.values()))
+    if not count:
         return Finding("votes", Verdict.UNKNOWN, "no log shows a vote")
-    return violation_or_ok("votes", problems, f"nobody voted twice in a term; {len(votes)} votes were logged")
+    good = f"nobody voted twice in a term, or forgot it; {count} votes were logged"
+    return violation_or_ok("votes", [*problems, *forgotten], good)
 
 
 def judge_terms(run: Run) -> Finding:
