@@ -95,7 +95,8 @@ def window_lines(window: dict[str, Any]) -> list[str]:
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
     """The verdict, finding by finding, for people."""
     findings = [f"{item['verdict'] or 'not judged'}: {item['name']}: {item['summary']}" for item in verdict["findings"]]
-    return [f"verdict {verdict['verdict']}", *findings, f"report: {report}"]
+    planted = [f"the nodes are broken on purpose ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
+    return [f"verdict {verdict['verdict']}", *planted, *findings, f"report: {report}"]
 
 
 def chaos_not_judged(logs: list[str]) -> dict[str, str]:

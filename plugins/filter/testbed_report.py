@@ -19,11 +19,17 @@ def find_event(log: str, event: str) -> dict[str, Any]:
     return found
 
 
+def platform_line(record: dict[str, Any]) -> str:
+    """What was deployed where, in a few words; that nodes are broken on purpose is never left out."""
+    mutant = record.get("mutant")
+    return f"platform {record['platform']}" + (f"; THE NODES ARE BROKEN ON PURPOSE: {mutant}" if mutant else "")
+
+
 def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
     """What was deployed, and the commands that show it."""
     leader = find_event(client_log, "leader_found")
     finished = find_event(client_log, "workload_finished")
-    platform = "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]])
+    platform = "; ".join([f"{platform_line(record)}: {record['reason']}", *record["missing"]])
     found = f"the client found the leader {leader.get('leader')} in term {leader.get('term')}"
     lines = [platform, f"{record['replicas']} node(s); {found}, {finished.get('ok')} operations ok"]
     if record["orchestrator"] == "kubernetes":
@@ -44,4 +50,4 @@ def failure_message(result: dict[str, Any]) -> str:
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"next_steps": next_steps, "failure_message": failure_message}
+        return {"next_steps": next_steps, "platform_line": platform_line, "failure_message": failure_message}
