@@ -19,6 +19,8 @@ class Event(StrEnum):
     NODE_STARTED = "node_started"
     """version, listen, http, peers {id: address}, data_dir, election_timeout_ms [least, greatest],
     heartbeat_interval_ms"""
+    MUTANT_PLANTED = "mutant_planted"
+    """mutant, breaks; this node is broken on purpose, to show that the testbed notices (docs/chaos.md): no Raft"""
     LOG_RECOVERED = "log_recovered"
     """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn), snapshot_index (0: there
     is none), incarnation, voters [ids], learners [ids], outgoing [ids] (all empty: it belongs to no cluster yet)"""
@@ -53,8 +55,8 @@ class Event(StrEnum):
     SNAPSHOT_INSTALLED = "snapshot_installed"
     """index, bytes; the leader's snapshot has replaced this node's log and state"""
     STATE_HASH = "state_hash"
-    """applied_index, hash (hex: a digest of the whole applied state after that entry, sessions included); at the same
-    indexes on every node, so that they can be compared"""
+    """applied_index, hash (hex: a digest of all that was applied up to that entry, and of what came of it); at every
+    1000th index, and where a node comes to rest, so that nodes can be compared; and of snapshots taken or installed"""
     RESOURCES_USED = "resources_used"
     """resident_bytes, open_files (null: not known on this system), data_bytes (on disk); every 15 seconds"""
     PEER_CONNECTED = "peer_connected"

@@ -95,7 +95,8 @@ def window_lines(window: dict[str, Any]) -> list[str]:
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
     """The verdict, finding by finding, for people."""
     findings = [f"{item['verdict'] or 'not judged'}: {item['name']}: {item['summary']}" for item in verdict["findings"]]
-    return [f"verdict {verdict['verdict']}", *findings, f"report: {report}"]
+    planted = [f"the nodes are broken on purpose ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
+    return [f"verdict {verdict['verdict']}", *planted, *findings, f"report: {report}"]
 
 
 SAID_OF = {
@@ -110,6 +111,24 @@ def chaos_not_judged(logs: list[str]) -> dict[str, str]:
     """What the nodes' logs say nothing of, with the reason."""
     texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
     return dict(said for event, said in SAID_OF.items() if not any(f'"{event}"' in text for text in texts))
+
+
+def hashes_pending(logs: list[str]) -> str:
+    """Which nodes have not told the newest state hash yet that another has; empty when none lacks it."""
+    newest = dict.fromkeys(logs, 0)
+    for log in logs:
+        for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"state_hash"' in line:
+                newest[log] = max(newest[log], _applied_index(line))
+    last = max(newest.values(), default=0)
+    return ", ".join(f"{log} (up to {index} of {last})" for log, index in newest.items() if index < last)
+
+
+def _applied_index(line: str) -> int:
+    try:
+        return int(json.loads(line)["applied_index"])
+    except (ValueError, KeyError, TypeError):  # a crash tore it
+        return 0
 
 
 def log_since(text: str, since: str) -> str:
@@ -140,4 +159,5 @@ class FilterModule:
             "verdict_lines": verdict_lines,
             "log_since": log_since,
             "chaos_not_judged": chaos_not_judged,
+            "hashes_pending": hashes_pending,
         }

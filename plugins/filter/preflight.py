@@ -100,7 +100,17 @@ def setting_problems(settings: dict[str, Any]) -> list[Problem]:
         found.append(
             problem(f"{settings['workers']!r} is no number of workers", "kind_cluster_workers", "use 0 or more")
         )
-    return found
+    return found + mutant_problems(settings)
+
+
+def mutant_problems(settings: dict[str, Any]) -> list[Problem]:
+    """A node that is broken on purpose is for clusters that this testbed has made itself."""
+    mutant = settings["mutant"]
+    if mutant and settings["platform"] == "existing":
+        return [problem(f"{mutant} is a bug", "raft_mutant", "plant it on kind or local, where nobody relies on it")]
+    if mutant and settings["image"]:
+        return [problem(f"{mutant} is no bug of {settings['image']}", "raft_mutant, raft_image", "give one of them")]
+    return []
 
 
 def kubeconfig_problems(probe: dict[str, Any]) -> list[Problem]:

@@ -19,14 +19,21 @@ def find_event(log: str, event: str) -> dict[str, Any]:
     return found
 
 
+def platform_line(record: dict[str, Any]) -> str:
+    """What was deployed where, in a few words; that nodes are broken on purpose is never left out."""
+    mutant = record.get("mutant")
+    system = record.get("system", {}).get("name", "raft_pkg")
+    place = f"platform {record['platform']}, system {system}"
+    return place + (f"; THE NODES ARE BROKEN ON PURPOSE: {mutant}" if mutant else "")
+
+
 def next_steps(record: dict[str, Any], client_log: str) -> list[str]:
     """What was deployed, and the commands that show it."""
     leader = find_event(client_log, "leader_found")
     finished = find_event(client_log, "workload_finished")
-    platform = "; ".join([f"platform {record['platform']}: {record['reason']}", *record["missing"]])
+    platform = "; ".join([f"{platform_line(record)}: {record['reason']}", *record["missing"]])
     found = f"the client found the leader {leader.get('leader')} in term {leader.get('term')}"
-    system = record.get("system", {}).get("name", "raft_pkg")
-    lines = [platform, f"{record['replicas']} node(s) of {system}; {found}, {finished.get('ok')} operations ok"]
+    lines = [platform, f"{record['replicas']} node(s); {found}, {finished.get('ok')} operations ok"]
     if record["orchestrator"] == "kubernetes":
         context = f"--context {record['context']} --namespace {record['namespace']}"
         lines += [f"kubectl {context} logs client", f"kubectl {context} logs raft-0"]
@@ -45,4 +52,4 @@ def failure_message(result: dict[str, Any]) -> str:
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"next_steps": next_steps, "failure_message": failure_message}
+        return {"next_steps": next_steps, "platform_line": platform_line, "failure_message": failure_message}

@@ -61,6 +61,8 @@ def _write(verdict: "RunVerdict", output: Path, junit: Path | None) -> None:
 
 def _print_verdict(verdict: "RunVerdict", output: Path) -> None:
     print_line(f"{verdict.verdict}: {verdict.run.name}")
+    for mutant, breaks in verdict.run.mutants.items():
+        print_line(f"  these nodes are broken on purpose ({mutant}): {breaks}")
     for finding in verdict.findings:
         word = "not judged" if finding.verdict is None else str(finding.verdict)
         print_line(f"  {word:10} {finding.name}: {finding.summary}")

@@ -222,7 +222,7 @@ def _fault_labels(faults: Sequence[Fault], seconds: float) -> list[str]:
     nexts = [*(fault.began for fault in faults[1:]), float("inf")]
     return [
         f"{number} {fault.name}" if following - fault.began > LABELLED_FAULT_SHARE_MIN * seconds else str(number)
-        for number, (fault, following) in enumerate(zip(faults, nexts, strict=True), start=1)
+        for number, (fault, following) in enumerate(zip(faults, nexts, strict=False), start=1)
     ]
 
 

@@ -9,6 +9,8 @@ from raft_pkg.check.verdict import Verdict
 def render(verdict: RunVerdict) -> bytes:
     """A violation is a failure, what is not known an error, what was not to be judged is skipped."""
     suite = TestSuite(f"raft run {verdict.run.name}")
+    for mutant, breaks in verdict.run.mutants.items():
+        suite.add_property("mutant", f"{mutant}: {breaks}")
     for finding in verdict.findings:
         case = TestCase(finding.name, classname="raft.run")
         text = "\n".join(finding.details)

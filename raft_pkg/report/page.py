@@ -60,6 +60,7 @@ def render(verdict: RunVerdict) -> str:
             verdict=verdict,
             deciding=[f for f in verdict.findings if f.verdict is verdict.verdict and f.verdict is not Verdict.OK],
             facts=_facts(verdict),
+            mutants=run.mutants,
             roles=ROLE_COLOURS,
             signs=SIGNS,
             titles=TITLES,

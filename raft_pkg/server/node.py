@@ -35,6 +35,7 @@ from raft_pkg.server.gathering import COMMAND_OVERHEAD_BYTES, Caller, Gathering,
 from raft_pkg.server.notices import log_notice, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
 from raft_pkg.server.snapshots import Snapshots
+from raft_pkg.server.state_hash import QUIET_SECONDS, TOLD_EVERY
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.storage.interface import Storage
 
@@ -123,6 +124,11 @@ class Node:
         self._pending_entries: dict[tuple[int, int], list[PendingCommand]] = {}
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
         self._applied_term = 0
+        self._told_index = 0
+        """Of the newest state hash that was logged."""
+        self._quiet_index = 0
+        self._quiet_since = 0.0
+        """Since when the applied index has been `_quiet_index`."""
         self._pending_reads: dict[int, list[PendingCommand]] = {}
         self._transfers: list[tuple[str, asyncio.Future[None]]] = []
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
@@ -134,9 +140,9 @@ class Node:
         self._stop_reason: str | None = None
         log.emit(
             Event.LOG_RECOVERED,
-            term=recovered.hard_state.current_term,
+            term=self.raft.current_term,
             last_log_index=self.raft.log.last_index,
-            voted_for=recovered.hard_state.voted_for,
+            voted_for=self.raft.voted_for,
             torn_bytes=recovered.torn_bytes,
             snapshot_index=self.applied_index,
             incarnation=recovered.incarnation,
@@ -320,6 +326,7 @@ class Node:
         self._request_reads()
         yield from self._carry_out_all()
         self._work_on_snapshot()
+        self._tell_when_quiet(now)
         self._flush_callers()
 
     def _start_transfers(self, now: float) -> None:
@@ -467,6 +474,7 @@ class Node:
                 why = f"entry {place[0]} was replaced by a snapshot before it was applied here"
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
         self._note_applied_term(snapshot.term)
+        self._tell_state_hash(snapshot.index, self.state_hash)
 
     def _work_on_snapshot(self) -> None:
         """One step of a snapshot that is being taken, or is due."""
@@ -481,6 +489,18 @@ class Node:
                 bytes=taken.size,
                 first_log_index=self.raft.log.first_index,
             )
+            self._tell_state_hash(taken.index, self._snapshots.captured_hash)
+
+    def _tell_when_quiet(self, now: float) -> None:
+        """Where a burst of commands ends, all nodes come to rest: there they can be compared."""
+        if self.applied_index != self._quiet_index:
+            self._quiet_index, self._quiet_since = self.applied_index, now
+        elif self.applied_index > self._told_index and now - self._quiet_since >= QUIET_SECONDS:
+            self._tell_state_hash(self.applied_index, self.state_hash)
+
+    def _tell_state_hash(self, index: int, state_hash: str) -> None:
+        self._told_index = index
+        self._log.emit(Event.STATE_HASH, self.raft.current_term, applied_index=index, hash=state_hash)
 
     def _take_note(self, notice: Notice) -> None:
         log_notice(self._log, notice)
@@ -516,7 +536,10 @@ class Node:
 
     def _apply(self, entry: Entry) -> None:
         applied, session_id = self._apply_to_machine(entry)
+        self._machine.state_hash.add(entry, session_id, applied)
         self.applied_index = entry.index
+        if entry.index % TOLD_EVERY == 0:
+            self._tell_state_hash(entry.index, self.state_hash)
         self._snapshots.applied(len(entry.data))
         self._note_applied_term(entry.term)
         commands = self._pending_entries.pop((entry.index, entry.term), None)
@@ -665,6 +688,11 @@ class Node:
         elif self.is_leader and member.node_id == raft.node_id:
             status.match_index = raft.log.last_index
         return status
+
+    @property
+    def state_hash(self) -> str:
+        """What tells whether nodes with the same applied index have applied the same, and with the same outcome."""
+        return str(self._machine.state_hash)
 
     @property
     def is_busy(self) -> bool:

@@ -15,6 +15,7 @@ from itertools import repeat
 from raft_pkg.pieces import PieceReader
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
+from raft_pkg.server.state_hash import DIGEST_BYTES, StateHash
 from raft_pkg.server.state_machine import StateMachine
 
 SESSIONS_MAX = 10_000
@@ -22,8 +23,8 @@ SESSIONS_MAX = 10_000
 PIECE_BYTES = 64 * 1024
 """A piece of a snapshot is handed over when it has reached so many bytes."""
 
-_MAGIC = b"raft sessions 1\n"
-_HEADER = struct.Struct(">QQI")  # log time, last session's id, number of sessions
+_MAGIC = b"raft sessions 2\n"
+_HEADER = struct.Struct(f">{DIGEST_BYTES}sQQI")  # state hash, log time, last session's id, number of sessions
 _SESSION = struct.Struct(">QQQQI")  # id, ttl, last use, acknowledged, number of responses
 _RESPONSE = struct.Struct(">QQI")  # sequence, index, length of the result
 
@@ -100,6 +101,8 @@ class SessionedMachine:
     """The application's state machine, with sessions in front of it. One owner calls it, entry by entry."""
 
     def __init__(self, machine: StateMachine) -> None:
+        self.state_hash = StateHash()
+        """Of all entries that were applied; who applies them adds them. It is part of the snapshot."""
         self._machine = machine
         self._now_ms = 0
         self._last_id = 0
@@ -136,7 +139,7 @@ class SessionedMachine:
 
     def snapshot(self) -> Iterator[bytes]:
         """Capture sessions and application as they are now; see `StateMachine.snapshot`."""
-        header = _HEADER.pack(self._now_ms, self._last_id, len(self._sessions))
+        header = _HEADER.pack(self.state_hash.digest, self._now_ms, self._last_id, len(self._sessions))
         sessions = []
         for session_id, session in self._sessions.items():
             session.captured = True
@@ -151,7 +154,8 @@ class SessionedMachine:
         reader = PieceReader(pieces)
         if reader.take(len(_MAGIC), "the sessions' header") != _MAGIC:
             raise ValueError(f"offset 0: not sessions in the form {_MAGIC!r}")
-        self._now_ms, self._last_id, count = _HEADER.unpack(reader.take(_HEADER.size, "the sessions' header"))
+        header = _HEADER.unpack(reader.take(_HEADER.size, "the sessions' header"))
+        self.state_hash.digest, self._now_ms, self._last_id, count = header
         self._sessions = OrderedDict()
         for _ in range(count):
             self._restore_session(reader)

@@ -32,6 +32,8 @@ class Snapshots:
         self._writer: SnapshotWriter | None = None
         self._pieces: Iterator[bytes] | None = None
         """What is still to be written of the snapshot that is being taken; None: none is."""
+        self.captured_hash = ""
+        """The state hash of the newest snapshot that was begun here."""
         self._incoming: SnapshotWriter | None = None
         self._incoming_index = 0
         self._applied_bytes = 0
@@ -80,6 +82,7 @@ class Snapshots:
         if term is None:
             raise InvariantError(f"{raft.node_id} has applied entry {applied_index}, and has it no longer")
         self._pieces = self._machine.snapshot()
+        self.captured_hash = str(self._machine.state_hash)
         self._applied_bytes = 0
         self._writer = self._storage.begin_snapshot(applied_index, term, raft.configuration_at(applied_index))
 

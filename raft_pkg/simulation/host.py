@@ -582,7 +582,7 @@ class Host:
         """Let the invariants see what the turn has changed."""
         node = self.node
         assert node is not None
-        observation = Observation.of(node.raft, node.applied_index, self._machine.commands_digest)
+        observation = Observation.of(node.raft, node.applied_index, self._machine.commands_digest, node.state_hash)
         self._trace.record(
             self.id,
             "turned",

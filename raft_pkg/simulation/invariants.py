@@ -83,6 +83,8 @@ class Observation:
     applied_index: int
     applied_digest: int
     """Of the commands that its state machine was given, those behind its snapshot included."""
+    state_hash: str
+    """What it says itself of all that it has applied."""
     first_index: int
     previous_term: int
     """Of the entry before `first_index`; 0 where there is none."""
@@ -95,7 +97,7 @@ class Observation:
     """Of a leader: what it believes of its followers."""
 
     @classmethod
-    def of(cls, raft: Raft, applied_index: int, applied_digest: int) -> "Observation":
+    def of(cls, raft: Raft, applied_index: int, applied_digest: int, state_hash: str) -> "Observation":
         """Look at a node's core."""
         log = raft.log
         return cls(
@@ -107,6 +109,7 @@ class Observation:
             raft.commit_index,
             applied_index,
             applied_digest,
+            state_hash,
             log.first_index,
             log.term_at(log.base_index) or 0,
             log.slice(log.first_index, log.last_index + 1),
@@ -270,6 +273,7 @@ class Invariants:
         self._applied_as: dict[bytes, int] = {}
         self._refused: set[bytes] = set()
         self._answers: dict[int, int] = {}
+        self._state_hashes: dict[int, str] = {}
         self._votes: dict[tuple[Identity, int], Identity] = {}
         self._sent_once: set[bytes] = set()
         self.acknowledged_index = 0
@@ -597,6 +601,13 @@ class Invariants:
             raise Violation(
                 STATE_MACHINE_SAFETY,
                 f"{now.node} has not applied just what is committed up to {now.applied_index}",
+                now.node,
+            )
+        known = self._state_hashes.setdefault(now.applied_index, now.state_hash)
+        if now.state_hash != known:
+            raise Violation(
+                STATE_MACHINE_SAFETY,
+                f"{now.node}'s state hash after {now.applied_index} is {now.state_hash}, others' is {known}",
                 now.node,
             )
 

@@ -219,6 +219,18 @@ def test_a_minority_is_promised_three_election_timeouts_and_a_majority_nothing()
     assert catalogue["kill"].promise_seconds(Timed(), step(targets=["raft-0", "raft-1"]), view(3)) is None
 
 
+def test_nodes_that_have_not_told_their_newest_state_hash_are_named(tmp_path: Path) -> None:
+    logs = [tmp_path / f"raft-{number}.log" for number in range(3)]
+    for log in logs:
+        log.write_bytes(line(event="state_hash", applied_index=7, hash="a") + b'{"event": "state_hash", "appl')
+    names = [str(log) for log in logs]
+    assert chaos.hashes_pending(names) == ""
+    with logs[1].open("ab") as log:
+        log.write(b"\n" + line(event="state_hash", applied_index=9, hash="b"))
+    assert chaos.hashes_pending(names) == f"{names[0]} (up to 7 of 9), {names[2]} (up to 7 of 9)"
+    assert chaos.hashes_pending([]) == ""
+
+
 # --- undoing by itself ------------------------------------------------------------------------------------------------
 
 

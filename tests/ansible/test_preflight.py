@@ -50,6 +50,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "registry_container": {"name": "kind-registry", "port": 5001, "image": "registry:2"},
         "images": IMAGES,
         "build_images": [],
+        "mutant": "",
+        "image": "",
         **changes,
     }
 
@@ -168,6 +170,18 @@ def test_all_problems_are_reported_together() -> None:
     change_tool(probe)
     change_port(probe)
     assert len(problems(probe, replicas=2)) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"platform": "existing", "context": "kind-raft-testbed", "registry": "r/x"}, "is a bug"),
+        ({"image": "r/other:1"}, "is no bug of r/other:1"),
+    ],
+)
+def test_a_bug_is_planted_only_into_our_own_server_on_our_own_cluster(changes: dict[str, Any], complaint: str) -> None:
+    assert [p for p in problems(running_cluster(machine()), mutant="vote_twice", **changes) if complaint in p["what"]]
+    assert not [p for p in problems(running_cluster(machine()), **changes) if "raft_mutant" in p["where"]]
 
 
 @pytest.mark.parametrize("replicas", [1, 3, 5, 7, "5"])

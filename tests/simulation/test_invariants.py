@@ -81,7 +81,7 @@ def seen(
         configuration = Configuration.decode(changes[-1].data)
     place = changes[-1].index if changes else 0
     voted_for = node if leads else None
-    return Observation(node, 0, term, voted_for, leads, commit, 0, 0, 1, 0, entries, None, configuration, place, {})
+    return Observation(node, 0, term, voted_for, leads, commit, 0, 0, "", 1, 0, entries, None, configuration, place, {})
 
 
 def snapshot(index: int, term: int, data: bytes = b"state", configuration: Configuration = ABC) -> SnapshotMetadata:
@@ -226,6 +226,13 @@ def applies_uncommitted(cluster: Cluster) -> None:
 def applies_other_commands(cluster: Cluster) -> None:
     cluster.commit()
     cluster.step(replace(cluster.leader, applied_index=2, applied_digest=1))
+
+
+def state_hashes_differ(cluster: Cluster) -> None:
+    cluster.commit()
+    digest = crc32(b"2/1", crc32(b"1/1"))
+    cluster.step(replace(cluster.leader, applied_index=2, applied_digest=digest, state_hash="one"))
+    cluster.step(replace(seen("b", 1, cluster.entries, commit=2), applied_index=2, applied_digest=digest))
 
 
 def answers_differ(cluster: Cluster) -> None:
@@ -469,6 +476,7 @@ BREACHES: list[tuple[Callable[[Cluster], None], str]] = [
     (applies_uncommitted, STATE_MACHINE_SAFETY),
     (applies_other_commands, STATE_MACHINE_SAFETY),
     (answers_differ, STATE_MACHINE_SAFETY),
+    (state_hashes_differ, STATE_MACHINE_SAFETY),
     (commits_old_term, COMMIT_RULE),
     (commits_without_majority, COMMIT_RULE),
     (commits_by_a_learner, LEARNERS),

@@ -103,6 +103,16 @@ class Run:
         return str(self.description.get("name") or self.directory.name)
 
     @property
+    def mutants(self) -> dict[str, str]:
+        """The bugs that nodes say were planted into them, each with what it breaks."""
+        records = [event.record for log in self.logs.values() for event in log.events]
+        return {
+            str(record.get("mutant")): str(record.get("breaks"))
+            for record in records
+            if record["event"] == "mutant_planted"
+        }
+
+    @property
     def operations(self) -> Iterator[Operation]:
         """Of all workloads, each in the order of its calls."""
         for client in self.clients:

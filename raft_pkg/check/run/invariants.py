@@ -25,19 +25,27 @@ def judge_leaders(run: Run) -> Finding:
 
 
 def judge_votes(run: Run) -> Finding:
-    """A node votes for at most one candidate in a term, also when it restarts (§5.2)."""
+    """A node votes for at most one candidate in a term, and knows for whom when it restarts (§5.2, Figure 2)."""
     votes: dict[tuple[str, int, int], dict[str, None]] = defaultdict(dict)
-    for node, event in _events(run, "vote_granted"):
-        store = _stores_lost(run.faults, node, event.at)
-        votes[(node, store, event.term)][str(event.record.get("candidate"))] = None
+    forgotten = []
+    for node, log in run.logs.items():
+        for event in log.events:
+            vote = votes[(node, _stores_lost(run.faults, node, event.at), event.term)]
+            if event.event == "vote_granted":
+                vote[str(event.record.get("candidate"))] = None
+            elif event.event == "log_recovered" and vote and event.record.get("voted_for", "") is None:
+                when = f"came back at {event.record['ts']} and had voted for nobody"
+                forgotten.append(f"{node} voted for {' and for '.join(vote)} in term {event.term}, {when}")
     problems = [
         f"{node} voted for {' and for '.join(candidates)} in term {term}"
         for (node, _, term), candidates in sorted(votes.items())
         if len(candidates) > 1
     ]
-    if not votes:
+    count = sum(map(len, votes.values()))
+    if not count:
         return Finding("votes", Verdict.UNKNOWN, "no log shows a vote")
-    return violation_or_ok("votes", problems, f"nobody voted twice in a term; {len(votes)} votes were logged")
+    good = f"nobody voted twice in a term, or forgot it; {count} votes were logged"
+    return violation_or_ok("votes", [*problems, *forgotten], good)
 
 
 def judge_terms(run: Run) -> Finding:
@@ -68,7 +76,10 @@ def judge_own_word(run: Run) -> Finding:
 
 
 def judge_applied_state(run: Run) -> Finding:
-    """State Machine Safety: nodes that applied as much have the same state; in the end, all have applied the same."""
+    """State Machine Safety: nodes that applied as much have the same state; in the end, all have applied the same.
+
+    Who is no member in the end need not have come so far.
+    """
     hashes: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     last: dict[str, int] = dict.fromkeys(run.nodes, 0)
     for node, event in _events(run, "state_hash"):
@@ -86,11 +97,22 @@ def judge_applied_state(run: Run) -> Finding:
         return Finding("applied state", Verdict.VIOLATION, problems[0], problems[1:], data)
     if not hashes:
         return _unknown("no log shows a state hash", data)
-    behind = [f"{node} (up to {index})" for node, index in last.items() if index < newest]
+    members = _last_members(run)
+    behind = [f"{node} (up to {index})" for node, index in last.items() if index < newest and node in members]
     if behind:
         return _unknown(f"not all nodes show what they have after index {newest}: {', '.join(behind)}", data)
     good = f"all nodes have the same state after index {newest}; {data['compared']} indexes were compared"
     return Finding("applied state", Verdict.OK, good, data=data)
+
+
+def _last_members(run: Run) -> set[str]:
+    """Who belonged to the cluster by the newest configuration that any log shows; all nodes, where none does."""
+    newest = max(
+        (event.record for _, event in _events(run, "configuration_changed")),
+        key=lambda record: int(record["index"]),
+        default={"voters": run.nodes},
+    )
+    return {node for role in ("voters", "learners", "outgoing") for node in newest.get(role, [])}
 
 
 def _unknown(summary: str, data: dict[str, object]) -> Finding:

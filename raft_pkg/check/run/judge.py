@@ -42,6 +42,7 @@ class RunVerdict:
         return {
             "verdict": str(self.verdict),
             "name": self.run.name,
+            "mutants": self.run.mutants,
             "findings": [finding.to_json() for finding in self.findings],
             "histories": {name: judgement.to_json() for name, judgement in self.judgements.items()},
         }

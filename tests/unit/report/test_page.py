@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from raft_pkg.check.run.directory import read_run
 from raft_pkg.check.run.judge import RunVerdict, judge_run
 from raft_pkg.report import junit, page
-from tests.support.runs import client_lines, fault, operations, stale_history, write_run
+from tests.support.runs import client_lines, fault, node_line, node_lines, operations, stale_history, write_run
 
 
 def judged(directory: Path) -> RunVerdict:
@@ -55,6 +55,27 @@ def test_faults_are_listed_with_what_they_cost(tmp_path: Path) -> None:
     assert "at most 0.9 s" in table
     assert re.search(r"0\.5\d\d s", table)
     assert "skipped: processes share one clock" in table
+
+
+def test_a_run_without_faults_is_drawn(tmp_path: Path) -> None:
+    """Found by a run that failed before the first was over."""
+    assert "There was none." in page.render(judged(write_run(tmp_path / "run", faults=[])))
+
+
+def test_why_a_run_did_not_come_to_its_end_is_told_at_the_top(tmp_path: Path) -> None:
+    html = page.render(judged(write_run(tmp_path / "run", change=lambda d: d.update(failure="raft-0 is stopped"))))
+    assert html.index("raft-0 is stopped") < html.index("<h2>")
+
+
+def test_a_bug_that_was_planted_is_named_everywhere(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-0"].insert(1, node_line("raft-0", -1, "mutant_planted", 0, mutant="vote_twice", breaks="Votes twice."))
+    verdict = judged(write_run(tmp_path / "run", logs=logs))
+    assert verdict.to_json()["mutants"] == {"vote_twice": "Votes twice."}
+    html = page.render(verdict)
+    assert html.index("(vote_twice): Votes twice.") < html.index("<h2>")
+    (prop,) = ElementTree.fromstring(junit.render(verdict)).iter("property")
+    assert prop.get("value") == "vote_twice: Votes twice."
 
 
 def test_junit_has_a_case_for_each_promise(tmp_path: Path) -> None:

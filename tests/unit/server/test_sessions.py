@@ -280,13 +280,13 @@ def a_snapshot():
     ("data", "named"),
     [
         (b"", "offset 0: 16 bytes of the sessions' header, and only 0"),
-        (b"raft sessions 2\n" + a_snapshot()[16:], "offset 0: not sessions in the form"),
-        (a_snapshot()[:60], "offset 36: 36 bytes of a session, and only 24"),
-        (a_snapshot()[:80], "offset 72: 20 bytes of a response"),
-        (a_snapshot()[:92], "offset 92: 1 bytes of a result"),
-        (a_snapshot()[:36] + (9).to_bytes(8) + a_snapshot()[44:], "offset 36: session 9 can't be here"),
-        (a_snapshot()[:36] + bytes(8) + a_snapshot()[44:], "offset 36: session 0 can't be here"),
-        (a_snapshot()[:93] + a_snapshot()[36:93], "offset 93: session 1 can't be here"),
+        (b"raft sessions 1\n" + a_snapshot()[16:], "offset 0: not sessions in the form"),
+        (a_snapshot()[:76], "offset 52: 36 bytes of a session, and only 24"),
+        (a_snapshot()[:96], "offset 88: 20 bytes of a response"),
+        (a_snapshot()[:108], "offset 108: 1 bytes of a result"),
+        (a_snapshot()[:52] + (9).to_bytes(8) + a_snapshot()[60:], "offset 52: session 9 can't be here"),
+        (a_snapshot()[:52] + bytes(8) + a_snapshot()[60:], "offset 52: session 0 can't be here"),
+        (a_snapshot()[:109] + a_snapshot()[52:93], "offset 109: session 1 can't be here"),
     ],
 )
 def test_what_is_no_snapshot_is_refused(data, named):

@@ -39,7 +39,7 @@ def test_a_run_as_it_must_be_is_ok(tmp_path: Path) -> None:
         *("leaders", "votes", "terms", "own word", "applied state", "resources"),
     ]
     content = json.loads(json.dumps(verdict.to_json()))
-    assert set(content) == {"verdict", "name", "findings", "histories"}
+    assert set(content) == {"verdict", "name", "mutants", "findings", "histories"}
     assert set(content["findings"][0]) == {"name", "verdict", "summary", "details", "data"}
     assert content["histories"]["history.jsonl"]["verdict"] == "ok"
 
@@ -100,6 +100,36 @@ def test_a_node_that_finds_an_invariant_broken(tmp_path: Path) -> None:
     assert found.summary.endswith("commit index goes back")
 
 
+def come_back(logs: dict[str, list[runs.Record]], voted_for: str | None, term: int = 2) -> None:
+    """raft-2, which has voted for raft-1 in term 2, restarts after 15 s."""
+    logs["raft-2"] += [
+        node_line("raft-2", 15.0, "node_started", 0),
+        node_line("raft-2", 15.1, "log_recovered", term, last_log_index=1500, voted_for=voted_for),
+        node_line("raft-2", 20.0, "state_hash", term, applied_index=2000, hash="7d0"),
+    ]
+
+
+def test_a_vote_that_is_forgotten_at_a_restart(tmp_path: Path) -> None:
+    logs = node_lines()
+    come_back(logs, None)
+    found = only(judge(tmp_path, logs=logs), "votes", Verdict.VIOLATION)
+    assert found.summary.startswith("raft-2 voted for raft-1 in term 2, came back at ")
+
+
+@pytest.mark.parametrize(("voted_for", "term"), [("raft-1", 2), (None, 3)], ids=["known", "of an older term"])
+def test_a_vote_that_is_known_or_needed_no_more(tmp_path: Path, voted_for: str | None, term: int) -> None:
+    logs = node_lines()
+    come_back(logs, voted_for, term)
+    assert judge(tmp_path, logs=logs).verdict is Verdict.OK
+
+
+def test_a_vote_that_went_with_the_disk(tmp_path: Path) -> None:
+    logs = node_lines()
+    come_back(logs, None)
+    lost = fault(target=["raft-2"], began=runs.ts(14.5), healed=runs.ts(15), ended=runs.ts(16), data_lost=["raft-2"])
+    assert judge(tmp_path, logs=logs, faults=[lost]).verdict is Verdict.OK
+
+
 def test_states_that_differ(tmp_path: Path) -> None:
     logs = node_lines()
     for line in logs["raft-2"]:
@@ -140,6 +170,18 @@ def test_where_no_bound_was_stated_nothing_is_judged(tmp_path: Path) -> None:
     verdict = judge(tmp_path, change=lambda d: d.pop("resources_max"))
     assert finding(verdict, "resources").verdict is None
     assert verdict.verdict is Verdict.OK
+
+
+def test_a_node_that_was_removed_need_not_show_what_came_after(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-2"] = [line for line in logs["raft-2"] if line.get("applied_index") != 2000]
+    for index, voters in ((1, ["raft-0", "raft-1", "raft-2"]), (1500, ["raft-0", "raft-1"])):
+        change = node_line(
+            "raft-0", 8.9, "configuration_changed", 2, index=index, voters=voters, learners=[], outgoing=[]
+        )
+        logs["raft-0"].append(change)
+    found = finding(judge(tmp_path, logs=logs), "applied state")
+    assert (found.verdict, found.data["last"]["raft-2"]) == (Verdict.OK, 1000)
 
 
 def test_what_a_fault_cost_is_from_write_to_write(tmp_path: Path) -> None:

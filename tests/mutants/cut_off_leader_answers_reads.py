@@ -1,0 +1,8 @@
+"""A leader that nobody hears any more goes on, and answers reads from what it has (dissertation §6.2, §6.4)."""
+
+from raft_pkg.core.raft import Raft
+from raft_pkg.core.reads import ReadQueue
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(Raft._tick_leader, "if self.config.check_quorum and now", "if False and now")
+rewrite(ReadQueue.confirmed, " or answered_round < self._under_way_round", "")

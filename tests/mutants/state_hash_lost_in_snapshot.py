@@ -1,0 +1,10 @@
+"""A snapshot has no state hash: who begins with one chains to nothing."""
+
+from raft_pkg.server.sessions import SessionedMachine
+from raft_pkg.simulation.mutation import rewrite
+
+rewrite(
+    SessionedMachine.restore,
+    "self.state_hash.digest, self._now_ms",
+    "_, self._now_ms",
+)
