@@ -91,6 +91,8 @@ class WatchedStorage:
         self._incarnation = found.incarnation
         self._disk = self._invariants.disk(self._node, found.incarnation)
         self._invariants.node_started(self._node, found)
+        if found.snapshot is not None:  # a crash may have come after it began to count, and before anybody was told
+            self.kept.append((found.snapshot, self._storage.read_snapshot(0, found.snapshot.size)))
         return found
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
