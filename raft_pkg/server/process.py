@@ -87,7 +87,6 @@ async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport
         # They end only when told to: a node that can't reach its peers must not look alive.
         links.add_done_callback(lambda _links: node.stop("the links to the peers ended"))
         stack.push_async_callback(_cancel, links)
-        gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         reason = await node.run()
