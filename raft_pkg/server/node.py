@@ -34,7 +34,7 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.gathering import COMMAND_OVERHEAD_BYTES, Caller, Gathering, PendingCommand
 from raft_pkg.server.notices import log_notice, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
-from raft_pkg.server.snapshots import Snapshots
+from raft_pkg.server.snapshots import Elsewhere, Snapshots, at_once
 from raft_pkg.server.state_hash import QUIET_SECONDS, TOLD_EVERY
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.storage.interface import Storage
@@ -79,16 +79,18 @@ class Node:
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        elsewhere: Elsewhere = at_once,
     ) -> None:
         """Recover what the storage holds. Raises `StorageError`.
 
-        `clock` is in seconds of any monotonic clock, `wall_clock` in seconds since 1970: it becomes log time.
+        `clock` is in seconds of any monotonic clock, `wall_clock` in seconds since 1970: it becomes log time. What
+        `elsewhere` does, the loop does not wait for.
         """
         recovered = storage.recover()
         self.config = config
         self._storage = storage
         self._machine = SessionedMachine(state_machine)
-        self._snapshots = Snapshots(config, storage, self._machine)
+        self._snapshots = Snapshots(config, storage, self._machine, elsewhere, self._wake_from_elsewhere)
         self._transport = transport
         self._log = log
         self._clock = clock
@@ -136,6 +138,8 @@ class Node:
         self._change_under_way: asyncio.Future[int] | None = None
         self._touched: set[Caller] = set()
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that `run` runs in."""
         self._ended = asyncio.Event()
         self._stop_reason: str | None = None
         log.emit(
@@ -259,6 +263,7 @@ class Node:
 
     async def run(self) -> str:
         """Turn until `stop`; returns its reason. Raises `StorageError` and `InvariantError`: the node must end."""
+        self._loop = asyncio.get_running_loop()
         try:
             while self._stop_reason is None:
                 for _ in self.steps():
@@ -274,9 +279,14 @@ class Node:
             raise
         finally:
             self._stop_reason = self._stop_reason or "unexpected error"
+            self._snapshots.settle()
             self._release_callers()
             self._ended.set()
         return self._stop_reason
+
+    def _wake_from_elsewhere(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     # --- a turn -----------------------------------------------------------------------------------------------------
 
@@ -697,7 +707,7 @@ class Node:
     @property
     def is_busy(self) -> bool:
         """Whether the next turn has something to do even if nothing comes: a snapshot is being taken."""
-        return self._snapshots.is_taking
+        return self._snapshots.can_step
 
     @property
     def is_leader(self) -> bool:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -30,6 +32,11 @@ from raft_pkg.storage import FileStorage
 
 STOP_GRACE = 1.0
 """Seconds that calls under way get when the node stops."""
+
+
+COLLECT_AFTER = (20_000, 20, 100)
+"""Thresholds of the garbage collector's generations: what a node allocates goes when its last reference does, and a
+full collection holds everybody up for the longer the more there is."""
 
 
 def run(config: ServerConfig, machine: Callable[[], StateMachine] = KeyValueStore) -> int:
@@ -58,8 +65,9 @@ async def _serve(config: ServerConfig, machine: StateMachine) -> None:
     storage = FileStorage(config.data_dir, config.node_id)
     try:
         transport = GrpcTransport(config.node_id, config.peers[config.node_id], log.emit, config.peer_proxy)
-        node = Node(config, storage, machine, transport, log)
-        await _serve_node(config, node, transport, log)
+        with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as executor:
+            node = Node(config, storage, machine, transport, log, elsewhere=executor.submit)
+            await _serve_node(config, node, transport, log)
     finally:
         storage.close()
 
@@ -82,6 +90,8 @@ async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport
         # They end only when told to: a node that can't reach its peers must not look alive.
         links.add_done_callback(lambda _links: node.stop("the links to the peers ended"))
         stack.push_async_callback(_cancel, links)
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         reason = await node.run()
         log.emit(Event.NODE_STOPPED, reason=reason)
 

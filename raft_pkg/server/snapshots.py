@@ -1,10 +1,13 @@
 """A node's snapshots: when one is taken, piece by piece between the turns; what a leader sends, and what comes in (§7).
 
-A snapshot is captured at once and written over many turns, each of which adds one step: the service goes on.
+A snapshot is captured at once and written over many turns, each of which adds one step: the service goes on. What takes
+the disk's time is done `elsewhere`, one piece at a time, so that the loop does not wait for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 
 from raft_pkg.core.messages import InstallSnapshot, Message
 from raft_pkg.core.output import SnapshotPiece
@@ -22,13 +25,37 @@ OVERDUE = 4
 one before, and must begin anew."""
 
 
+Elsewhere = Callable[[Callable[[], None]], "Future[None]"]
+"""Does something in another thread; the future tells the end."""
+
+
+def at_once(work: Callable[[], None]) -> "Future[None]":
+    """The same, here and now: what it raises is raised."""
+    work()
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
 class Snapshots:
     """Between core, storage and state machine; called by the node's loop alone."""
 
-    def __init__(self, config: ServerConfig, storage: Storage, machine: SessionedMachine) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        storage: Storage,
+        machine: SessionedMachine,
+        elsewhere: Elsewhere = at_once,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`written` is called, from any thread, whenever a piece is on disk."""
         self._config = config
         self._storage = storage
         self._machine = machine
+        self._elsewhere = elsewhere
+        self._written = written
+        self._writing: Future[None] | None = None
+        """What is being written elsewhere of the snapshot that is being taken."""
         self._writer: SnapshotWriter | None = None
         self._pieces: Iterator[bytes] | None = None
         """What is still to be written of the snapshot that is being taken; None: none is."""
@@ -40,9 +67,14 @@ class Snapshots:
         """Data of the entries that were applied since the newest snapshot was captured."""
 
     @property
-    def is_taking(self) -> bool:
-        """Whether a snapshot is being written."""
-        return self._pieces is not None
+    def can_step(self) -> bool:
+        """Whether there is a next step of a snapshot that is being taken: the one before is done."""
+        return self._pieces is not None and (self._writing is None or self._writing.done())
+
+    def settle(self) -> None:
+        """Wait until nothing is being written elsewhere."""
+        if self._writing is not None:
+            wait([self._writing])
 
     def applied(self, entry_bytes: int) -> None:
         """An entry with so many bytes of data was applied."""
@@ -67,7 +99,7 @@ class Snapshots:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
             self._begin(raft, applied_index)
-        return self._write_some()
+        return self._write_some() if self.can_step else None
 
     def _is_due(self, raft: Raft, applied_index: int) -> bool:
         """By number of entries, or by their bytes, which at least repay those of the snapshot (§7)."""
@@ -89,14 +121,20 @@ class Snapshots:
     def _write_some(self) -> SnapshotMetadata | None:
         assert self._writer is not None
         assert self._pieces is not None
+        if self._writing is not None:
+            self._writing.result()
         step, size = [], 0
         for piece in self._pieces:
             step.append(piece)
             size += len(piece)
             if size >= self._config.snapshot_step_bytes:
-                self._writer.write(b"".join(step))
-                return None
-        self._writer.write(b"".join(step))
+                break
+        if step:
+            self._writing = self._elsewhere(partial(self._writer.write, b"".join(step)))
+            self._writing.add_done_callback(lambda _writing: self._written())
+        if size >= self._config.snapshot_step_bytes or not self.can_step:
+            return None
+        self._writing = None
         metadata = self._writer.commit()
         self._writer = self._pieces = None
         return metadata
@@ -127,6 +165,8 @@ class Snapshots:
 
     def _discard(self) -> None:
         """What comes from the leader is newer than what is being taken here, or than what came before."""
+        self.settle()
+        self._writing = None
         for writer in (self._writer, self._incoming):
             if writer is not None:
                 writer.discard()

@@ -91,6 +91,8 @@ class WatchedStorage:
         self._incarnation = found.incarnation
         self._disk = self._invariants.disk(self._node, found.incarnation)
         self._invariants.node_started(self._node, found)
+        if found.snapshot is not None:  # a crash may have come after it began to count, and before anybody was told
+            self.kept.append((found.snapshot, self._storage.read_snapshot(0, found.snapshot.size)))
         return found
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
@@ -108,10 +110,9 @@ class WatchedStorage:
         writer = self._storage.begin_snapshot(index, term, configuration)
         return WatchedWriter(writer, self, SnapshotMetadata(index, term, configuration, 0, 0))
 
-    def snapshot_begins_to_count(self, metadata: SnapshotMetadata, data: bytes) -> None:
+    def snapshot_begins_to_count(self, metadata: SnapshotMetadata) -> None:
         """From now on a crash may leave it."""
         self._disk.begin_to_commit(metadata)
-        self._invariants.snapshot_begins_to_count(self._node, metadata, data)
 
     def snapshot_counts(self, metadata: SnapshotMetadata, data: bytes) -> None:
         """From now on no crash may take it away."""
@@ -154,8 +155,7 @@ class WatchedWriter:
     def commit(self) -> SnapshotMetadata:
         """Make it the storage's snapshot."""
         data = bytes(self._data)
-        metadata = replace(self._beginning, size=len(data), checksum=crc32(data))
-        self._storage.snapshot_begins_to_count(metadata, data)
+        self._storage.snapshot_begins_to_count(replace(self._beginning, size=len(data), checksum=crc32(data)))
         metadata = self._writer.commit()
         self._storage.snapshot_counts(metadata, data)
         return metadata

@@ -268,7 +268,6 @@ class Invariants:
         self._decoded: dict[bytes, Configuration] = {}
         self._committed: list[_Committed] = []
         self._snapshots: dict[int, tuple[SnapshotMetadata, bytes]] = {}
-        self._begun_snapshots: dict[str, tuple[SnapshotMetadata, bytes]] = {}
         self._effected: dict[bytes, int] = {}
         self._applied_as: dict[bytes, int] = {}
         self._refused: set[bytes] = set()
@@ -324,9 +323,6 @@ class Invariants:
         if not disk.recovered(found):
             state = _state(found.hard_state, found.snapshot, found.entries)
             raise Violation(RECOVERY, f"{node} recovered {state}; its disk held {expected}", node)
-        begun = self._begun_snapshots.pop(node, None)
-        if begun is not None and begun[0] == found.snapshot:
-            self.snapshot_kept(node, *begun)
         self._nodes.pop(node, None)
 
     def disk_lost(self, node: str) -> None:
@@ -683,10 +679,6 @@ class Invariants:
                 COMPACTION, f"{node} lets entries up to {index} go; its snapshot ends at {disk.snapshot_index}", node
             )
         disk.compact(index)
-
-    def snapshot_begins_to_count(self, node: str, snapshot: SnapshotMetadata, data: bytes) -> None:
-        """A node is about to make this its snapshot; it may end in the middle of it."""
-        self._begun_snapshots[node] = snapshot, data
 
     def snapshot_kept(self, node: str, snapshot: SnapshotMetadata, data: bytes) -> None:
         """A node has made this its snapshot: one that it took, or was sent."""

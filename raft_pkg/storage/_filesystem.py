@@ -6,6 +6,7 @@ syncs, to fail any of them, or to lose what was not synced.
 
 import fcntl
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,7 +82,12 @@ class Filesystem:
         source.replace(target)
 
     def remove(self, path: Path) -> None:
-        path.unlink()
+        """Take the name away. To free a large file takes long: that is left to a thread, which closes it last."""
+        descriptor = self.open_to_read(path)
+        try:
+            path.unlink()
+        finally:
+            threading.Thread(target=os.close, args=(descriptor,), name="remove").start()
 
     def lock(self, path: Path) -> int:
         """Hold a lock file until it is closed, also by the end of the process; BlockingIOError: another holds it."""

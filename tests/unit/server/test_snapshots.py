@@ -1,5 +1,6 @@
 """When a snapshot is taken, and what becomes of one that is coming in: what a whole node shows only now and then."""
 
+from concurrent.futures import Future
 from zlib import crc32
 
 import pytest
@@ -8,7 +9,7 @@ from raft_pkg.core.messages import AppendEntriesReply
 from raft_pkg.core.output import SnapshotPiece
 from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.types import SnapshotMetadata
-from raft_pkg.errors import CorruptLogError
+from raft_pkg.errors import CorruptLogError, StorageError
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
@@ -58,7 +59,7 @@ def raft():
 def take(snapshots, raft, applied_index):
     """Take a snapshot to its end, if one is due."""
     taken = snapshots.step(raft, applied_index)
-    while taken is None and snapshots.is_taking:
+    while taken is None and snapshots.can_step:
         taken = snapshots.step(raft, applied_index)
     if taken is not None:
         raft.snapshot_taken(taken)
@@ -98,9 +99,9 @@ def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage
     machine.apply(pb.CommandBatch(commands=[b"no command, but applied"]), 1)
     first, last = pieces_of(machine, 200, 5)
     snapshots._begin(raft, ENTRIES)
-    assert snapshots.is_taking
+    assert snapshots.can_step
     assert snapshots.keep(first) is None
-    assert not snapshots.is_taking
+    assert not snapshots.can_step
     assert take(snapshots, raft, 50) is None, "one at a time"
     assert snapshots.keep(last) == last.metadata
     assert storage.read_snapshot(0, 1000) == first.data + last.data
@@ -135,3 +136,38 @@ def test_a_snapshot_that_the_state_machine_cannot_read_is_damage(snapshots):
     metadata = SnapshotMetadata(200, 1, leader().configuration, len(data), crc32(data))
     with pytest.raises(CorruptLogError, match="the state machine can't read its snapshot of index 200"):
         snapshots.keep(SnapshotPiece(metadata, 0, data))
+
+
+def test_the_next_piece_waits_until_the_one_before_is_on_disk(config, storage, machine, monkeypatch, raft):
+    """Written in another thread, whose end may come at any time; the snapshot counts after the last one."""
+    work, written = [], []
+
+    def elsewhere(write):
+        work.append((write, Future()))
+        return work[-1][1]
+
+    snapshots = Snapshots(config, storage, machine, elsewhere, lambda: written.append(len(work)))
+    monkeypatch.setattr(machine, "snapshot", lambda: iter([b"one", b"two"]))
+    object.__setattr__(config, "snapshot_step_bytes", 1)
+    for number in (1, 2):
+        assert snapshots.step(raft, 100) is None
+        assert not snapshots.can_step
+        assert snapshots.step(raft, 100) is None
+        assert len(work) == number
+        write, done = work[-1]
+        write()
+        done.set_result(None)
+        assert snapshots.can_step
+        assert written == [1, 2][:number]
+    assert snapshots.step(raft, 100).index == 100
+    assert storage.read_snapshot(0, 100) == b"onetwo"
+
+
+def test_what_failed_elsewhere_fails_the_node(config, storage, machine, raft):
+    failed = Future()
+    failed.set_exception(StorageError("the disk is gone"))
+    snapshots = Snapshots(config, storage, machine, lambda _write: failed)
+    object.__setattr__(config, "snapshot_step_bytes", 1)
+    snapshots.step(raft, 100)
+    with pytest.raises(StorageError, match="the disk is gone"):
+        snapshots.step(raft, 100)
