@@ -371,11 +371,11 @@ class Node:
 
     def _end_change(self, error: NotLeaderError | ChangeRefusedError | None, index: int = 0) -> None:
         future, self._change_under_way = self._change_under_way, None
-        if future is None or future.done():
+        if future is None:
             return
         if error is not None:
-            future.set_exception(error)
-        else:
+            _refuse(future, error)
+        elif not future.done():
             future.set_result(index)
 
     def _gather_until(self, now: float) -> float | None:

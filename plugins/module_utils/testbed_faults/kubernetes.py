@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.testbed_faults.fault import FaultError
 from ansible.module_utils.testbed_faults.shell import Place, ShellError, kind_node, run, this_machine
-from ansible.module_utils.testbed_faults.view import NodeView, View, system_name, view_from_status
+from ansible.module_utils.testbed_faults.view import NodeView, View, events_since, system_name, view_from_status
 
 SELECTOR = "app.kubernetes.io/name=raft"
 STATUS_SECONDS_MAX = 1.5
@@ -165,15 +165,7 @@ class KubernetesCluster:
                 texts.append(self.kubectl("logs", node_id, "--since-time", begin, *previous))
             except ShellError:
                 continue
-        events = []
-        for line in "\n".join(texts).splitlines():
-            try:
-                event = json.loads(line)
-                if datetime.fromisoformat(event["ts"]).timestamp() >= since:
-                    events.append(event)
-            except (ValueError, KeyError, TypeError):
-                continue
-        return events
+        return events_since("\n".join(texts), since)
 
     def raftctl(self, *arguments: str, seconds: float = 60.0) -> str:
         return self.machine.run(self.raftctl_script(*arguments), seconds=seconds)

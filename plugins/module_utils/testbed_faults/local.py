@@ -6,12 +6,11 @@ import json
 import os
 import shlex
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.testbed_faults.shell import Place, ShellError, this_machine
-from ansible.module_utils.testbed_faults.view import NodeView, View, system_name, view_from_status
+from ansible.module_utils.testbed_faults.view import NodeView, View, events_since, system_name, view_from_status
 
 POLL_SECONDS = 0.1
 
@@ -78,17 +77,8 @@ class LocalCluster:
         return ""
 
     def log_of(self, node_id: str, since: float) -> list[dict[str, Any]]:
-        events = []
-        for line in (
-            (Path(self._dir) / node_id / "stdout.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
-            try:
-                event = json.loads(line)
-                if datetime.fromisoformat(event["ts"]).timestamp() >= since:
-                    events.append(event)
-            except (ValueError, KeyError, TypeError):
-                continue
-        return events
+        log = Path(self._dir) / node_id / "stdout.log"
+        return events_since(log.read_text(encoding="utf-8", errors="replace"), since)
 
     def raftctl(self, *arguments: str, seconds: float = 60.0) -> str:
         return self.machine.run(self.raftctl_script(*arguments), seconds=seconds)

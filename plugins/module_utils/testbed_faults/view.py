@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -124,3 +126,16 @@ def view_from_status(nodes: list[NodeView], status: dict[str, Any]) -> View:
 def system_name(record: dict[str, Any]) -> str:
     """Which Raft site.yml recorded that it deployed."""
     return str(record.get("system", {}).get("name", "raft_pkg"))
+
+
+def events_since(text: str, since: float) -> list[dict[str, Any]]:
+    """The events of a node's log from a time on (seconds since 1970); lines that are none are left out."""
+    events = []
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+            if datetime.fromisoformat(event["ts"]).timestamp() >= since:
+                events.append(event)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return events
