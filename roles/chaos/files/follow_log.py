@@ -28,6 +28,8 @@ from collections import deque
 from pathlib import Path
 
 RETRY_SECONDS = 0.3
+ABSENT_SECONDS = 3.0
+"""A Pod of which nothing is heard is asked for again after so long: each question costs a process."""
 SILENCE_SECONDS_MAX = {True: 3.0, False: 60.0}
 """After so long without a line a log is read anew: one whose lines have numbers, and one that says little anyway."""
 READ_BYTES_MAX = 1024 * 1024
@@ -51,21 +53,25 @@ class Follower(threading.Thread):
     def run(self) -> None:
         while not self._ended.is_set():
             # what a container that has ended meanwhile still had to say comes before what the next one says
-            self._read("--previous")
-            self._read("--follow")
-            self._ended.wait(RETRY_SECONDS)
+            said_something = self._read("--previous")
+            said_something |= self._read("--follow")
+            self._ended.wait(RETRY_SECONDS if said_something else ABSENT_SECONDS)
 
-    def _read(self, how: str) -> None:
+    def _read(self, how: str) -> bool:
+        """Take what there is, for as long as it goes on; whether there was anything."""
+        said_something = False
         command = [*self._kubectl, "logs", self._pod, how]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
             assert process.stdout is not None
             source, rest = process.stdout.fileno(), b""
             while self._hears(source) and (read := os.read(source, READ_BYTES_MAX)):
+                said_something = True
                 # what is left of a line when the log is cut off comes again
                 *lines, rest = (rest + read).split(b"\n")
                 for line in lines:
                     self._take(line + b"\n")
             process.kill()
+        return said_something
 
     def _hears(self, source: int) -> bool:
         """Whether there is something to read, in time."""
