@@ -54,6 +54,11 @@ chaos: $(VENV)/.run ## faults while clients work, judged and drawn: artifacts/re
 	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml $(CHAOS_OPTIONS)
 	$(call go_on,ansible-playbook playbooks/chaos.yml -e chaos_scenario=tour)
 
+.PHONY: planted
+planted: $(VENV)/.dev ## five bugs planted into real clusters, and what finds each (PLANTED_OPTIONS="--platform kind")
+	@$(BIN)/python -m tests.ansible.planted $(PLANTED_OPTIONS)
+	$(call go_on,ansible-playbook site.yml -e raft_mutant=NAME | ansible-playbook playbooks/chaos.yml)
+
 .PHONY: offline
 offline: $(VENV)/.run ## engine, kind, kubectl and every image, from a Debian mirror alone (root)
 	@$(ANSIBLE_PLAYBOOK) playbooks/offline.yml

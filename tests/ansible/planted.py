@@ -27,8 +27,16 @@ FOUND_BY = {
 }
 """The planted bugs, and the promise that each must be seen to break."""
 NO_BUG = "none"
-# A bug may end nodes for good: there is nothing to wait for then.
-SETTINGS = {"chaos_healthy_seconds_max": 60, "chaos_told_seconds_max": 5, "chaos_scenario": "planted"}
+SETTINGS = {
+    "chaos_scenario": "planted",
+    # a bug may end nodes for good: there is nothing to wait for then
+    "chaos_healthy_seconds_max": 60,
+    "chaos_told_seconds_max": 5,
+    # nodes without a bug are to be as slow as those with one
+    "raft_election_timeout_ms_min": 1000,
+    "raft_election_timeout_ms_max": 2000,
+    "raft_heartbeat_interval_ms": 200,
+}
 
 
 class PlantedError(Exception):
