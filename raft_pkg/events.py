@@ -77,8 +77,8 @@ class Event(StrEnum):
     OPERATION = "operation"
     """time, process, type, f, key, value, error?, n?: a line of the history (see docs/history.md)"""
     WORKLOAD_STARTED = "workload_started"
-    """n, endpoints [HOST:PORT], run_id (beginning of every key), clients, rate, duration_seconds, keys, seed, mix
-    {function: weight}, value_bytes, timeout_seconds; `n` numbers all lines of a workload from 0"""
+    """n, endpoints [HOST:PORT], run_id (beginning of every key), clients, readers, rate, duration_seconds, keys,
+    seed, mix {function: weight}, value_bytes, timeout_seconds; `n` numbers all lines of a workload from 0"""
     FINAL_READS_STARTED = "final_reads_started"
     """n, keys; clients began no more operations, and every key is read once more"""
     WRITE_ACKNOWLEDGED = "write_acknowledged"

@@ -14,7 +14,7 @@ Step = dict[str, Any]
 MEMBERS = {"description", "workload", "operations_ok_min", "resources_max", "faults", "random"}
 FAULT_MEMBERS = {"fault", "target", "seconds", "options"}
 RANDOM_MEMBERS = {"seconds", "faults"}
-WORKLOAD_OPTIONS = {"clients", "rate", "keys", "mix", "timeout", "value_bytes"}
+WORKLOAD_OPTIONS = {"clients", "readers", "rate", "keys", "mix", "timeout", "value_bytes"}
 STEP_SECONDS_MIN = 2
 """No step takes less, so that a random scenario has enough of them."""
 

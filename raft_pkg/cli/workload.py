@@ -20,6 +20,7 @@ def workload(
     endpoints: Endpoints,
     *,
     clients: Annotated[int, typer.Option(min=1, metavar="N", help="How many work at the same time.")] = 5,
+    readers: Annotated[int, typer.Option(min=0, metavar="N", help="How many of them only read.")] = 0,
     rate: Annotated[
         float, typer.Option(min=0, metavar="R", help="Operations a second, of all together; 0: as fast as it goes.")
     ] = 0.0,
@@ -59,6 +60,7 @@ def workload(
         parse_endpoints(endpoints),
         run_id or secrets.token_hex(4),
         clients=clients,
+        readers=readers,
         rate=rate,
         seconds=duration,
         keys=keys,

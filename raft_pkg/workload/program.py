@@ -29,6 +29,8 @@ class Settings:
     run_id: str
     """Beginning of every key: no other run may have used it."""
     clients: int = 5
+    readers: int = 0
+    """So many of the clients only read: they stay with a leader that others leave because it acknowledges nothing."""
     rate: float = 0.0
     """Operations a second of all clients together; 0: as fast as it goes."""
     seconds: float = 10.0
@@ -49,6 +51,7 @@ class Settings:
             "endpoints": list(self.endpoints),
             "run_id": self.run_id,
             "clients": self.clients,
+            "readers": self.readers,
             "rate": self.rate,
             "duration_seconds": self.seconds,
             "keys": self.keys,
@@ -126,7 +129,8 @@ class Workload:
 
     def _client(self, number: int, connection: AsyncRaftClient) -> "_Client":
         settings = self._settings
-        choice = Choice(settings.seed, number, self._space, settings.mix, settings.value_bytes)
+        mix = {"read": 1} if number < settings.readers else settings.mix
+        choice = Choice(settings.seed, number, self._space, mix, settings.value_bytes)
         return _Client(
             connection,
             choice=choice,

@@ -101,6 +101,12 @@ async def test_what_a_sound_store_did_is_linearizable(monkeypatch: pytest.Monkey
     assert check_history(done).verdict is Verdict.OK
 
 
+async def test_readers_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, readers=2, mix={"write": 1}, final_reads=False)
+    _, lines = await run(monkeypatch, Store(), settings)
+    assert {(o.process, o.f) for o in operations(lines)} == {(0, "read"), (1, "read"), (2, "write"), (3, "write")}
+
+
 async def test_every_key_is_read_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     _, lines = await run(monkeypatch, Store())
     events = [line["event"] for line in lines]
