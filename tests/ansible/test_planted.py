@@ -9,7 +9,7 @@ import pytest
 
 from tests.ansible.planted import FOUND_BY, NO_BUG, Testbed, find
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.planted, pytest.mark.timeout(900), pytest.mark.xdist_group("chaos")]
 
 
 @pytest.fixture
