@@ -47,6 +47,8 @@ class PlantedError(Exception):
 class Testbed:
     """Where the runs take place."""
 
+    __test__ = False
+
     platform: str
     state_dir: Path
     artifacts_dir: Path
