@@ -15,7 +15,7 @@ MEMBERS = {"description", "workload", "operations_ok_min", "resources_max", "fau
 FAULT_MEMBERS = {"fault", "target", "seconds", "options"}
 RANDOM_MEMBERS = {"seconds", "faults"}
 WORKLOAD_OPTIONS = {"clients", "readers", "rate", "keys", "mix", "timeout", "value_bytes"}
-STEP_SECONDS_MIN = 2
+STEP_SECONDS_MIN = 5
 """No step takes less, so that a random scenario has enough of them."""
 
 

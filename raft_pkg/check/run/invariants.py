@@ -1,7 +1,7 @@
 """What Raft promises of its nodes, as far as their logs show it (paper, Figure 3)."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from raft_pkg.check.run.directory import Fault, NodeEvent, NodeLog, Run
 from raft_pkg.check.run.finding import Finding, violation_or_ok
@@ -29,8 +29,8 @@ def judge_votes(run: Run) -> Finding:
     votes: dict[tuple[str, int, int], dict[str, None]] = defaultdict(dict)
     forgotten = []
     for node, log in run.logs.items():
-        for event in log.events:
-            vote = votes[(node, _stores_lost(run.faults, node, event.at), event.term)]
+        for store, event in _with_stores(run.faults, node, log.events):
+            vote = votes[(node, store, event.term)]
             if event.event == "vote_granted":
                 vote[str(event.record.get("candidate"))] = None
             elif event.event == "log_recovered" and vote and event.record.get("voted_for", "") is None:
@@ -54,8 +54,7 @@ def judge_terms(run: Run) -> Finding:
     silent = [node for node, log in run.logs.items() if not log.events]
     for node, log in run.logs.items():
         newest: dict[int, int] = defaultdict(int)
-        for event in _once_recovered(log):
-            store = _stores_lost(run.faults, node, event.at)
+        for store, event in _with_stores(run.faults, node, _once_recovered(log)):
             if event.term < newest[store]:
                 where = f"{event.event} at {event.record['ts']}"
                 problems.append(f"{node} went back from term {newest[store]} to {event.term} ({where})")
@@ -146,6 +145,10 @@ def _once_recovered(log: NodeLog) -> Iterator[NodeEvent]:
             yield event
 
 
-def _stores_lost(faults: list[Fault], node: str, at: float) -> int:
-    """How often the node had lost its data by then."""
-    return sum(node in fault.data_lost and fault.began <= at for fault in faults)
+def _with_stores(faults: list[Fault], node: str, events: Iterable[NodeEvent]) -> Iterator[tuple[int, NodeEvent]]:
+    """Each line, and how often the node had lost its data when that life began: until its end, it has what it had."""
+    store = 0
+    for event in events:
+        if event.event in ("node_started", "log_recovered"):
+            store = sum(node in fault.data_lost and fault.began <= event.at for fault in faults)
+        yield store, event

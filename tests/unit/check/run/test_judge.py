@@ -93,6 +93,18 @@ def test_a_node_that_lost_its_data_may_have_forgotten_terms_and_votes(tmp_path: 
     assert finding(verdict, "votes").verdict is Verdict.OK
 
 
+def test_what_a_node_says_before_it_ends_is_of_the_data_that_it_is_about_to_lose(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-0"] = [line for line in logs["raft-0"] if line["ts"] < runs.ts(10)]
+    logs["raft-0"] += [
+        node_line("raft-0", 10.6, "node_stopped", 2),
+        node_line("raft-0", 11.0, "node_started", 0),
+        node_line("raft-0", 11.1, "log_recovered", 0),
+    ]
+    lost = fault(fault="volume_lost", began=runs.ts(10.5), healed=runs.ts(11), ended=runs.ts(12), data_lost=["raft-0"])
+    assert finding(judge(tmp_path, logs=logs, faults=[lost]), "terms").verdict is Verdict.OK
+
+
 def test_a_node_that_finds_an_invariant_broken(tmp_path: Path) -> None:
     logs = node_lines()
     logs["raft-1"].append(node_line("raft-1", 19.0, "invariant_violated", 2, error="commit index goes back"))
