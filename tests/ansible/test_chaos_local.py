@@ -29,6 +29,7 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
         {"fault": "kill", "target": "leader", "seconds": 1},
         {"fault": "partition", "target": "leader", "seconds": 4},
         {"fault": "bits-flipped", "target": "follower", "seconds": 0},
+        {"fault": "disk-slow", "target": "follower", "seconds": 1},
         {"fault": "clock-jump"},
     ],
     "long_cut": [{"fault": "partition", "target": "leader", "seconds": 20}],

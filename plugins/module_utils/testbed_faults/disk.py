@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from itertools import pairwise
 from pathlib import PurePosixPath
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ansible.module_utils.testbed_faults.fault import Fault, FaultError, Step
 from ansible.module_utils.testbed_faults.local import is_root
@@ -134,37 +135,55 @@ class VolumeLost(StoppedNodeFault):
             step.saw(meant, learned and voted, "; ".join(seen) or "no configuration in its log")
 
 
-class DiskFull(Fault):
-    """The node's data move to a small file system that something else fills; writes fail with ENOSPC."""
+class OtherDiskFault(Fault):
+    """The node's data move to a file system of their own, to which something is done, and back with all that is new."""
 
-    name = "disk-full"
     seconds = 5.0
+    extra_kib: ClassVar[int]
+    """What that file system has room for, besides the data."""
 
     def unavailable(self, cluster: Cluster) -> str:
         if cluster.platform == "local" and not is_root():
-            return "only root may mount a small file system over a data directory"
+            return "only root may mount another file system over a data directory"
         try:
             cluster.places()[-1].run(
-                "d=$(mktemp -d) && trap 'rmdir $d' EXIT && mount -t tmpfs -o size=64k none $d && umount $d"
+                "d=$(mktemp -d) && trap 'umount $d 2> /dev/null; rm -rf $d $d.image' EXIT && size=0\n"
+                f"{self.mount_script('$d')} && {self.try_script('$d')}"
             )
         except ShellError as error:
-            return f"a small file system can't be mounted: {str(error)[-200:]}"
+            return f"such a file system can't be had: {str(error)[-200:]}"
         return ""
+
+    def mount_script(self, directory: str) -> str:
+        """Mounts it there, for `$size` KiB of data."""
+        raise NotImplementedError
+
+    def try_script(self, directory: str) -> str:
+        """Whether what is to be done to it can be done."""
+        return f"mountpoint -q {directory}"
+
+    def relieve_script(self, directory: str) -> str:
+        """Ends what was done to it, so that the data can move back; fails never."""
+        raise NotImplementedError
+
+    def spoil(self, place: Place, directory: str, step: Step) -> None:
+        """Do it, now that the node works there."""
+        raise NotImplementedError
 
     def inject(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
             place, data_dir = cluster.place_of(node_id), cluster.data_dir(node_id)
             stop, kill = (cluster.signal_script(node_id, signal) for signal in ("STOP", "KILL"))
             data, kept = shlex.quote(data_dir), shlex.quote(f"{data_dir}.kept")
-            # the data move to the small file system and, when it is undone, back with all that was written meanwhile
             undo = "\n".join(
                 (
+                    self.relieve_script(data),
                     f"({kill}) 2> /dev/null",
                     f"if mountpoint -q {data}; then",
                     cluster.end_script(node_id, data_dir),
                     f"  sleep 0.2; rm -rf {data}/filler {kept}",
                     f"  cp -a --sparse=always {data} {kept} && umount {data} || exit 1",
-                    f"  rm -rf {data} && mv {kept} {data}",
+                    f"  rm -rf {data} {data}.image && mv {kept} {data}",
                     f"fi\n{cluster.start_script(node_id)}",
                 )
             )
@@ -175,11 +194,31 @@ class DiskFull(Fault):
             place.run(
                 f"set -e; {stop}; cp -a --sparse=always {data} {kept}\n"
                 f"size=$(du -sk {kept} | cut -f 1); owner=$(stat -c %u:%g {data})\n"
-                f"mount -t tmpfs -o size=$((size + 8192))k none {data}; chown $owner {data}\n"
+                f"{self.mount_script(data)} || exit 1\nchown $owner {data}\n"
                 f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; {kill}"
             )
             wait_until_served(cluster, node_id, step)
-            place.run(f"cat /dev/zero > {data}/filler 2> /dev/null; df -k {data} | tail -n 1 | grep -q 100%")
+            self.spoil(place, data, step)
+
+    def revive(self, cluster: Cluster, step: Step) -> None:
+        for node_id in step.targets:
+            cluster.start_again(node_id)
+
+
+class DiskFull(OtherDiskFault):
+    """Something else fills the disk; writes fail with ENOSPC."""
+
+    name = "disk-full"
+    extra_kib = 8192
+
+    def mount_script(self, directory: str) -> str:
+        return f"mount -t tmpfs -o size=$((size + {self.extra_kib}))k none {directory}"
+
+    def relieve_script(self, directory: str) -> str:
+        return f"rm -f {directory}/filler"
+
+    def spoil(self, place: Place, directory: str, step: Step) -> None:
+        place.run(f"cat /dev/zero > {directory}/filler 2> /dev/null; df -k {directory} | tail -n 1 | grep -q 100%")
 
     def observe(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
@@ -195,13 +234,51 @@ class DiskFull(Fault):
                 "; ".join(failures) or "no storage_failed",
             )
 
-    def revive(self, cluster: Cluster, step: Step) -> None:
+
+class DiskSlow(OtherDiskFault):
+    """A disk that takes long to sync: the file system is frozen for `frozen_ms`, thawed for `thawed_ms`, and so on."""
+
+    name = "disk-slow"
+    silent = True
+    extra_kib = 192 * 1024
+    rhythm: ClassVar[dict[str, float]] = {"frozen_ms": 150, "thawed_ms": 50}
+
+    def mount_script(self, directory: str) -> str:
+        return (
+            f"truncate -s $((size + {self.extra_kib}))k {directory}.image && mkfs.ext4 -q -F {directory}.image && "
+            f"mount -o loop {directory}.image {directory} && rmdir {directory}/lost+found"
+        )
+
+    def try_script(self, directory: str) -> str:
+        return f"fsfreeze -f {directory} && fsfreeze -u {directory}"
+
+    def relieve_script(self, directory: str) -> str:
+        return f"rm -f {directory}.frozen; sleep 0.2; fsfreeze -u {directory} 2> /dev/null || true"
+
+    def spoil(self, place: Place, directory: str, step: Step) -> None:
+        frozen, thawed = (milliseconds / 1000 for milliseconds in {**self.rhythm, **step.options}.values())
+        pulse = (
+            f"while [ -e {directory}.frozen ]; do "
+            f"fsfreeze -f {directory} && sleep {frozen}; fsfreeze -u {directory}; sleep {thawed}; done"
+        )
+        place.run(f"touch {directory}.frozen; setsid sh -c {shlex.quote(pulse)} > /dev/null 2>&1 < /dev/null &")
+
+    def observe(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
-            cluster.start_again(node_id)
+            probe = shlex.quote(f"{cluster.data_dir(node_id)}/probe")
+            timed = f"date +%s%N; dd if=/dev/zero of={probe} bs=1 count=1 oflag=dsync status=none; date +%s%N"
+            script = f"for i in 1 2 3 4 5 6 7 8; do {timed}; sleep 0.05; done; rm -f {probe}"
+            times = cluster.place_of(node_id).run(script).split()
+            took = [round((int(end) - int(begin)) / 1e6) for begin, end in pairwise(times)][::2]
+            step.saw(
+                f"a synced write waits on the disk of {node_id}",
+                max(took) >= {**self.rhythm, **step.options}["frozen_ms"] / 2,
+                f"one byte took {', '.join(map(str, took))} ms",
+            )
 
 
 def wait_until_served(cluster: Cluster, node_id: str, step: Step) -> None:
-    """Start a node that was killed, and wait until another process answers; only then its disk is filled."""
+    """Start a node that was killed, and wait until another process answers; only then its disk is spoilt."""
     deadline = time.monotonic() + EVENT_SECONDS_MAX
     cluster.machine.run(cluster.start_script(node_id))
     while True:
@@ -209,17 +286,8 @@ def wait_until_served(cluster: Cluster, node_id: str, step: Step) -> None:
         if node.answers and node.process not in ("", step.processes_before[node_id]):
             return
         if time.monotonic() > deadline:
-            raise FaultError(f"{node_id} does not serve on the small file system: {node}")
+            raise FaultError(f"{node_id} does not serve on the other file system: {node}")
         time.sleep(0.3)
-
-
-class DiskSlow(Fault):
-    """A disk that takes long to sync."""
-
-    name = "disk-slow"
-
-    def unavailable(self, cluster: Cluster) -> str:
-        return "no node has a block device of its own that could be made slow"
 
 
 def unknown_files(cluster: Cluster) -> str:
