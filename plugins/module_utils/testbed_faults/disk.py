@@ -28,6 +28,7 @@ class StoppedNodeFault(Fault):
     """Files of one node are changed between its SIGSTOP and its SIGKILL."""
 
     seconds = 2.0
+    silent = True
     loses_data = False
     damages = False
     """Whether the node can't come back before its data are removed."""
@@ -139,6 +140,7 @@ class OtherDiskFault(Fault):
     """The node's data move to a file system of their own, to which something is done, and back with all that is new."""
 
     seconds = 5.0
+    silent = True
     extra_kib: ClassVar[int]
     """What that file system has room for, besides the data."""
 
@@ -239,7 +241,6 @@ class DiskSlow(OtherDiskFault):
     """A disk that takes long to sync: the file system is frozen for `frozen_ms`, thawed for `thawed_ms`, and so on."""
 
     name = "disk-slow"
-    silent = True
     extra_kib = 192 * 1024
     rhythm: ClassVar[dict[str, float]] = {"frozen_ms": 150, "thawed_ms": 50}
 
