@@ -140,7 +140,7 @@ def inject(cluster: Cluster, asked: dict[str, Any]) -> Step:
         fault=fault.name,
         targets=targets,
         seconds=fault.seconds if asked["seconds"] is None else asked["seconds"],
-        expiry_seconds=asked["expiry_seconds"],
+        expiry_seconds=asked["expiry_seconds"] + fault.takes_seconds,
         options=asked["options"],
         leader_before=view.leader,
         term_before=view.term,

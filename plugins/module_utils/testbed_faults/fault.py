@@ -60,6 +60,8 @@ class Fault:
     """Who suffers where the scenario does not say."""
     seconds: ClassVar[float] = 3.0
     """How long where the scenario does not say."""
+    takes_seconds: ClassVar[float] = 0.0
+    """What injecting alone may take, at most: the undoing waits for so much longer."""
     silent: ClassVar[bool] = False
     """Whether those hit say nothing, rather than refuse: clients notice that only by a time-out of their own."""
     forces_election: ClassVar[bool] = False
@@ -112,6 +114,11 @@ class Fault:
     def arm(place: Place, step: Step, undo: str, node_id: str = "cluster") -> None:
         """Have it undone there when the time is over; each node of a step has an undoing of its own."""
         place.arm(f"{step.id}.{node_id}", undo, step.expiry_seconds)
+
+    @staticmethod
+    def disarm(place: Place, step: Step, node_id: str) -> None:
+        """Undo what was armed for a node now: its part of the step is over before the others'."""
+        place.heal(f"{step.id}.{node_id}")
 
 
 def await_healthy(cluster: Cluster, seconds_max: float) -> tuple[View, float]:

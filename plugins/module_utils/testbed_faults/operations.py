@@ -46,6 +46,7 @@ class Scale(Fault):
     name = "scale"
     target = "all"
     seconds = 5.0
+    takes_seconds = 600.0
 
     def promise_seconds(self, cluster: Cluster, step: Step, view: View) -> float | None:
         return 3 * cluster.election_seconds_max
@@ -79,6 +80,7 @@ class ImageUpgrade(Fault):
     name = "image-upgrade"
     target = "all"
     seconds = 0.0
+    takes_seconds = 600.0
     silent = True
 
     def unavailable(self, cluster: Cluster) -> str:
@@ -93,7 +95,7 @@ class ImageUpgrade(Fault):
     def inject(self, cluster: Cluster, step: Step) -> None:
         image, other = cluster.other_image(f"chaos-{Random(step.id).randrange(10**6)}")
         self.arm(cluster.machine, step, cluster.image_script(image))
-        cluster.machine.run(cluster.image_script(other), seconds=600)
+        cluster.machine.run(cluster.image_script(other), seconds=self.takes_seconds)
         images = cluster.images()
         step.saw("every Pod runs the other image", set(images.values()) == {other}, json.dumps(images))
 

@@ -109,6 +109,7 @@ class RollingRestart(Fault):
             self._await_end(cluster, node_id, step)
             cluster.start_again(node_id)
             await_healthy(cluster, NEXT_NODE_SECONDS_MAX)
+            self.disarm(place, step, node_id)
         step.notes["order"] = order
 
     def confirm(self, cluster: Cluster, step: Step, view: View) -> None:

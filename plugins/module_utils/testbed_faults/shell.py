@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND_SECONDS_MAX = 60.0
+HEAL_SECONDS_MAX = 600.0
+"""An undoing may be a roll-out, node by node."""
 ARM = """
 mkdir -p {dir} && cat > {name}.new && mv {name}.new {name}.undo || exit 1
 setsid sh -c 'sleep {seconds}; mv {name}.undo {name}.expired && sh {name}.expired > {name}.log 2>&1; rm -f {name}.pid' \
@@ -78,7 +80,7 @@ class Place:
 
     def heal(self, name: str) -> str:
         """Undo now; returns healed, expired (it was undone before, and is made sure of), or nothing."""
-        return self.run(HEAL.format(name=self._file(name)), seconds=3 * COMMAND_SECONDS_MAX)
+        return self.run(HEAL.format(name=self._file(name)), seconds=HEAL_SECONDS_MAX)
 
     def leftovers(self) -> list[str]:
         """What was armed here and not healed."""
