@@ -401,3 +401,30 @@ def test_a_gap_in_the_numbers_stays_visible(tmp_path: Path) -> None:
     for number in (0, 1, 5):
         follow._take(line(n=number))
     assert (tmp_path / "history.jsonl").read_bytes() == line(n=0) + line(n=1) + line(n=5)
+
+
+# --- Pods -------------------------------------------------------------------------------------------------------------
+
+
+def terminated(container_id: str, status: int) -> dict[str, Any]:
+    return {"terminated": {"containerID": f"containerd://{container_id}", "exitCode": status}}
+
+
+@pytest.mark.parametrize(
+    ("newest", "state", "last_state", "found"),
+    [
+        ("hit", {"running": {}}, terminated("older", 137), ""),
+        ("hit", terminated("hit", 137), terminated("older", 137), ""),
+        ("newer", {"running": {}}, terminated("hit", 137), ""),
+        ("newer", terminated("newer", 0), terminated("hit", 137), ""),
+        ("newer", terminated("newer", 2), terminated("hit", 137), "state"),
+        ("newer", {"waiting": {}}, terminated("newer", 2), "lastState"),
+        ("newest", {"running": {}}, terminated("newer", 2), "lastState"),
+    ],
+)
+def test_what_failed_before_a_container_was_hit_is_not_taken_for_its_failure(
+    newest: str, state: dict[str, Any], last_state: dict[str, Any], found: str
+) -> None:
+    """Found on kind: a node that had been killed before was said to start with a flipped bit."""
+    container = {"containerID": f"containerd://{newest}", "state": state, "lastState": last_state}
+    assert faults("kubernetes").failed_state(container, "hit") == found

@@ -149,11 +149,10 @@ class KubernetesCluster:
         deadline = time.monotonic() + seconds_max
         while time.monotonic() < deadline:
             container = container_status(self.pod(node_id))
-            for state in (container.get("state") or {}, container.get("lastState") or {}):
-                ended = state.get("terminated")
-                if ended and short(ended["containerID"]) != process_before and ended["exitCode"] != 0:
-                    words = self._last_words(node_id, "lastState" if state is container.get("lastState") else "state")
-                    return f"exit status {ended['exitCode']}: {words}"
+            state = failed_state(container, process_before)
+            if state:
+                status = container[state]["terminated"]["exitCode"]
+                return f"exit status {status}: {self._last_words(node_id, state)}"
             time.sleep(POLL_SECONDS)
         return ""
 
@@ -279,6 +278,17 @@ def container_status(pod: dict[str, Any]) -> dict[str, Any]:
     statuses = pod["status"].get("containerStatuses") or [{}]
     found: dict[str, Any] = statuses[0]
     return found
+
+
+def failed_state(container: dict[str, Any], process_before: str) -> str:
+    """Which state of a Pod's container tells of a failure since that one was the newest; empty: none does yet."""
+    if short(str(container.get("containerID", ""))) == process_before:
+        return ""
+    for name in ("state", "lastState"):
+        ended = (container.get(name) or {}).get("terminated")
+        if ended and short(ended["containerID"]) != process_before and ended["exitCode"] != 0:
+            return name
+    return ""
 
 
 def short(container_id: str) -> str:
