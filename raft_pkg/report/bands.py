@@ -13,6 +13,8 @@ LEADERLESS = "knows no leader"
 STARTING = "starting"
 DOWN = "down"
 ROLES = (LEADER, FOLLOWER, LEADERLESS, PRE_CANDIDATE, CANDIDATE, STARTING, DOWN)
+NEVER_SEEN = (DOWN, 0)
+"""Role and term of a node whose log has not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,12 @@ class Band:
 
 
 def bands_of(run: Run) -> list[Band]:
-    """The bands of all nodes, in their order, within the run's time."""
+    """The bands of all nodes, in their order, within the run's time; none before a node was first there."""
     bands: list[Band] = []
     for node, log in run.logs.items():
         for band in _merged(_bands(log, run.faults, run.ended)):
             began, ended = max(band.began, run.started), min(band.ended, run.ended)
-            if began < ended:
+            if began < ended and (band.role, band.term) != NEVER_SEEN:
                 bands.append(Band(node, began, ended, band.role, band.term))
     return bands
 
@@ -49,7 +51,7 @@ def leader_changes(run: Run) -> list[tuple[float, str, int]]:
 
 
 def _bands(log: NodeLog, faults: Iterable[Fault], end: float) -> Iterator[Band]:
-    role, term, began = DOWN, 0, 0.0
+    (role, term), began = NEVER_SEEN, 0.0
     last = 0.0
     for event in log.events:
         if event.event == "node_started" and role != DOWN:

@@ -52,6 +52,13 @@ def test_a_node_that_stops_in_order_is_down(tmp_path: Path) -> None:
     assert told(bands_of(run), "raft-2")[-1] == (15.0, 20.0, "down", 2)
 
 
+def test_a_node_that_joins_has_no_band_before(tmp_path: Path) -> None:
+    logs = node_lines()
+    logs["raft-3"] = [node_line("raft-3", 12.0, "node_started", 0), node_line("raft-3", 12.5, "became_follower", 2)]
+    run = read_run(write_run(tmp_path / "run", logs=logs, change=lambda run: run["nodes"].append("raft-3")))
+    assert told(bands_of(run), "raft-3")[0][:3] == (12.0, 12.5, "starting")
+
+
 def test_leader_changes_are_those_of_the_run(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run"))
     assert [(round(at - START, 3), node, term) for at, node, term in leader_changes(run)] == [(5.4, "raft-1", 2)]
