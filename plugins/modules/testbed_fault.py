@@ -129,9 +129,9 @@ def sweep(cluster: Cluster) -> list[str]:
 
 
 def inject(cluster: Cluster, asked: dict[str, Any]) -> Step:
-    """Choose, inject, hold, look."""
+    """Wait until all is well, choose, inject, hold, look."""
     fault = CATALOGUE[asked["fault"]]
-    view = cluster.view()
+    view, _ = await_healthy(cluster, asked["seconds_max"])
     chance = Random(asked["chance"])
     targets = choose_targets(asked["target"] or fault.target, view, chance)
     targets = fault.widen(cluster, view, targets, chance)
