@@ -168,7 +168,7 @@ class OtherDiskFault(Fault):
         """Ends what was done to it, so that the data can move back; fails never."""
         raise NotImplementedError
 
-    def spoil(self, place: Place, directory: str, step: Step) -> None:
+    def spoil(self, cluster: Cluster, node_id: str, step: Step) -> None:
         """Do it, now that the node works there."""
         raise NotImplementedError
 
@@ -200,7 +200,7 @@ class OtherDiskFault(Fault):
                 f"cp -a --sparse=always {kept}/. {data}/; rm -rf {kept}; {kill}"
             )
             wait_until_served(cluster, node_id, step)
-            self.spoil(place, data, step)
+            self.spoil(cluster, node_id, step)
 
     def revive(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
@@ -219,8 +219,14 @@ class DiskFull(OtherDiskFault):
     def relieve_script(self, directory: str) -> str:
         return f"rm -f {directory}/filler"
 
-    def spoil(self, place: Place, directory: str, step: Step) -> None:
-        place.run(f"cat /dev/zero > {directory}/filler 2> /dev/null; df -k {directory} | tail -n 1 | grep -q 100%")
+    def spoil(self, cluster: Cluster, node_id: str, step: Step) -> None:
+        data = shlex.quote(cluster.data_dir(node_id))
+        stop, go_on = (cluster.signal_script(node_id, signal) for signal in ("STOP", "CONT"))
+        # space that the node has reserved meanwhile would let it go on for minutes
+        cluster.place_of(node_id).run(
+            f"{stop}; find {data} -type f -exec fallocate --dig-holes {{}} ';'\n"
+            f"cat /dev/zero > {data}/filler 2> /dev/null; {go_on}; df -k {data} | tail -n 1 | grep -q 100%"
+        )
 
     def observe(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
@@ -256,13 +262,16 @@ class DiskSlow(OtherDiskFault):
     def relieve_script(self, directory: str) -> str:
         return f"rm -f {directory}.frozen; sleep 0.2; fsfreeze -u {directory} 2> /dev/null || true"
 
-    def spoil(self, place: Place, directory: str, step: Step) -> None:
+    def spoil(self, cluster: Cluster, node_id: str, step: Step) -> None:
+        directory = shlex.quote(cluster.data_dir(node_id))
         frozen, thawed = (milliseconds / 1000 for milliseconds in {**self.rhythm, **step.options}.values())
         pulse = (
             f"while [ -e {directory}.frozen ]; do "
             f"fsfreeze -f {directory} && sleep {frozen}; fsfreeze -u {directory}; sleep {thawed}; done"
         )
-        place.run(f"touch {directory}.frozen; setsid sh -c {shlex.quote(pulse)} > /dev/null 2>&1 < /dev/null &")
+        cluster.place_of(node_id).run(
+            f"touch {directory}.frozen; setsid sh -c {shlex.quote(pulse)} > /dev/null 2>&1 < /dev/null &"
+        )
 
     def observe(self, cluster: Cluster, step: Step) -> None:
         for node_id in step.targets:
