@@ -136,6 +136,9 @@ def await_healthy(cluster: Cluster, seconds_max: float) -> tuple[View, float]:
             return view, time.monotonic() - began
         if not pending:
             commit_index = view.node(view.leader).commit_index
+        for node in view.nodes:
+            if node.state == "waiting":  # for minutes perhaps, as the kubelet has it with who failed often
+                cluster.start_again(node.id)
         if time.monotonic() - began > seconds_max:
             raise FaultError(f"not healthy within {seconds_max:g} s: {pending}; {view.describe()}")
         time.sleep(max(POLL_SECONDS, time.monotonic() - asked))
