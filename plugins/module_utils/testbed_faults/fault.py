@@ -100,7 +100,7 @@ class Fault:
     def confirm(self, cluster: Cluster, step: Step, view: View) -> None:
         """Note evidence when all is well again."""
         minority = 2 * len(step.targets) < len(view.ids)
-        long_enough = step.seconds > 2 * cluster.election_seconds_max
+        long_enough = step.seconds > 3 * cluster.election_seconds_max  # as in promise_seconds
         if step.leader_before in step.targets and (
             self.ends_process or (self.forces_election and minority and long_enough)
         ):

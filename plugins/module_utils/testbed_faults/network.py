@@ -31,7 +31,7 @@ class NetworkFault(Fault):
     rule: ClassVar[dict[str, Any]] = {"drop": 1.0}
     counted: ClassVar[str] = "dropped"
     """What the proxy counts of it."""
-    seconds = 5.0
+    seconds = 7.0
     silent = True
     needs_netem: ClassVar[bool] = False
 
