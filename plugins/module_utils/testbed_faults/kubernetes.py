@@ -141,9 +141,10 @@ class KubernetesCluster:
 
     def start_again(self, node_id: str) -> None:
         """The kubelet does, but ever later after each failure; another Pod is started at once."""
-        waiting = (container_status(self.pod(node_id)).get("state") or {}).get("waiting") or {}
+        pod = self.pods().get(node_id)  # none while the StatefulSet makes another one
+        waiting = ((container_status(pod).get("state") or {}) if pod else {}).get("waiting") or {}
         if waiting.get("reason") == "CrashLoopBackOff":
-            self.kubectl("delete", "pod", "--wait=false", node_id)
+            self.kubectl("delete", "pod", "--wait=false", "--ignore-not-found", node_id)
 
     def failure_of(self, node_id: str, process_before: str, seconds_max: float) -> str:
         deadline = time.monotonic() + seconds_max

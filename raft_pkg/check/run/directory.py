@@ -63,7 +63,7 @@ class NodeEvent:
 
 @dataclass(slots=True)
 class NodeLog:
-    """All that one node logged, over all its lives."""
+    """What one node logged, over all its lives since that in which the run found it."""
 
     node: str
     events: list[NodeEvent] = field(default_factory=list)
@@ -124,15 +124,16 @@ def read_run(directory: Path) -> Run:
     description = _read_description(directory / "run.json")
     where = str(directory / "run.json")
     nodes: list[str] = _field(where, description, "nodes", list)
+    started = _time(where, description, "started")
     return Run(
         directory,
         description,
         nodes,
-        _time(where, description, "started"),
+        started,
         _time(where, description, "ended"),
         _read_faults(directory / "faults.jsonl"),
         [_read_client(path) for path in sorted(directory.glob("history*.jsonl"))],
-        {node: _read_log(node, directory / "logs") for node in nodes},
+        {node: _read_log(node, directory / "logs", started) for node in nodes},
     )
 
 
@@ -202,8 +203,11 @@ def _read_client(path: Path) -> ClientLog:
         return ClientLog(path.name, [], marks, str(error))
 
 
-def _read_log(node: str, directory: Path) -> NodeLog:
-    """Its files are pieces of one log, which may overlap: each line has a time of its own, and counts once."""
+def _read_log(node: str, directory: Path, started: float) -> NodeLog:
+    """Its files are pieces of one log, which may overlap: each line has a time of its own, and counts once.
+
+    Earlier lives do not count: what was done to the node between them, the run does not know.
+    """
     log = NodeLog(node)
     seen: set[str] = set()
     pieces = [_lines(path) for path in (*directory.glob(f"{node}.log"), *directory.glob(f"{node}.*.log"))]
@@ -215,6 +219,8 @@ def _read_log(node: str, directory: Path) -> NodeLog:
         if event is None:
             log.unreadable.append(line)
         else:
+            if event.event == "node_started" and event.at < started:
+                log.events.clear()
             log.events.append(event)
     return log
 

@@ -93,6 +93,13 @@ def test_a_node_that_lost_its_data_may_have_forgotten_terms_and_votes(tmp_path: 
     assert finding(verdict, "votes").verdict is Verdict.OK
 
 
+def test_lives_that_ended_before_the_run_do_not_count(tmp_path: Path) -> None:
+    """Found on kind: a disk that an earlier run had taken away seemed to have been forgotten in this one."""
+    logs = node_lines()
+    logs["raft-0"] = [node_line("raft-0", -5.0, "log_recovered", 7), *logs["raft-0"]]
+    assert judge(tmp_path, logs=logs).verdict is Verdict.OK
+
+
 def test_what_a_node_says_before_it_ends_is_of_the_data_that_it_is_about_to_lose(tmp_path: Path) -> None:
     logs = node_lines()
     logs["raft-0"] = [line for line in logs["raft-0"] if line["ts"] < runs.ts(10)]
