@@ -132,12 +132,13 @@ class SnapshotPiece:
 class Output:
     """What is to be done, in this order:
 
-    1. write `hard_state` (None: unchanged), then `pieces`, then `entries`, which replace what stood at their indexes;
-       with a piece that is the last one, the state machine is restored from the snapshot;
-    2. take `addresses` over (None: unchanged); send `early_messages`, which promise nothing of this node's disk, so
-       they may leave during the write, and `snapshot_messages`, after filling their data in from the newest snapshot;
+    1. take `addresses` over (None: unchanged); send `early_messages`, which promise nothing of this node's disk, so
+       they may leave before the write, and during it;
+    2. write `hard_state` (None: unchanged), then `pieces`, then `entries`, which replace what stood at their indexes;
+       with a piece that is the last one, the state machine is restored from the snapshot. Send `snapshot_messages`,
+       after filling their data in from the newest snapshot;
     3. sync, then tell the core with `Raft.synced`;
-    4. send `messages`: each promises what was written in step 1, or before;
+    4. send `messages`: each promises what was written in step 2, or before;
     5. apply `committed` to the state machine, in order;
     6. once `index` is applied, answer the reads of `reads`; tell the callers of `failed_reads` to ask elsewhere.
     """

@@ -2,7 +2,7 @@
 
 One task owns the core. Everybody else puts work into the inbox and wakes the task; a turn takes all that has come,
 so that commands of many clients share one log entry, one sync and one append per follower. Then `Output` is carried
-out in its order: write, send what promises nothing, sync, send the rest, apply, answer.
+out in its order: send what promises nothing, write, sync, send the rest, apply, answer.
 """
 
 import asyncio
@@ -322,7 +322,7 @@ class Node:
             pass
 
     def steps(self) -> Iterator[None]:
-        """A turn, which halts where what was given to the transport can leave before a sync holds everything up."""
+        """A turn, which halts where what the transport was given can leave before disk or state machine take long."""
         now = self.last_turn_at = self._clock()
         messages, self._messages = self._messages, []
         for message in messages:
@@ -435,19 +435,21 @@ class Node:
 
     def _carry_out(self, output: Output) -> Generator[None, None, bool]:
         """Do what `Output` asks for, in its order; True if the core may ask for more at once."""
-        wrote = self._write(output)
         if output.addresses is not None:
             self._transport.reach(output.addresses)
         self._transport.send(output.early_messages)
+        if output.early_messages and output.entries:
+            yield
+        wrote = self._write(output)
         for message, body in output.snapshot_messages:
             self._transport.send([self._snapshots.fill(message, body, self.config.raft.snapshot_piece_bytes)])
         if wrote:
-            if output.early_messages:
-                yield
             self._storage.sync()
             if output.entries:
                 self.raft.synced(output.entries[-1])
         self._transport.send(output.messages)
+        if output.messages and output.committed:
+            yield
         for notice in output.notices:
             self._take_note(notice)
         for entry in output.committed:

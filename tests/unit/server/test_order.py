@@ -72,7 +72,7 @@ def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(
     cluster.witness.seen.clear()
     caller = cluster.submit(leader, put("key"))
     assert cluster.witness.seen == [
-        (leader.config.node_id, what) for what in ("write", "AppendEntries", "AppendEntries", "sync")
+        (leader.config.node_id, what) for what in ("AppendEntries", "AppendEntries", "write", "sync")
     ]
     assert caller.flushed == []
     cluster.deliver_all()
