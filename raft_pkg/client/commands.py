@@ -24,12 +24,17 @@ class CompareAndSetResult:
 
 def put_command(key: str, value: Value) -> bytes:
     data = _checked(key, value)
-    return pb.KvCommand(put=pb.PutRequest(key=key, value=data)).SerializeToString()
+    command = pb.KvCommand()  # filled in place: half of what it takes to copy a request that was made before
+    command.put.key = key
+    command.put.value = data
+    return command.SerializeToString()
 
 
 def get_query(key: str) -> bytes:
     _check_key(key)
-    return pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString()
+    query = pb.KvQuery()
+    query.get.key = key
+    return query.SerializeToString()
 
 
 def delete_command(key: str) -> bytes:

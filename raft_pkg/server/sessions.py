@@ -10,7 +10,6 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 
 from raft_pkg.pieces import PieceReader
 from raft_pkg.rpc import raft_pb2 as pb
@@ -36,6 +35,12 @@ class Applied:
     result: bytes  # what the state machine answered
     index: int  # of the entry at which it was applied: the first time, if it came several times
     expired: bool = False  # it was not applied now, and never will be: its session has ended, or gave it up
+
+
+def _all_applied(results: Iterable[bytes], index: int) -> list[Applied]:
+    """What became of an entry's commands. Those with nothing to say, as most writes are, share one object."""
+    silent = Applied(b"", index)
+    return [Applied(result, index) if result else silent for result in results]
 
 
 _EXPIRED = Applied(b"", 0, expired=True)
@@ -121,7 +126,7 @@ class SessionedMachine:
         """
         self._advance(batch.time_ms)
         if not batch.session_ids:
-            return list(map(Applied, self._machine.apply(batch.commands), repeat(index)))
+            return _all_applied(self._machine.apply(batch.commands), index)
         return self._apply_in_sessions(batch, index)
 
     def open_session(self, request: pb.OpenSession) -> int:
@@ -166,7 +171,7 @@ class SessionedMachine:
         if len(set(batch.session_ids)) == 1 == len({len(column) for column in columns}):
             session, acknowledged = self._use(batch.session_ids[0]), max(batch.acknowledged)
             if session and session.takes_all(batch.sequences, acknowledged):
-                applied = list(map(Applied, self._machine.apply(batch.commands), repeat(index)))
+                applied = _all_applied(self._machine.apply(batch.commands), index)
                 session.record(batch.sequences, acknowledged, applied)
                 return applied
         return self._apply_one_by_one(batch, index)
