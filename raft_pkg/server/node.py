@@ -6,6 +6,7 @@ out in its order: send what promises nothing, write, sync, send the rest, apply,
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from random import Random
@@ -302,8 +303,9 @@ class Node:
         self._wake.clear()
 
     async def _wait_for_work(self) -> None:
-        delay = self.next_timeout() - self._clock()
-        timer = asyncio.get_running_loop().call_later(min(max(delay, 0), TURN_SECONDS_MAX), self._wake.set)
+        delay = min(max(self.next_timeout() - self._clock(), 0), TURN_SECONDS_MAX)
+        # The loop's timers know whole milliseconds. One that is rounded down would only let it turn in vain.
+        timer = asyncio.get_running_loop().call_later(math.ceil(delay * 1000) / 1000, self._wake.set)
         try:
             await self._wake.wait()
         finally:
@@ -450,6 +452,10 @@ class Node:
         self._transport.send(output.messages)
         if output.messages and output.committed:
             yield
+        self._apply_and_answer(output)
+        return wrote
+
+    def _apply_and_answer(self, output: Output) -> None:
         for notice in output.notices:
             self._take_note(notice)
         for entry in output.committed:
@@ -458,7 +464,6 @@ class Node:
             self._answer_reads(number, index)
         for number in output.failed_reads:
             self._refuse_not_leader(self._pending_reads.pop(number))
-        return wrote
 
     def _write(self, output: Output) -> bool:
         """Write term and vote, pieces of a snapshot, and entries; whether there was anything to write."""

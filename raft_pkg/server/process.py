@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -45,7 +46,8 @@ def run(config: ServerConfig, machine: Callable[[], StateMachine] = KeyValueStor
     Raises `ConfigurationError` (an address can't be had), `StorageError` (the data directory can't be used, or a
     write failed), `InvariantError` (a safety property does not hold).
     """
-    asyncio.run(_serve(config, machine()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # what a message costs, less a fifth
+        runner.run(_serve(config, machine()))
     return 0
 
 

@@ -4,7 +4,7 @@ from raft_pkg.server.node import Node
 from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
-    Node._carry_out,
+    Node._apply_and_answer,
     "for number in output.failed_reads:",
     "for place in list(self._pending_entries) if self.raft.role is not Role.LEADER else ():\n"
     "            self._refuse_not_leader(self._pending_entries.pop(place))\n"
