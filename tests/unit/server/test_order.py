@@ -5,7 +5,7 @@ import pytest
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.server.node import Node
-from tests.support.nodes import NodeCluster, get, put
+from tests.support.nodes import Caller, NodeCluster, get, put
 from tests.support.witness import BrokenPromiseError, Witness
 
 
@@ -81,6 +81,30 @@ def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(
     assert done.index((leader.config.node_id, "apply")) > min(
         place for place, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
     )
+
+
+def test_a_leader_halts_before_its_write_where_appends_can_leave(cluster):
+    """Dissertation §10.2.1: what the transport was given leaves only when the loop lets it."""
+    cluster.run(2.0)
+    leader = cluster.leader
+    cluster.witness.seen.clear()
+    leader.submit(Caller(), [put("key")])
+    halts = [cluster.witness.of(leader.config.node_id) for _ in leader.steps()]
+    assert halts == [["AppendEntries", "AppendEntries"]]
+
+
+def test_a_follower_halts_before_it_applies_where_its_answer_can_leave(cluster):
+    """The leader waits for the answer; nobody waits for what a follower applies."""
+    cluster.run(2.0)
+    follower = next(node for node in cluster.nodes.values() if not node.is_leader)
+    cluster.submit(cluster.leader, put("key"))
+    cluster.deliver_all()
+    cluster.submit(cluster.leader, put("key"))  # its append says that the entry before is committed
+    follower.deliver([message for message in cluster.network if message.recipient == follower.config.node_id])
+    cluster.witness.seen.clear()
+    halts = [cluster.witness.of(follower.config.node_id) for _ in follower.steps()]
+    assert halts == [["write", "sync", "AppendEntriesReply"]]
+    assert "apply" in cluster.witness.of(follower.config.node_id)
 
 
 def test_many_commands_of_a_turn_share_one_write_and_one_sync(cluster):
