@@ -8,6 +8,7 @@ way back as well, once the sender's window is full or its acknowledgements are w
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible.module_utils.testbed_faults.fault import Fault, FaultError, Step
@@ -90,7 +91,12 @@ class NetworkFault(Fault):
         )
 
     def _inject_by_kernel(self, cluster: KubernetesCluster, step: Step, links: Links) -> None:
+        """Prepare it for one node after the other, and then let it begin for all at once.
+
+        A leader whose words are lost while it still hears the others is deposed before it is cut off.
+        """
         addresses = {node_id: cluster.address_of(node_id) for node_id in cluster.view().ids}
+        begin: dict[Place, list[str]] = {}
         for node_id in sorted({source for source, _ in links} | {target for _, target in links}):
             outgoing = [addresses[target] for source, target in links if source == node_id]
             # what one end drops, the other never sees: the sender's end is enough, but for packets under way
@@ -108,10 +114,14 @@ class NetworkFault(Fault):
                 continue
             place = cluster.place_of(node_id)
             self.arm(place, step, undo, node_id)
-            place.run(" && ".join(f"{inside} {line}" for line in self.kernel_lines(step, outgoing)))
+            *lines, last = (f"{inside} {line}" for line in self.kernel_lines(step, outgoing))
+            place.run(" && ".join([*lines, "true"]))
+            begin.setdefault(place, []).append(last)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda place: place.run(" && ".join(begin[place])), begin))
 
     def kernel_lines(self, step: Step, addresses: list[str]) -> list[str]:
-        """Commands that make what a Pod sends to these addresses suffer."""
+        """Commands that make what a Pod sends to these addresses suffer; with the last one it begins."""
         share = float(self.settings(step).get("drop", 1.0))
         match = "" if share == 1 else f" -m statistic --mode random --probability {share}"
         rules = [f"iptables -w -A {CHAIN} -d {address}{match} -j DROP" for address in addresses]
