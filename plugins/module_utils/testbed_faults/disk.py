@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 from pathlib import PurePosixPath
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible.module_utils.testbed_faults.fault import Fault, FaultError, Step
 from ansible.module_utils.testbed_faults.local import is_root
@@ -183,7 +183,7 @@ class OtherDiskFault(Fault):
                     f"({kill}) 2> /dev/null",
                     f"if mountpoint -q {data}; then",
                     cluster.end_script(node_id, data_dir),
-                    f"  sleep 0.2; rm -rf {data}/filler {kept}",
+                    f"  sleep 0.2; rm -rf {kept}",
                     f"  cp -a --sparse=always {data} {kept} && umount {data} || exit 1",
                     f"  rm -rf {data} {data}.image && mv {kept} {data}",
                     f"fi\n{cluster.start_script(node_id)}",
@@ -248,7 +248,7 @@ class DiskSlow(OtherDiskFault):
 
     name = "disk-slow"
     extra_kib = 192 * 1024
-    rhythm: ClassVar[dict[str, float]] = {"frozen_ms": 150, "thawed_ms": 50}
+    rule: ClassVar[dict[str, Any]] = {"frozen_ms": 150, "thawed_ms": 50}
 
     def mount_script(self, directory: str) -> str:
         return (
@@ -264,7 +264,8 @@ class DiskSlow(OtherDiskFault):
 
     def spoil(self, cluster: Cluster, node_id: str, step: Step) -> None:
         directory = shlex.quote(cluster.data_dir(node_id))
-        frozen, thawed = (milliseconds / 1000 for milliseconds in {**self.rhythm, **step.options}.values())
+        settings = self.settings(step)
+        frozen, thawed = settings["frozen_ms"] / 1000, settings["thawed_ms"] / 1000
         pulse = (
             f"while [ -e {directory}.frozen ]; do "
             f"fsfreeze -f {directory} && sleep {frozen}; fsfreeze -u {directory}; sleep {thawed}; done"
@@ -282,7 +283,7 @@ class DiskSlow(OtherDiskFault):
             took = [round((int(end) - int(begin)) / 1e6) for begin, end in pairwise(times)][::2]
             step.saw(
                 f"a synced write waits on the disk of {node_id}",
-                max(took) >= {**self.rhythm, **step.options}["frozen_ms"] / 2,
+                max(took) >= self.settings(step)["frozen_ms"] / 2,
                 f"one byte took {', '.join(map(str, took))} ms",
             )
 

@@ -56,6 +56,8 @@ class Fault:
     """Base of all faults."""
 
     name: ClassVar[str]
+    rule: ClassVar[dict[str, Any]] = {}
+    """What a scenario's `options` may set, and what it is where they do not."""
     target: ClassVar[str] = "follower"
     """Who suffers where the scenario does not say."""
     seconds: ClassVar[float] = 3.0
@@ -68,6 +70,10 @@ class Fault:
     """Whether a leader that is hit can't remain the leader, if a majority is there to elect another meanwhile."""
     ends_process: ClassVar[bool] = False
     """Whether a leader that is hit can't remain the leader in any case: a node does not lead when it starts."""
+
+    def settings(self, step: Step) -> dict[str, Any]:
+        """`rule`, as the scenario has it."""
+        return {**self.rule, **{name: value for name, value in step.options.items() if name in self.rule}}
 
     def unavailable(self, cluster: Cluster) -> str:
         """Why it can't be had here; empty: it can."""

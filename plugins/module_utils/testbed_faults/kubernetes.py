@@ -141,8 +141,8 @@ class KubernetesCluster:
 
     def start_again(self, node_id: str) -> None:
         """The kubelet does, but ever later after each failure; another Pod is started at once."""
-        pod = self.pods().get(node_id)  # none while the StatefulSet makes another one
-        waiting = ((container_status(pod).get("state") or {}) if pod else {}).get("waiting") or {}
+        pod = self.pods().get(node_id, {"status": {}})  # there is none while the StatefulSet makes another one
+        waiting = (container_status(pod).get("state") or {}).get("waiting") or {}
         if waiting.get("reason") == "CrashLoopBackOff":
             self.kubectl("delete", "pod", "--wait=false", "--ignore-not-found", node_id)
 

@@ -40,10 +40,6 @@ class NetworkFault(Fault):
         """Sender and receiver of each link that suffers."""
         raise NotImplementedError
 
-    def settings(self, step: Step) -> dict[str, Any]:
-        """What happens on the links, as the scenario has it."""
-        return {**self.rule, **{name: value for name, value in step.options.items() if name in self.rule}}
-
     def unavailable(self, cluster: Cluster) -> str:
         if cluster.platform == "local":
             return "" if cluster.proxy else no_proxy(cluster)
@@ -115,17 +111,17 @@ class NetworkFault(Fault):
             place = cluster.place_of(node_id)
             self.arm(place, step, undo, node_id)
             *lines, last = (f"{inside} {line}" for line in self.kernel_lines(step, outgoing))
-            place.run(" && ".join([*lines, "true"]))
+            place.run("\n".join(["set -e", *lines]))
             begin.setdefault(place, []).append(last)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda place: place.run(" && ".join(begin[place])), begin))
+            list(pool.map(lambda place: place.run("\n".join(["set -e", *begin[place]])), begin))
 
     def kernel_lines(self, step: Step, addresses: list[str]) -> list[str]:
         """Commands that make what a Pod sends to these addresses suffer; with the last one it begins."""
         share = float(self.settings(step).get("drop", 1.0))
         match = "" if share == 1 else f" -m statistic --mode random --probability {share}"
-        rules = [f"iptables -w -A {CHAIN} -d {address}{match} -j DROP" for address in addresses]
-        return [f"iptables -w -N {CHAIN}", *rules, f"iptables -w -I OUTPUT -j {CHAIN}"]
+        rules = [f"-d {address}{match} -j DROP" for address in addresses]
+        return chain(rules)
 
     def _observe_kernel(self, cluster: KubernetesCluster, step: Step) -> None:
         counts = {}
@@ -149,6 +145,12 @@ def no_proxy(cluster: Cluster) -> str:
 def proxy_counts(status: str) -> dict[str, dict[str, int]]:
     """By link, from what `raftctl proxy status --json` prints."""
     return {f"{link['from']}>{link['to']}": link for link in json.loads(status)["links"]}
+
+
+def chain(rules: list[str]) -> list[str]:
+    """Commands that put what a Pod sends through these rules; with the last one it begins."""
+    added = [f"iptables -w -A {CHAIN} {rule}" for rule in rules]
+    return [f"iptables -w -N {CHAIN}", *added, f"iptables -w -I OUTPUT -j {CHAIN}"]
 
 
 def chain_packets(listing: str) -> int:
@@ -311,10 +313,7 @@ class Reset(Everywhere):
     def kernel_lines(self, step: Step, addresses: list[str]) -> list[str]:
         # one packet in fifty of a connection is answered by its end
         match = "-p tcp -m statistic --mode random --probability 0.02"
-        rules = [
-            f"iptables -w -A {CHAIN} -d {address} {match} -j REJECT --reject-with tcp-reset" for address in addresses
-        ]
-        return [f"iptables -w -N {CHAIN}", *rules, f"iptables -w -I OUTPUT -j {CHAIN}"]
+        return chain([f"-d {address} {match} -j REJECT --reject-with tcp-reset" for address in addresses])
 
     def settings_share(self) -> float:
         return 0.0
