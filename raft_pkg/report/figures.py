@@ -1,7 +1,8 @@
 """The plots of a report: roles, latency and rate on one time axis, and each violation on its own."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from dataclasses import dataclass, fields
+from itertools import chain, pairwise
 from typing import Any
 
 from bokeh.models import ColumnDataSource, FactorRange, HoverTool, PrintfTickFormatter, Range1d
@@ -45,12 +46,23 @@ OUTCOME_COLOURS = {"ok": GREEN, "fail": ORANGE, "info": VERMILION}
 OUTCOME_WORDS = {"ok": "answered", "fail": "failed", "info": "not known"}
 FAULTS_ROW = "faults"
 LEFT_BORDER_PIXELS = 74
-LABELLED_SHARE_MIN = 0.025
-"""Bands shorter than this share of the run have their term in the hover text alone."""
-LABELLED_FAULT_SHARE_MIN = 0.08
+INK = "#111111"
+LABEL_COLOURS = {role: "#ffffff" if role == LEADER else INK for role in ROLE_COLOURS}
 FREE_DRAWN_MAX = 8
 TOLD_CHARACTERS_MAX = 28
 """What is longer is cut above its bar: that fits on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text in a row of the time axis, within a span of seconds."""
+
+    row: str
+    began: float
+    ended: float
+    long: str
+    short: str
+    colour: str = INK
 
 
 def run_figures(run: Run, points: Sequence[Point], rates: Rates, marked: Iterable[float]) -> list[figure]:
@@ -155,7 +167,6 @@ def _roles(run: Run, time_axis: Range1d) -> figure:
         y_range=FactorRange(factors=rows[::-1], range_padding=0.05),
         title="Roles and terms",
     )
-    seconds = run.ended - run.started
     bands = bands_of(run)
     bars = plot.hbar(
         y="node",
@@ -178,16 +189,12 @@ def _roles(run: Run, time_axis: Range1d) -> figure:
     )
     told = [("", "@node: @role, term @term"), ("", "for @seconds s from @left{0.000} s")]
     plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
-    labelled = [b for b in bands if b.ended - b.began >= LABELLED_SHARE_MIN * seconds and b.role != DOWN and b.term]
-    plot.text(
-        x=[band.began - run.started for band in labelled],
-        y=[band.node for band in labelled],
-        text=[str(band.term) for band in labelled],
-        x_offset=4,
-        text_baseline="middle",
-        text_font_size="12px",
-        text_color=["#ffffff" if band.role == LEADER else "#111111" for band in labelled],
-    )
+    labels = [
+        Label(band.node, band.began - run.started, band.ended - run.started, term, term, LABEL_COLOURS[band.role])
+        for band in bands
+        if band.role != DOWN and (term := str(band.term or ""))
+    ]
+    _draw_labels(plot, labels)
     _fault_row(plot, run)
     return plot
 
@@ -201,29 +208,31 @@ def _fault_row(plot: figure, run: Run) -> None:
             "healed": [fault.healed - run.started for fault in faults],
             "ended": [fault.ended - run.started for fault in faults],
             "fault": [str(fault) for fault in faults],
-            "number": [str(number) for number in range(1, len(faults) + 1)],
-            "label": _fault_labels(faults, run.ended - run.started),
         }
     )
     style: dict[str, Any] = {"y": "row", "height": 0.72, "color": PURPLE, "line_color": PURPLE, "source": source}
     plot.hbar(left="healed", right="ended", fill_alpha=0.25, **style)
     bars = plot.hbar(left="began", right="healed", fill_alpha=0.75, **style)
-    for label, tag in (("label", "wide"), ("number", "narrow")):
-        text = plot.text(
-            x="began", y="row", text=label, x_offset=3, text_baseline="middle", text_font_size="11px", source=source
-        )
-        text.tags = ["foreground", tag]
+    ends = pairwise([*(fault.began - run.started for fault in faults), run.ended - run.started])
+    labels = [
+        Label(FAULTS_ROW, began, until, f"{number} {fault.name}", str(number))
+        for number, (fault, (began, until)) in enumerate(zip(faults, ends, strict=True), start=1)
+    ]
+    _draw_labels(plot, labels).tags.append("foreground")
     told = [("", "@fault"), ("", "from @began{0.000} s, healed at @healed{0.000} s, healthy at @ended{0.000} s")]
     plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
 
 
-def _fault_labels(faults: Sequence[Fault], seconds: float) -> list[str]:
-    """Numbers, with names where there is room until the next fault."""
-    nexts = [*(fault.began for fault in faults[1:]), float("inf")]
-    return [
-        f"{number} {fault.name}" if following - fault.began > LABELLED_FAULT_SHARE_MIN * seconds else str(number)
-        for number, (fault, following) in enumerate(zip(faults, nexts, strict=False), start=1)
-    ]
+def _draw_labels(plot: figure, labels: Sequence[Label]) -> "GlyphRenderer[Any]":
+    """The page writes each where its span begins in view: the long text, the short one, or none, as there is room."""
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(label, field.name) for label in labels] for field in fields(Label)
+    }
+    source = ColumnDataSource({**columns, "x": columns["began"], "text": [""] * len(labels)})
+    style: dict[str, Any] = {"text_baseline": "middle", "text_font_size": "12px", "source": source}
+    renderer = plot.text(x="x", y="row", text="text", x_offset=4, text_color="colour", **style)
+    renderer.tags = ["labels"]
+    return renderer
 
 
 def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:

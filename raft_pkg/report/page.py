@@ -13,6 +13,7 @@ from jinja2 import Environment
 
 from raft_pkg.check.run.availability import Cost, costs
 from raft_pkg.check.run.coverage import fault_verdict
+from raft_pkg.check.run.finding import Finding
 from raft_pkg.check.run.judge import RunVerdict
 from raft_pkg.check.verdict import Verdict
 from raft_pkg.report.figures import ROLE_COLOURS, run_figures, violation_figure
@@ -52,18 +53,19 @@ def render(verdict: RunVerdict) -> str:
                 "element": element,
             }
         )
+    deciding = [f for f in verdict.findings if f.verdict is verdict.verdict and f.verdict is not Verdict.OK]
     template = resources.files("raft_pkg.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
         .render(
             verdict=verdict,
-            deciding=[f for f in verdict.findings if f.verdict is verdict.verdict and f.verdict is not Verdict.OK],
+            title=_title(verdict.verdict, deciding),
+            deciding=deciding,
             facts=_facts(verdict),
             mutants=run.mutants,
             roles=ROLE_COLOURS,
             signs=SIGNS,
-            titles=TITLES,
             violations=told,
             faults=[_fault_row(number, cost, run.started) for number, cost in _numbered(costs(run))],
             drawn=len(drawn),
@@ -74,6 +76,13 @@ def render(verdict: RunVerdict) -> str:
             plots=_embedded(elements),
         )
     )
+
+
+def _title(verdict: Verdict, deciding: Sequence[Finding]) -> str:
+    """The verdict in words. A fault that did not happen breaks no promise, but then the run does not show it kept."""
+    if verdict is Verdict.VIOLATION and {finding.name for finding in deciding} == {"coverage"}:
+        return "violation: a fault did not go as it was meant to"
+    return TITLES[verdict]
 
 
 def _embedded(elements: dict[str, figure]) -> str:

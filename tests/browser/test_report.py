@@ -125,6 +125,21 @@ def test_a_drag_zooms_all_plots_alike_and_reset_takes_it_back(opened: Any) -> No
     assert tab.evaluate(RANGES, PLOTS) == [[0, SECONDS]] * 3
 
 
+def test_a_fault_is_labelled_as_far_as_there_is_room(opened: Any) -> None:
+    labels = """() => Bokeh.documents[0].get_model_by_name('roles').renderers
+        .filter(renderer => renderer.tags.includes('labels')).at(-1).data_source.data.text[0]"""
+    zoom = "([start, end]) => Bokeh.documents[0].get_model_by_name('roles').x_range.setv({start, end})"
+    tab = opened("ok", NARROW)
+    for span, text in (
+        ([0, SECONDS], "1 process_killed"),
+        ([0, 5.3], "1"),
+        ([5.5, 7], "1 process_killed"),
+        ([0, 5], ""),
+    ):
+        tab.evaluate(zoom, span)
+        tab.wait_for_function(f"text => ({labels})() == text", arg=text)
+
+
 def test_plots_follow_the_colour_scheme(opened: Any) -> None:
     tab = opened("violation", WIDE, "light")
     ink = "() => Bokeh.documents[0].get_model_by_name('roles').title.text_color"

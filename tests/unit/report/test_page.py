@@ -33,6 +33,13 @@ def test_a_violation_is_told_at_the_top(tmp_path: Path) -> None:
     assert "✗ read" in str(plots)
 
 
+def test_a_fault_that_did_not_happen_is_not_called_a_broken_promise(tmp_path: Path) -> None:
+    unseen = fault(evidence=[{"meant": "another leads", "observed": "raft-0 leads still", "holds": False}])
+    html = page.render(judged(write_run(tmp_path / "run", faults=[unseen])))
+    assert "violation: a fault did not go as it was meant to" in html
+    assert "a promise was broken" not in html
+
+
 def test_values_are_never_markup(tmp_path: Path) -> None:
     """A key or a fault's name can't end the script element that holds the plots, nor add an element."""
     evil = "</script><script>alert(1)</script>"
