@@ -314,7 +314,11 @@ class Node:
     def next_timeout(self) -> float:
         """The time at which a turn has something to do even if nothing comes."""
         timeout = self.raft.next_timeout()
-        if not self._commands or self.raft.transfer_target is not None:
+        if self._hands_over:
+            return timeout
+        if self._openings or self._queries or self._queries_of_any_node:  # a transfer has ended that they waited for
+            return self.last_turn_at
+        if not self._commands:
             return timeout
         return min(timeout, self._gather_until(self.last_turn_at) or self.last_turn_at)
 
@@ -386,9 +390,18 @@ class Node:
             return None
         return self._commands.wait_until(now, is_under_way=self.raft.log.last_index > self.applied_index)
 
+    @property
+    def _hands_over(self) -> bool:
+        """Leadership is on its way to another node: commands wait here until it is known who leads.
+
+        Those of followers as well, as this node is one already when it has heard of the election and not of its end:
+        their clients would have to look for the new leader when there is none yet.
+        """
+        return self._transfer_under_way is not None
+
     def _propose_commands(self, now: float) -> None:
-        if self.raft.transfer_target is not None:
-            return  # they wait here until it is known who leads
+        if self._hands_over:
+            return
         openings, self._openings = self._openings, []
         for opening in openings:
             session = pb.OpenSession(ttl_ms=round(self.config.session_ttl * 1000), time_ms=self._time_ms())
@@ -418,6 +431,8 @@ class Node:
 
     def _request_reads(self) -> None:
         """One read of the core serves all queries of this turn that any node may answer, and one all the others."""
+        if self._hands_over and not self.is_leader:
+            return
         queries, self._queries = self._queries, []
         self._request_read(queries, any_node=False)
         queries, self._queries_of_any_node = self._queries_of_any_node, []

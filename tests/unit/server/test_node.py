@@ -379,6 +379,22 @@ async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluste
     assert waiting.codes == ["NOT_LEADER"]
 
 
+async def test_who_asks_between_two_leaders_is_told_of_the_second(cluster):
+    """The old leader knows of the election and not of its end: clients would look for a leader when there is none."""
+    leader, target = cluster.leader, cluster.followers[0].config.node_id
+    done = leader.transfer_leadership(target)
+    leader.turn()
+    while leader.is_leader:
+        cluster.deliver_round()
+    assert leader.raft.leader is None
+    waiting = cluster.submit(leader, put("key"), get("key"))
+    assert waiting.codes == []
+    cluster.run(0.2)
+    await asyncio.wait_for(done, 1)
+    assert {outcome.leader_id for outcome in waiting.flushed} == {target}
+    assert waiting.codes == ["NOT_LEADER"] * 2
+
+
 async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     cluster.cut = {target}
