@@ -45,7 +45,7 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
 TURN_SECONDS_MAX = 1.0
-"""The loop turns at least so often, in seconds, whatever the time-outs: turning is its sign of life."""
+"""The loop turns at least so often, in seconds, and once a heartbeat interval: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
 """How long messages may come in after a long time without a turn, before time-outs count."""
 
@@ -303,7 +303,8 @@ class Node:
         self._wake.clear()
 
     async def _wait_for_work(self) -> None:
-        delay = min(max(self.next_timeout() - self._clock(), 0), TURN_SECONDS_MAX)
+        delay = max(self.next_timeout() - self._clock(), 0)
+        delay = min(delay, TURN_SECONDS_MAX, self.config.heartbeat_interval)
         # The loop's timers know whole milliseconds. One that is rounded down would only let it turn in vain.
         timer = asyncio.get_running_loop().call_later(math.ceil(delay * 1000) / 1000, self._wake.set)
         try:

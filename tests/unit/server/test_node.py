@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import time
 
 import pytest
 
@@ -297,6 +298,30 @@ async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch, bu
     await running
     assert {event["event"] for event in cluster.events("a")[logged:]} <= {"state_hash"}
     assert node.raft.leader == leader.node_id
+    cluster.close()
+
+
+async def test_who_has_heard_nothing_for_long_answers_at_once(tmp_path, monkeypatch):
+    """Regression: with nothing to do it took no turn, took that for a pause, and held up each pre-vote."""
+    monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 60)
+    cluster = NodeCluster(tmp_path, heartbeat_interval=0.4, election_timeout_min=60, election_timeout_max=120)
+    cluster.run(300)
+    leader, node = cluster.leader, cluster.followers[0]
+    began = cluster.now - time.monotonic()
+    monkeypatch.setattr(node, "_clock", lambda: began + time.monotonic())
+    running = asyncio.create_task(node.run())
+    await asyncio.sleep(1)
+    leader.turn()
+    cluster.network.clear()
+    cluster.now = leader.next_timeout()
+    leader.turn()
+    node.deliver([message for message in cluster.network if message.recipient == node.config.node_id])
+    cluster.network.clear()
+    async with asyncio.timeout(20):
+        while not cluster.network:
+            await asyncio.sleep(0.01)
+    node.stop("the test is over")
+    await running
     cluster.close()
 
 
