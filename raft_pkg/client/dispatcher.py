@@ -156,10 +156,12 @@ class Dispatcher:
                 connection.activate()
 
     async def _connect(self, address: str, group: asyncio.TaskGroup) -> Connection | None:
+        began = self._loop.time()
         try:
             connection = await Connection.open(address, self)
         except UnreachableError as error:
-            self._locator.failed(address, str(error), self._loop.time())
+            now = self._loop.time()
+            self._locator.unreachable(address, str(error), now, now - began)
             return None
         self._keep(connection, group)
         return connection

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from raft_pkg.rpc import raft_pb2 as pb
 
-SUSPECT_SECONDS = 1.0  # how long an address that failed is passed over while there are others
+SUSPECT_SECONDS = 1.0  # how long an address that failed is passed over while there are others, at most
+SUSPECT_FACTOR = 10  # and so many times as long as it took to find out: one that refuses at once is soon tried again
 BACK_OFF_FIRST_SECONDS = 0.01  # an election takes a few hundred milliseconds: ask again soon, then less and less
-BACK_OFF_FACTOR = 1.1
+BACK_OFF_FACTOR = 1.05
 BACK_OFF_MAX_SECONDS = 1.0
 
 
@@ -44,8 +45,13 @@ class LeaderLocator:
         self._reasons[address] = reason
         self._hint = hint
 
+    def unreachable(self, address: str, reason: str, now: float, took: float) -> None:
+        """There is no connection to `address`, and it took so many seconds to find out."""
+        self.failed(address, reason, now)
+        self._suspected_until[address] = now + min(SUSPECT_FACTOR * took, SUSPECT_SECONDS)
+
     def failed(self, address: str, reason: str, now: float, hint: str | None = None) -> None:
-        """The node at `address` can't be reached, or has fallen silent; the one at `hint` says that it will do."""
+        """The node at `address` has fallen silent, or ended the stream; the one at `hint` says that it will do."""
         self._tried.add(address)
         self._reasons[address] = reason
         self._hint = hint
@@ -81,7 +87,7 @@ class LeaderLocator:
 
     def _back_off(self) -> float:
         # The exponent is bounded: a float overflows after some thousand rounds.
-        seconds = min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * BACK_OFF_FACTOR ** min(self._rounds, 50))
+        seconds = min(BACK_OFF_MAX_SECONDS, BACK_OFF_FIRST_SECONDS * BACK_OFF_FACTOR ** min(self._rounds, 100))
         self._rounds += 1
         return seconds * self._chance.uniform(0.5, 1.5)
 

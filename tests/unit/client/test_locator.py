@@ -38,6 +38,19 @@ def test_an_address_that_failed_is_passed_over_for_a_while_even_when_hinted_at()
     assert locator.next(10.0 + SUSPECT_SECONDS) == ("a", 0.0)
 
 
+def test_who_refuses_a_connection_at_once_is_soon_tried_again():
+    """Regression: a whole cluster that came back was found up to a second late, as its leader had just been away."""
+    locator = make_locator("a", "b")
+    locator.unreachable("a", "refused", 10.0, took=0.003)
+    locator.refused("b", "not the leader", "a")
+    assert locator.next(10.02)[1] > 0
+    locator.refused("b", "not the leader", "a")
+    assert locator.next(10.04) == ("a", 0.0)
+    locator.unreachable("a", "no answer in time", 20.0, took=1.0)
+    locator.refused("b", "not the leader", "a")
+    assert locator.next(20.9)[0] == "b"
+
+
 def test_when_all_have_failed_they_are_tried_all_the_same():
     locator = make_locator("a", "b")
     locator.failed("a", "refused", 0.0)
