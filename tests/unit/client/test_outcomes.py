@@ -9,6 +9,8 @@ from raft_pkg.client import (
     InvalidOperationError,
     OperationFailedError,
     OutcomeUnknownError,
+    dispatcher,
+    locator,
 )
 from raft_pkg.rpc import raft_pb2 as pb
 from tests.unit.client.conftest import until
@@ -79,7 +81,11 @@ async def test_a_command_whose_outcome_stays_unknown_ends_so_at_its_deadline(mak
 
 
 @pytest.mark.parametrize("code", [pb.OUTCOME_CODE_BUSY, pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE])
-async def test_a_command_that_was_only_refused_has_failed_at_its_deadline(make_node, code):
+async def test_a_command_that_was_only_refused_has_failed_at_its_deadline(make_node, monkeypatch, code):
+    """Asked once, lest the deadline come between a question and its answer: then nobody knew."""
+    for name in ("BACK_OFF_FIRST_SECONDS", "BACK_OFF_MAX_SECONDS"):
+        monkeypatch.setattr(locator, name, 10)
+        monkeypatch.setattr(dispatcher, f"BUSY_{name}", 10)
     node = await make_node()
     node.script = lambda request: pb.Outcome(id=request.id, code=code)
     async with AsyncRaftClient(node.address) as client:
