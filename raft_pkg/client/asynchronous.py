@@ -11,10 +11,9 @@ from raft_pkg.client import commands
 from raft_pkg.client.commands import CompareAndSetResult, Value
 from raft_pkg.client.dispatcher import Dispatcher
 from raft_pkg.client.locator import AnyNodeLocator, LeaderLocator
-from raft_pkg.client.operation import Kind, Operation
+from raft_pkg.client.operation import Answer, Kind, Operation
 from raft_pkg.client.status import ClusterStatus, cluster_status
 from raft_pkg.errors import OperationFailedError
-from raft_pkg.rpc import raft_pb2 as pb
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 
@@ -53,10 +52,10 @@ class AsyncRaftClient:
 
     async def put(self, key: str, value: Value, *, timeout: float | None = None) -> int:
         """Set the value of a key; returns the log index at which that was done."""
-        outcome = await self._execute("command", "put", key, commands.put_command(key, value), timeout)
-        if outcome.result:
-            commands.result_of(outcome)
-        return outcome.index
+        answer = await self._execute("command", "put", key, commands.put_command(key, value), timeout)
+        if answer.result:
+            commands.result_of(answer)
+        return answer.index
 
     async def get(self, key: str, *, any_node: bool = False, timeout: float | None = None) -> bytes | None:
         """The value of a key, None when there is no such key.
@@ -79,10 +78,10 @@ class AsyncRaftClient:
     ) -> CompareAndSetResult:
         """Set the value of a key if it is `expected` (None: if there is no such key)."""
         command = commands.compare_and_set_command(key, expected, value)
-        outcome = await self._execute("command", "compare_and_set", key, command, timeout)
-        result = commands.result_of(outcome)
+        answer = await self._execute("command", "compare_and_set", key, command, timeout)
+        result = commands.result_of(answer)
         current = result.value if not result.found and result.HasField("value") else None
-        return CompareAndSetResult(succeeded=result.found, current=current, index=outcome.index)
+        return CompareAndSetResult(succeeded=result.found, current=current, index=answer.index)
 
     async def append(self, key: str, value: Value, *, timeout: float | None = None) -> int:
         """Add to the end of a value, creating it when it is absent; returns its new length in bytes."""
@@ -108,9 +107,7 @@ class AsyncRaftClient:
     ) -> None:
         await self.close()
 
-    async def _execute(
-        self, kind: Kind, name: str, key: str | None, payload: bytes, timeout: float | None
-    ) -> pb.Outcome:
+    async def _execute(self, kind: Kind, name: str, key: str | None, payload: bytes, timeout: float | None) -> Answer:
         dispatcher = self._dispatcher(kind)
         operation = Operation(
             kind,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raft_pkg.client.operation import Answer
 from raft_pkg.errors import InvalidOperationError
 from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
@@ -53,9 +54,9 @@ def append_command(key: str, value: Value) -> bytes:
     return pb.KvCommand(append=pb.AppendRequest(key=key, value=data)).SerializeToString()
 
 
-def result_of(outcome: pb.Outcome) -> pb.KvResult:
+def result_of(answer: Answer) -> pb.KvResult:
     """The state machine's answer; raises InvalidOperationError when it refused the command."""
-    result = pb.KvResult.FromString(outcome.result)
+    result = pb.KvResult.FromString(answer.result)
     if result.error:
         raise InvalidOperationError(result.error)
     return result

@@ -6,6 +6,7 @@ hands back what the node answers. What becomes of an operation is the dispatcher
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
@@ -86,6 +87,17 @@ class Connection:
         self._probe_id = 0
         self.wake()
 
+    def answered(self, outcome: pb.Outcome) -> Iterator[tuple[int, Operation]]:
+        """The operations that an outcome is about, as far as somebody waits for them, with their places in it.
+
+        They are not in flight any more. Those for which it has no result are: they have no answer.
+        """
+        count = min(len(outcome.results) or outcome.further + 1, self._last_id + 1 - outcome.id)
+        for place in range(count):
+            operation = self.in_flight.pop(outcome.id + place, None)
+            if operation is not None and not operation.future.done():
+                yield place, operation
+
     def close(self) -> None:
         """End the stream."""
         self._call.cancel()
@@ -123,44 +135,54 @@ class Connection:
         room = self._room()
         if room <= 0:
             return None
+        operations, session = self._take(room)
+        if not operations:
+            return None
+        batch = pb.RequestBatch(requests=[self._request(row) for row in _rows(operations)])
+        if session is not None:
+            batch.session_id = session.id
+            batch.acknowledged_below = session.written()
+        self._probe_id = self._last_id
+        self._note_written(alone=len(self.in_flight) == len(operations))
+        return batch
+
+    def _take(self, room: int) -> tuple[list[Operation], Session | None]:
+        """The next operations of the queue, and the session that the commands among them belong to."""
         queue = self._owner.queue
-        in_flight = self.in_flight
-        batch = pb.RequestBatch()
-        add = batch.requests.add
+        number = self._owner.number
+        taken: list[Operation] = []
         session: Session | None = None
-        last_id = self._last_id
         bytes_left = MAX_BATCH_BYTES
-        while queue and room > 0 and bytes_left > 0:
+        while queue and len(taken) < room and bytes_left > 0:
             operation = queue.popleft()
             if operation.future.done():
                 continue
             if operation.kind == "command":
-                its_session = operation.session or self._owner.number(operation)
+                its_session = operation.session or number(operation)
                 if its_session is None:
                     continue
                 if session is not None and its_session is not session:  # a message speaks of one session
                     queue.appendleft(operation)
                     break
                 session = its_session
-                add(id=last_id + 1, command=operation.payload, sequence=operation.sequence)
-            elif operation.kind == "open_session":
-                add(id=last_id + 1, open_session=True)
-            else:
-                add(id=last_id + 1, query=operation.payload, any_node=operation.kind == "any_node_query")
-            last_id += 1
-            in_flight[last_id] = operation
-            operation.id = last_id
-            operation.connection = self
+            taken.append(operation)
             bytes_left -= len(operation.payload)
-            room -= 1
-        if last_id == self._last_id:
-            return None
-        if session is not None:
-            batch.session_id = session.id
-            batch.acknowledged_below = session.written()
-        self._last_id = self._probe_id = last_id
-        self._note_written(alone=len(in_flight) == len(batch.requests))
-        return batch
+        return taken, session
+
+    def _request(self, row: list[Operation]) -> pb.Request:
+        """What asks for them; from now on they are in flight."""
+        first_id = self._last_id + 1
+        for operation_id, operation in enumerate(row, first_id):
+            self.in_flight[operation_id] = operation
+            operation.id = operation_id
+            operation.connection = self
+        self._last_id += len(row)
+        kind, payloads = row[0].kind, [operation.payload for operation in row]
+        if kind == "command":
+            return pb.Request(id=first_id, commands=payloads, sequence=row[0].sequence)
+        if kind == "open_session":
+            return pb.Request(id=first_id, open_session=True)
+        return pb.Request(id=first_id, queries=payloads, any_node=kind == "any_node_query")
 
     def _note_written(self, *, alone: bool) -> None:
         """Begin to wait, unless we have been waiting since an earlier message, even if that was given up."""
@@ -181,6 +203,21 @@ class Connection:
             return 0 if self._probe_id in self.in_flight else 1
         half = (len(self.in_flight) + len(self._owner.queue) + 1) // 2
         return min(MAX_BATCH_OPERATIONS, max(SPLIT_OPERATIONS, half), MAX_IN_FLIGHT_OPERATIONS - len(self.in_flight))
+
+
+def _rows(operations: list[Operation]) -> Iterator[list[Operation]]:
+    """The operations as one request can ask for them: of one kind, and commands with consecutive numbers."""
+    for kind in dict.fromkeys([operation.kind for operation in operations]):
+        same = [operation for operation in operations if operation.kind == kind]
+        if kind in ("query", "any_node_query"):
+            yield same
+            continue
+        start = 0
+        for place in range(1, len(same)):
+            if same[place].sequence != same[place - 1].sequence + 1:
+                yield same[start:place]
+                start = place
+        yield same[start:]
 
 
 def _begin(channel: grpc.aio.Channel) -> "Call":

@@ -23,7 +23,7 @@ import grpc
 from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS, UnreachableError, ask_status, open_channel
 from raft_pkg.client.connection import Connection
 from raft_pkg.client.locator import LeaderLocator
-from raft_pkg.client.operation import DeadlineWheel, Operation
+from raft_pkg.client.operation import Answer, DeadlineWheel, Operation
 from raft_pkg.client.session import Session
 from raft_pkg.errors import InvalidOperationError, OperationError, OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
@@ -92,26 +92,24 @@ class Dispatcher:
 
     def answered(self, connection: Connection, batch: pb.OutcomeBatch) -> None:
         """A node has answered some of what was written to it."""
-        in_flight = connection.in_flight
         accomplished = False
         refusal: pb.Outcome | None = None
         for outcome in batch.outcomes:
-            operation = in_flight.pop(outcome.id, None)
-            if operation is None or operation.future.done():
-                continue
-            if outcome.code == pb.OUTCOME_CODE_OK:
-                accomplished = True
-                operation.future.set_result(outcome)
-            elif outcome.code in (pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE):
-                refusal = outcome
-                operation.connection = None
-                self._enqueue(operation)
+            code = outcome.code
+            if code == pb.OUTCOME_CODE_OK:
+                accomplished |= _succeed(connection, outcome)
+            elif code in (pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE):
+                for _, operation in connection.answered(outcome):
+                    refusal = outcome
+                    operation.connection = None
+                    self._enqueue(operation)
             else:
-                accomplished |= outcome.code in (pb.OUTCOME_CODE_INVALID, pb.OUTCOME_CODE_SESSION_EXPIRED)
-                self._handle_failure(connection, operation, outcome)
+                for _, operation in connection.answered(outcome):
+                    accomplished |= code in (pb.OUTCOME_CODE_INVALID, pb.OUTCOME_CODE_SESSION_EXPIRED)
+                    self._handle_failure(connection, operation, outcome)
         if accomplished:
             self._confirm(connection)
-            connection.waiting_since = self._loop.time() if in_flight else None
+            connection.waiting_since = self._loop.time() if connection.in_flight else None
         if refusal is not None:  # after all the outcomes that came with it: they are not to be asked for elsewhere
             self._handle_refusal(connection, refusal)
 
@@ -365,3 +363,14 @@ class Dispatcher:
                     return
                 await asyncio.sleep(pause)
                 pause *= DOUBT_ASK_FACTOR
+
+
+def _succeed(connection: Connection, outcome: pb.Outcome) -> bool:
+    """Operations are done; returns whether anybody was waiting for any of them."""
+    index, session_id, results = outcome.index, outcome.session_id, outcome.results
+    answer = Answer(b"", index, session_id)
+    waited = False
+    for place, operation in connection.answered(outcome):
+        operation.future.set_result(Answer(results[place], index, session_id) if results else answer)
+        waited = True
+    return waited

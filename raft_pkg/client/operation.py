@@ -6,10 +6,10 @@ all of them, and an operation that ends in time leaves nothing behind.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from raft_pkg.client.session import Session
-from raft_pkg.rpc import raft_pb2
 
 TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
 
@@ -18,6 +18,18 @@ Kind = Literal["command", "query", "any_node_query", "open_session"]
 """What an operation asks of a node: a command goes through the log, and must not be applied twice; a query is a read,
 which the leader answers; an "any_node_query" is one that any node answers; "open_session" is the client's own, and does
 no harm when it happens twice."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a node said of an operation that was done; operations with the same answer may share it."""
+
+    result: bytes
+    """In the state machine's language."""
+    index: int
+    """Log index at which it was done."""
+    session_id: int = 0
+    """The session that was opened."""
 
 
 class Operation:
@@ -49,7 +61,7 @@ class Operation:
         self.payload = payload  # in the state machine's language
         self.timeout = timeout  # seconds
         self.deadline = loop.time() + timeout
-        self.future: asyncio.Future[raft_pb2.Outcome] = loop.create_future()
+        self.future: asyncio.Future[Answer] = loop.create_future()
         self.session: Session | None = None  # of a command: from when it is first written on
         self.sequence = 0  # its number there, the same however often it is sent
         self.connection: object | None = None  # where it was written to and is not answered yet

@@ -19,9 +19,9 @@ class EntryKind(IntEnum):
     """What an entry's data holds; the numbers are those of `EntryKind` in raft.proto and of the log on disk."""
 
     NOOP = 1
-    COMMANDS = 2
     CONFIGURATION = 3
     OPEN_SESSION = 4
+    COMMANDS = 5
 
 
 @dataclass(frozen=True, slots=True)

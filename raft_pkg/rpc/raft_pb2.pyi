@@ -32,7 +32,7 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     ENTRY_KIND_UNSPECIFIED: _EntryKind.ValueType  # 0
     ENTRY_KIND_NOOP: _EntryKind.ValueType  # 1
     """what a new leader appends in order to commit in its own term (§5.4.2, §8)"""
-    ENTRY_KIND_COMMANDS: _EntryKind.ValueType  # 2
+    ENTRY_KIND_COMMANDS: _EntryKind.ValueType  # 5
     """commands for the state machine, in the order in which they are applied"""
     ENTRY_KIND_CONFIGURATION: _EntryKind.ValueType  # 3
     """who belongs to the cluster from here on (§6)"""
@@ -44,7 +44,7 @@ class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper): ...
 ENTRY_KIND_UNSPECIFIED: EntryKind.ValueType  # 0
 ENTRY_KIND_NOOP: EntryKind.ValueType  # 1
 """what a new leader appends in order to commit in its own term (§5.4.2, §8)"""
-ENTRY_KIND_COMMANDS: EntryKind.ValueType  # 2
+ENTRY_KIND_COMMANDS: EntryKind.ValueType  # 5
 """commands for the state machine, in the order in which they are applied"""
 ENTRY_KIND_CONFIGURATION: EntryKind.ValueType  # 3
 """who belongs to the cluster from here on (§6)"""
@@ -554,47 +554,63 @@ class CommandBatch(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    COMMANDS_FIELD_NUMBER: _builtins.int
-    SESSION_IDS_FIELD_NUMBER: _builtins.int
-    SEQUENCES_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
     TIME_MS_FIELD_NUMBER: _builtins.int
     time_ms: _builtins.int
     """the leader's wall clock, in ms since 1970, when it took them: log time"""
     @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandRow]:
+        """applied in order"""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___CommandRow] | None = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
+
+@_typing.final
+class CommandRow(_message.Message):
+    """Commands that follow each other, without a session or in one; each has the next number there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.int
+    """0: none, the commands are applied whenever they come"""
+    first_sequence: _builtins.int
+    """number of the first one in the session, from 1 on: each number is applied once"""
+    acknowledged: _builtins.int
+    """the client has the outcomes of all numbers below this one: they may be forgotten"""
+    @_builtins.property
     def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """each opaque to Raft; applied in order"""
-
-    @_builtins.property
-    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of the command at the same place, or all empty when none of them belongs to a session:
-        the session; 0: none, the command is applied whenever it comes
-        """
-
-    @_builtins.property
-    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """its number in the session, from 1 on: applied once"""
-
-    @_builtins.property
-    def acknowledged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """the client has the outcomes of all numbers below this one: they may be forgotten"""
 
     def __init__(
         self,
         *,
         commands: _abc.Iterable[_builtins.bytes] | None = ...,
-        session_ids: _abc.Iterable[_builtins.int] | None = ...,
-        sequences: _abc.Iterable[_builtins.int] | None = ...,
-        acknowledged: _abc.Iterable[_builtins.int] | None = ...,
-        time_ms: _builtins.int = ...,
+        session_id: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
+        acknowledged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "commands", b"commands", "sequences", b"sequences", "session_ids", b"session_ids", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "commands", b"commands", "first_sequence", b"first_sequence", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
+Global___CommandRow: _TypeAlias = CommandRow  # noqa: Y015
 
 @_typing.final
 class OpenSession(_message.Message):
@@ -972,43 +988,49 @@ Global___RequestBatch: _TypeAlias = RequestBatch  # noqa: Y015
 
 @_typing.final
 class Request(_message.Message):
+    """One request, or several of one kind in a row: the first has the id and the sequence that are given here, each further
+    one the next. Exactly one of `commands`, `queries` and `open_session` is given.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    COMMAND_FIELD_NUMBER: _builtins.int
-    QUERY_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
     OPEN_SESSION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ANY_NODE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """chosen by the client, unique among its requests under way on this stream"""
-    command: _builtins.bytes
-    """goes through the log and is applied once (for the key-value store: a KvCommand)"""
-    query: _builtins.bytes
-    """a linearizable read of the state machine (for the key-value store: a KvQuery)"""
+    """chosen by the client; ids are unique among its requests under way on this stream"""
     open_session: _builtins.bool
     """begin a session; the outcome's session_id names it"""
     sequence: _builtins.int
-    """command of a session: its number, from 1 on, the same however often it is sent"""
+    """commands of a session: number of the first, from 1 on, the same however often it is sent"""
     any_node: _builtins.bool
-    """query: a follower may answer, once the leader has told it how far it must see"""
+    """queries: a follower may answer, once the leader has told it how far it must see"""
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """go through the log, and are applied once (for the key-value store: KvCommands)"""
+
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """linearizable reads of the state machine (for the key-value store: KvQueries)"""
+
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
-        command: _builtins.bytes = ...,
-        query: _builtins.bytes = ...,
+        commands: _abc.Iterable[_builtins.bytes] | None = ...,
+        queries: _abc.Iterable[_builtins.bytes] | None = ...,
         open_session: _builtins.bool = ...,
         sequence: _builtins.int = ...,
         any_node: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "command", b"command", "open_session", b"open_session", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_node", b"any_node", "body", b"body", "command", b"command", "id", b"id", "open_session", b"open_session", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_node", b"any_node", "commands", b"commands", "id", b"id", "open_session", b"open_session", "queries", b"queries", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["command", "query", "open_session"]  # noqa: Y015
-    _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Request: _TypeAlias = Request  # noqa: Y015
 
@@ -1036,22 +1058,23 @@ Global___OutcomeBatch: _TypeAlias = OutcomeBatch  # noqa: Y015
 
 @_typing.final
 class Outcome(_message.Message):
+    """What became of one request, or the same of several with consecutive ids."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """of the request"""
+    """of the request, or of the first"""
     code: Global___OutcomeCode.ValueType
     """whether it happened"""
-    result: _builtins.bytes
-    """OK: what the state machine answered (a KvResult)"""
     index: _builtins.int
     """OK: log index at which it was applied or read"""
     message: _builtins.str
@@ -1062,21 +1085,28 @@ class Outcome(_message.Message):
     """NOT_LEADER: its address HOST:PORT as the nodes know it, empty when not known"""
     session_id: _builtins.int
     """OK, open_session: the new session"""
+    further: _builtins.int
+    """to how many requests with the ids that follow the same applies"""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """OK: what the state machine answered to each (a KvResult); none when nothing to any"""
+
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         code: Global___OutcomeCode.ValueType = ...,
-        result: _builtins.bytes = ...,
+        results: _abc.Iterable[_builtins.bytes] | None = ...,
         index: _builtins.int = ...,
         message: _builtins.str = ...,
         leader_id: _builtins.str = ...,
         leader_address: _builtins.str = ...,
         session_id: _builtins.int = ...,
+        further: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "result", b"result", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "further", b"further", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "results", b"results", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1119,6 +1149,30 @@ class KvCommand(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___KvCommand: _TypeAlias = KvCommand  # noqa: Y015
+
+@_typing.final
+class KvCommands(_message.Message):
+    """Many of them, as `CommandRow.commands` has them: the same bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___KvCommand]:
+        """in the order in which they are applied"""
+
+    def __init__(
+        self,
+        *,
+        commands: _abc.Iterable[Global___KvCommand] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KvCommands: _TypeAlias = KvCommands  # noqa: Y015
 
 @_typing.final
 class KvQuery(_message.Message):

@@ -31,9 +31,12 @@ from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import Kind, count_of, kind_of
+from raft_pkg.server import outcomes
 from raft_pkg.server.config import ServerConfig
-from raft_pkg.server.gathering import COMMAND_OVERHEAD_BYTES, Caller, Gathering, PendingCommand
+from raft_pkg.server.gathering import Gathering
 from raft_pkg.server.notices import log_notice, names_of
+from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, Caller, PendingRequests, size_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
 from raft_pkg.server.snapshots import Elsewhere, Snapshots, at_once
 from raft_pkg.server.state_hash import QUIET_SECONDS, TOLD_EVERY
@@ -44,6 +47,8 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Commands that were taken and not yet applied, in bytes; more are refused (BUSY)."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
+NUMBER_MAX = 2**64
+"""No id and no sequence is as high: they have 64 bits."""
 TURN_SECONDS_MAX = 1.0
 """The loop turns at least so often, in seconds, and once a heartbeat interval: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
@@ -119,12 +124,12 @@ class Node:
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
         self._commands = Gathering()
-        self._openings: list[PendingCommand] = []
+        self._openings: list[PendingRequests] = []
         """Sessions that are to be opened."""
-        self._queries: list[PendingCommand] = []
-        self._queries_of_any_node: list[PendingCommand] = []
+        self._queries: list[PendingRequests] = []
+        self._queries_of_any_node: list[PendingRequests] = []
         self._queued_bytes = 0
-        self._pending_entries: dict[tuple[int, int], list[PendingCommand]] = {}
+        self._pending_entries: dict[tuple[int, int], list[PendingRequests]] = {}
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
         self._applied_term = 0
         self._told_index = 0
@@ -132,7 +137,7 @@ class Node:
         self._quiet_index = 0
         self._quiet_since = 0.0
         """Since when the applied index has been `_quiet_index`."""
-        self._pending_reads: dict[int, list[PendingCommand]] = {}
+        self._pending_reads: dict[int, list[PendingRequests]] = {}
         self._transfers: list[tuple[str, asyncio.Future[None]]] = []
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
         self._changes: list[tuple[Change, asyncio.Future[int]]] = []
@@ -173,43 +178,40 @@ class Node:
         now = self._clock()
         turn = self._gather_until(now) is None
         for request in requests:
-            kind = request.WhichOneof("body")
-            body = request.command if kind == "command" else request.query
-            pending = PendingCommand(caller, request.id, body, len(body) + COMMAND_OVERHEAD_BYTES)
-            if kind == "command" and session_id:
-                pending.session_id, pending.acknowledged = session_id, acknowledged
-                pending.sequence = request.sequence
-            refusal = self._refusal(pending, kind)
-            if refusal is not None:
-                self._settle(pending, *refusal)
+            kind = kind_of(request)
+            whole = _pending(caller, request, kind, session_id, acknowledged)
+            mistake = _mistake(whole, kind)
+            if mistake:
+                self._settle(whole, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {mistake}")
                 continue
-            self._queued_bytes += pending.size
-            if kind == "command":
-                self._commands.add(pending, now)
-            else:
-                self._queue_for(request, kind).append(pending)
-                turn = True
+            for pending in whole.pieces():
+                refusal = self._refusal(pending)
+                if refusal is not None:
+                    self._settle(pending, *refusal)
+                    continue
+                self._queued_bytes += pending.size
+                if kind == "commands":
+                    self._commands.add(pending, now)
+                else:
+                    self._queue_for(request, kind).append(pending)
+                    turn = True
         self._flush_callers()
         if turn or self._gather_until(now) is None:  # else the loop will turn when what gathers is due
             self._wake.set()
 
-    def _refusal(self, pending: PendingCommand, kind: str | None) -> tuple[pb.OutcomeCode.ValueType, str] | None:
-        """Why a request is not even queued; None when it is."""
-        size = len(pending.command)
-        if kind is None:
-            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: no command and no query"
-        if size > COMMAND_BYTES_MAX:
-            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: {size} bytes, at most {COMMAND_BYTES_MAX}"
-        if pending.session_id and not pending.sequence:
-            return pb.OUTCOME_CODE_INVALID, f"request {pending.request_id}: a command of a session needs a sequence"
+    def _refusal(self, pending: PendingRequests) -> tuple[pb.OutcomeCode.ValueType, str] | None:
+        """Why requests are not even queued; None when they are."""
+        size = pending.size - COMMAND_OVERHEAD_BYTES
+        if len(pending) == 1 and size > COMMAND_BYTES_MAX:
+            return pb.OUTCOME_CODE_INVALID, f"request {pending.first_id}: {size} bytes, at most {COMMAND_BYTES_MAX}"
         if self._stop_reason is not None:
             return pb.OUTCOME_CODE_UNAVAILABLE, f"{self.config.node_id} is stopping"
         if self._queued_bytes + pending.size > QUEUED_BYTES_MAX:
             return pb.OUTCOME_CODE_BUSY, f"more than {QUEUED_BYTES_MAX} bytes of commands wait"
         return None
 
-    def _queue_for(self, request: pb.Request, kind: str | None) -> list[PendingCommand]:
-        if kind == "query":
+    def _queue_for(self, request: pb.Request, kind: Kind | None) -> list[PendingRequests]:
+        if kind == "queries":
             return self._queries_of_any_node if request.any_node else self._queries
         return self._openings
 
@@ -411,18 +413,23 @@ class Node:
             for commands in self._commands.take():
                 self._propose_entry(commands, self._batch(commands), EntryKind.COMMANDS)
 
-    def _batch(self, commands: list[PendingCommand]) -> bytes:
-        batch = pb.CommandBatch(commands=[pending.command for pending in commands], time_ms=self._time_ms())
-        if any(pending.session_id for pending in commands):
-            batch.session_ids.extend([pending.session_id for pending in commands])
-            batch.sequences.extend([pending.sequence for pending in commands])
-            batch.acknowledged.extend([pending.acknowledged for pending in commands])
+    def _batch(self, commands: list[PendingRequests]) -> bytes:
+        batch = pb.CommandBatch(time_ms=self._time_ms())
+        row: pb.CommandRow | None = None
+        for pending in commands:
+            if row is None or row.session_id or pending.session_id:
+                row = batch.rows.add(
+                    session_id=pending.session_id,
+                    first_sequence=pending.first_sequence,
+                    acknowledged=pending.acknowledged,
+                )
+            row.commands.extend(pending.bodies)
         return batch.SerializeToString()
 
     def _time_ms(self) -> int:
         return int(self._wall_clock() * 1000)
 
-    def _propose_entry(self, commands: list[PendingCommand], data: bytes, kind: EntryKind) -> None:
+    def _propose_entry(self, commands: list[PendingRequests], data: bytes, kind: EntryKind) -> None:
         try:
             entry = self.raft.propose(data, kind)
         except NotLeaderError:
@@ -439,7 +446,7 @@ class Node:
         queries, self._queries_of_any_node = self._queries_of_any_node, []
         self._request_read(queries, any_node=True)
 
-    def _request_read(self, queries: list[PendingCommand], *, any_node: bool) -> None:
+    def _request_read(self, queries: list[PendingRequests], *, any_node: bool) -> None:
         if not queries:
             return
         try:
@@ -577,12 +584,8 @@ class Node:
         self._note_applied_term(entry.term)
         commands = self._pending_entries.pop((entry.index, entry.term), None)
         if commands is not None:
-            for pending, outcome in zip(commands, applied, strict=True):
-                if outcome.expired:
-                    self._settle_expired(pending)
-                else:
-                    self._settle_ok(pending, outcome.result, outcome.index, session_id)
-            self._commands.answered(len(commands), self.last_turn_at)
+            self._settle_applied(commands, applied, session_id)
+            self._commands.answered(len(applied), self.last_turn_at)
 
     def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
         """What became of each of the entry's commands, and the session that it opens (0: none)."""
@@ -599,10 +602,6 @@ class Node:
             self._applied_term = term
             self._refuse_lost_entries()
 
-    def _settle_expired(self, pending: PendingCommand) -> None:
-        self._queued_bytes -= pending.size
-        self._settle(pending, pb.OUTCOME_CODE_SESSION_EXPIRED, f"session {pending.session_id} has expired")
-
     def _refuse_lost_entries(self) -> None:
         """Terms never decrease along a log, so what is of an older term and not yet applied never will be."""
         lost = [place for place in self._pending_entries if place[1] < self._applied_term]
@@ -613,24 +612,33 @@ class Node:
     def _answer_reads(self, number: int, index: int) -> None:
         if self.applied_index < index:
             raise InvariantError(f"read {number} must see index {index}, and only {self.applied_index} is applied")
-        answers = [self._machine.query(pending.command) for pending in self._pending_reads[number]]
-        for pending, answer in zip(self._pending_reads.pop(number), answers, strict=True):
-            self._settle_ok(pending, answer, self.applied_index)
+        query = self._machine.query
+        answers = [[query(body) for body in pending.bodies] for pending in self._pending_reads[number]]
+        for pending, results in zip(self._pending_reads.pop(number), answers, strict=True):
+            self._queued_bytes -= pending.size
+            for outcome in outcomes.of_results(pending.first_id, results, self.applied_index):
+                self._hand_over(pending.caller, outcome)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
-    def _settle_ok(self, pending: PendingCommand, result: bytes, index: int, session_id: int = 0) -> None:
-        self._queued_bytes -= pending.size
-        outcome = pb.Outcome(
-            id=pending.request_id, code=pb.OUTCOME_CODE_OK, result=result, index=index, session_id=session_id
-        )
-        self._hand_over(pending.caller, outcome)
+    def _settle_applied(self, commands: list[PendingRequests], applied: list[Applied], session_id: int) -> None:
+        """Tell the callers of an entry what became of its commands, and which session it opened (0: none)."""
+        count = sum(map(len, commands))
+        if count != len(applied):
+            raise InvariantError(f"{count} commands were proposed, and the entry has {len(applied)} outcomes")
+        stop = 0
+        for pending in commands:
+            start, stop = stop, stop + len(pending)
+            self._queued_bytes -= pending.size
+            for outcome in outcomes.of_applied(pending, applied[start:stop], session_id):
+                self._hand_over(pending.caller, outcome)
 
-    def _settle(self, pending: PendingCommand, code: pb.OutcomeCode.ValueType, message: str) -> None:
+    def _settle(self, pending: PendingRequests, code: pb.OutcomeCode.ValueType, message: str) -> None:
         self._hand_over(
             pending.caller,
             pb.Outcome(
-                id=pending.request_id,
+                id=pending.first_id,
+                further=len(pending) - 1,
                 code=code,
                 message=message,
                 leader_id=self.raft.leader or "",
@@ -638,7 +646,7 @@ class Node:
             ),
         )
 
-    def _refuse_not_leader(self, refused: list[PendingCommand], why: str = "") -> None:
+    def _refuse_not_leader(self, refused: list[PendingRequests], why: str = "") -> None:
         message = why or f"{self.config.node_id} is not the leader of term {self.raft.current_term}"
         for pending in refused:
             self._queued_bytes -= pending.size
@@ -736,6 +744,28 @@ class Node:
     def is_leader(self) -> bool:
         """Whether this node believes to be the leader; a quorum may know better."""
         return self.raft.role is Role.LEADER
+
+
+def _pending(
+    caller: Caller, request: pb.Request, kind: Kind | None, session_id: int, acknowledged: int
+) -> PendingRequests:
+    """A request as it waits here."""
+    bodies = list(request.commands or request.queries) if kind in ("commands", "queries") else [b""] * count_of(request)
+    pending = PendingRequests(caller, request.id, bodies, size_of(bodies))
+    if kind == "commands" and session_id:
+        pending.session_id, pending.first_sequence, pending.acknowledged = session_id, request.sequence, acknowledged
+    return pending
+
+
+def _mistake(pending: PendingRequests, kind: Kind | None) -> str:
+    """What is wrong with requests, whenever they come; empty when nothing is."""
+    if kind is None:
+        return "no command and no query, or several kinds at once"
+    if pending.session_id and not pending.first_sequence:
+        return "a command of a session needs a sequence"
+    if max(pending.first_id, pending.first_sequence) + len(pending) > NUMBER_MAX:
+        return f"{len(pending)} requests in a row, and their numbers go beyond {NUMBER_MAX}"
+    return ""
 
 
 def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:

@@ -17,8 +17,9 @@ from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
-from raft_pkg.server.gathering import Caller
+from raft_pkg.rpc.requests import count_of, result_of_one
 from raft_pkg.server.node import Node
+from raft_pkg.server.pending import Caller
 
 OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """A message takes no further outcome once it has reached this many bytes. With one more it stays below the 4 MiB that
@@ -26,7 +27,7 @@ gRPC clients take unless told otherwise."""
 WAITING_OUTCOMES_BYTES_MAX = 16 * 1024 * 1024
 """While so many bytes of outcomes wait for a client that does not read, nothing more is read from it."""
 OUTCOME_OVERHEAD_BYTES = 64
-"""What an outcome counts for besides its result."""
+"""What an outcome counts for besides its results."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -71,8 +72,8 @@ class StreamCaller:
         self._under_way += count
 
     def settle(self, outcome: pb.Outcome) -> None:
-        """Take one outcome of this turn."""
-        self._under_way -= 1
+        """Take one outcome of this turn, of one request or several."""
+        self._under_way -= 1 + outcome.further
         self._outcomes.append(outcome)
         self._outcome_bytes += _size(outcome)
         if self._outcome_bytes >= WAITING_OUTCOMES_BYTES_MAX:
@@ -113,7 +114,7 @@ class StreamCaller:
 
 
 def _size(outcome: pb.Outcome) -> int:
-    return len(outcome.result) + OUTCOME_OVERHEAD_BYTES
+    return sum(map(len, outcome.results)) + OUTCOME_OVERHEAD_BYTES
 
 
 class Commands(Protocol):
@@ -151,7 +152,7 @@ class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
     async def _read(self, batches: AsyncIterator[pb.RequestBatch], caller: StreamCaller) -> None:
         try:
             async for batch in batches:
-                caller.expect(len(batch.requests))
+                caller.expect(sum(map(count_of, batch.requests)))
                 self._node.submit(
                     caller, batch.requests, session_id=batch.session_id, acknowledged=batch.acknowledged_below
                 )
@@ -200,7 +201,7 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
         """See raft.proto."""
         await self._check(request, context)
         query = pb.KvQuery(get=request).SerializeToString()
-        result, index = await self._run(pb.Request(query=query), context)
+        result, index = await self._run(pb.Request(queries=[query]), context)
         if not result.found:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no such key: {request.key}")
         return pb.GetResponse(value=result.value, index=index)
@@ -225,7 +226,7 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
 
     async def _command(self, command: pb.KvCommand, request: Any, context: Context) -> tuple[pb.KvResult, int]:
         await self._check(request, context)
-        return await self._run(pb.Request(command=command.SerializeToString()), context)
+        return await self._run(pb.Request(commands=[command.SerializeToString()]), context)
 
     async def _check(self, request: Any, context: Context) -> None:
         try:
@@ -241,7 +242,7 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
         if outcome.code != pb.OUTCOME_CODE_OK:
             happened = "unknown" if outcome.code == pb.OUTCOME_CODE_UNKNOWN else "failed"
             await self._abort(context, _STATUS[outcome.code], outcome.message, happened, _leader_metadata(outcome))
-        result = pb.KvResult.FromString(outcome.result)
+        result = pb.KvResult.FromString(result_of_one(outcome))
         if result.error:
             await self._abort(context, grpc.StatusCode.INVALID_ARGUMENT, result.error, "failed")
         return result, outcome.index

@@ -52,6 +52,7 @@ class _Session:
     ttl_ms: int
     used_ms: int  # log time of its last command
     acknowledged: int = 1  # the client waits for no number below this one
+    newest: int = 0  # no higher number was recorded
     responses: dict[int, Applied] = field(default_factory=dict)  # by number, in the order of application
     response_bytes: int = 0  # of all their results
     captured: bool = False  # a snapshot shares `responses`: it is copied before it changes
@@ -62,22 +63,27 @@ class _Session:
     def full(self) -> bool:
         return len(self.responses) >= SESSION_RESPONSES_MAX or self.response_bytes >= SESSION_RESPONSE_BYTES_MAX
 
-    def takes_all(self, sequences: Sequence[int], acknowledged: int) -> bool:
-        """Whether commands of these numbers are all new, and there is room for them: so it is nearly always."""
+    def takes_all(self, row: pb.CommandRow) -> bool:
+        """Whether its commands are all new, and there is room for them: so it is nearly always."""
         return (
-            len(self.responses) + len(sequences) <= SESSION_RESPONSES_MAX
+            row.first_sequence > self.newest
+            and row.first_sequence >= max(self.acknowledged, row.acknowledged)
+            and len(self.responses) + len(row.commands) <= SESSION_RESPONSES_MAX
             and self.response_bytes < SESSION_RESPONSE_BYTES_MAX
-            and min(sequences) >= max(self.acknowledged, acknowledged)
-            and len(set(sequences)) == len(sequences)
-            and self.responses.keys().isdisjoint(sequences)
         )
 
-    def record(self, sequences: Sequence[int], acknowledged: int, responses: Sequence[Applied]) -> None:
-        """Keep what became of such commands."""
-        if acknowledged > self.acknowledged:
-            self._forget(acknowledged)
-        self.responses.update(zip(sequences, responses, strict=True))
-        self.response_bytes += sum(len(response.result) for response in responses)
+    def record_all(self, row: pb.CommandRow, responses: Sequence[Applied]) -> None:
+        """Keep what became of such a row."""
+        if row.acknowledged > self.acknowledged:
+            self._forget(row.acknowledged)
+        self.responses.update(enumerate(responses, row.first_sequence))
+        self.response_bytes += sum([len(response.result) for response in responses])
+        self.newest = row.first_sequence + len(responses) - 1
+
+    def record(self, sequence: int, response: Applied) -> None:
+        """Keep what will have become of a command; its result is not known yet."""
+        self.responses[sequence] = response
+        self.newest = max(self.newest, sequence)
 
     def recorded(self, sequence: int, acknowledged: int) -> Applied | None:
         """What became of a command when it came before; None: it did not, and is to be applied."""
@@ -125,9 +131,9 @@ class SessionedMachine:
         whatever order the numbers come; a repeat gets what was recorded the first time.
         """
         self._advance(batch.time_ms)
-        if not batch.session_ids:
-            return _all_applied(self._machine.apply(batch.commands), index)
-        return self._apply_in_sessions(batch, index)
+        if len(batch.rows) == 1:
+            return self._apply_row(batch.rows[0], index)
+        return [applied for row in batch.rows for applied in self._apply_row(row, index)]
 
     def open_session(self, request: pb.OpenSession) -> int:
         """Begin a session; returns its id, which no session had or will have."""
@@ -166,42 +172,37 @@ class SessionedMachine:
             self._restore_session(reader)
         self._machine.restore(reader.rest())
 
-    def _apply_in_sessions(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
-        columns = batch.commands, batch.session_ids, batch.sequences, batch.acknowledged
-        if len(set(batch.session_ids)) == 1 == len({len(column) for column in columns}):
-            session, acknowledged = self._use(batch.session_ids[0]), max(batch.acknowledged)
-            if session and session.takes_all(batch.sequences, acknowledged):
-                applied = _all_applied(self._machine.apply(batch.commands), index)
-                session.record(batch.sequences, acknowledged, applied)
-                return applied
-        return self._apply_one_by_one(batch, index)
+    def _apply_row(self, row: pb.CommandRow, index: int) -> list[Applied]:
+        if not row.session_id:
+            return _all_applied(self._machine.apply(row.commands), index)
+        session = self._use(row.session_id)
+        if session is None:
+            return [_EXPIRED] * len(row.commands)
+        if not session.takes_all(row):
+            return self._apply_one_by_one(session, row, index)
+        applied = _all_applied(self._machine.apply(row.commands), index)
+        session.record_all(row, applied)
+        return applied
 
-    def _apply_one_by_one(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
+    def _apply_one_by_one(self, session: _Session, row: pb.CommandRow, index: int) -> list[Applied]:
         applied: list[Applied] = []
-        fresh: list[tuple[_Session | None, int, Applied]] = []
+        fresh: list[tuple[int, Applied]] = []
         commands: list[bytes] = []
-        session: _Session | None = None
-        session_id = 0
-        for command, its_session_id, sequence, acknowledged in zip(
-            batch.commands, batch.session_ids, batch.sequences, batch.acknowledged, strict=True
-        ):
-            if its_session_id != session_id:
-                session, session_id = self._use(its_session_id), its_session_id
-            response = session.recorded(sequence, acknowledged) if session else _EXPIRED if session_id else None
-            if response is None and session and session.full():
+        for sequence, command in enumerate(row.commands, row.first_sequence):
+            response = session.recorded(sequence, row.acknowledged)
+            if response is None and session.full():
                 session.end()
-                del self._sessions[session_id]
+                del self._sessions[row.session_id]
                 response = _EXPIRED
             if response is None:
                 response = Applied(b"", index)  # the result follows
-                fresh.append((session, sequence, response))
+                session.record(sequence, response)
+                fresh.append((sequence, response))
                 commands.append(command)
-                if session:
-                    session.responses[sequence] = response
             applied.append(response)
-        for (session, sequence, response), result in zip(fresh, self._machine.apply(commands), strict=True):
+        for (sequence, response), result in zip(fresh, self._machine.apply(commands), strict=True):
             response.result = result
-            if session and sequence >= session.acknowledged:  # else it was forgotten at a later command
+            if sequence >= session.acknowledged:  # else the session has ended at a later command
                 session.response_bytes += len(result)
         return applied
 
@@ -215,7 +216,8 @@ class SessionedMachine:
             sequence, index, size = _RESPONSE.unpack(reader.take(_RESPONSE.size, "a response"))
             responses[sequence] = Applied(reader.take(size, "a result"), index)
         size = sum(len(response.result) for response in responses.values())
-        self._sessions[session_id] = _Session(ttl_ms, used_ms, acknowledged, responses, size)
+        newest = max(responses, default=0)
+        self._sessions[session_id] = _Session(ttl_ms, used_ms, acknowledged, newest, responses, size)
 
     def _advance(self, time_ms: int) -> None:
         """Let log time pass: it never goes back. Sessions that have expired go, from the least recently used one on.

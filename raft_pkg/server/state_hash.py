@@ -36,8 +36,9 @@ class StateHash:
         """An entry was applied: it opened this session (0: none), and this is what became of its commands."""
         numbers = _NUMBERS.pack(entry.index, session_id, sum([outcome.index for outcome in applied]))
         results = [outcome.result for outcome in applied]
-        link = b"".join([self.digest, numbers, *results, entry.data])
-        self.digest = blake2b(link, digest_size=DIGEST_BYTES).digest()
+        link = blake2b(b"".join([self.digest, numbers, *results]), digest_size=DIGEST_BYTES)
+        link.update(entry.data)
+        self.digest = link.digest()
 
     def __str__(self) -> str:
         return self.digest.hex()

@@ -4,7 +4,7 @@ The same rules as the client library's (`client.dispatcher`), and the very same 
 in virtual time. Some clients have no session: what may have been done is never sent again then.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import count
 from random import Random
@@ -12,10 +12,13 @@ from random import Random
 from raft_pkg.check.history import MISMATCH, Operation, Value
 from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import result_of_one
 from raft_pkg.simulation.host import Connection, Host
 from raft_pkg.simulation.scheduler import Scheduler
 from raft_pkg.simulation.setting import Setting
 
+ROW_SECONDS_MAX = 0.1
+"""How long commands may wait for others that go in one request with them."""
 BACK_OFF_SECONDS_MAX = 0.05
 """Greatest time before an operation that surely did not happen is tried again."""
 STRAY_CHANCE = 0.15
@@ -50,7 +53,7 @@ class Call:
     @property
     def is_command(self) -> bool:
         """Whether it changes something."""
-        return self.request.HasField("command")
+        return bool(self.request.commands)
 
     def end(self, outcome: str, answer: pb.Outcome | None = None) -> None:
         """Nobody waits for it any longer."""
@@ -89,6 +92,40 @@ class Attempt(Connection):
         self._client.connection_broken(self)
 
 
+class Row(Connection):
+    """Commands of one session with consecutive numbers, sent to one node as one request."""
+
+    def __init__(self, attempts: list[Attempt]) -> None:
+        self._attempts = dict(enumerate(attempts, start=1))
+        """Those that have no outcome yet, by the ids of their commands."""
+        self._host = attempts[0].host
+        commands = [attempt.request.commands[0] for attempt in attempts]
+        self._request = pb.Request(id=1, commands=commands, sequence=attempts[0].request.sequence)
+        self._session_id = attempts[0].session_id
+        self._acknowledged = max(attempt.acknowledged for attempt in attempts)
+
+    def submit(self) -> bool:
+        """Give the request to the node; False: nobody listens."""
+        return self._host.submit(self, self._request, self._session_id, self._acknowledged)
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """The node has the outcome of some: each goes its own way from here."""
+        for place in range(outcome.further + 1):
+            own = pb.Outcome()
+            own.CopyFrom(outcome)
+            own.id, own.further = 1, 0
+            own.results[:] = outcome.results[place : place + 1]
+            attempt = self._attempts.pop(outcome.id + place)
+            if not self._attempts:
+                self._host.close(self)
+            attempt.settle(own)
+
+    def broken(self) -> None:
+        """The node has ended."""
+        for attempt in self._attempts.values():
+            attempt.broken()
+
+
 class SimulatedClient:
     """One client, with a session or without. What it does at once it does as so many callers."""
 
@@ -114,13 +151,15 @@ class SimulatedClient:
         self._opening: Call | None = None
         self._without_session: list[Call] = []
         """Commands that wait until a session is open."""
+        self._gathering: dict[str, list[Attempt]] = {}
+        """Commands that wait for others to go in one request with them, by the node that they go to."""
         callers = self.chance.randint(1, setting.conditions.pipelined)
         self.callers = [Caller(f"{name}.{number}", self, processes, history) for number in range(callers)]
 
     def submit(self, call: Call) -> None:
         """Take charge of a call."""
         if call.is_command:
-            self._invariants.command_sent_once(call.request.command)
+            self._invariants.command_sent_once(call.request.commands[0])
         self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, call))
         self._try(call)
 
@@ -170,7 +209,7 @@ class SimulatedClient:
         assert call.session is not None
         call.session.end(call.request.sequence)
         call.session = None
-        self._invariants.command_renewed(call.request.command)
+        self._invariants.command_renewed(call.request.commands[0])
         self._try_later(call)
 
     # --- attempts -----------------------------------------------------------------------------------------------
@@ -198,11 +237,26 @@ class SimulatedClient:
     def _arrive(self, attempt: Attempt) -> None:
         """The request is at the node. It goes in even when the client waits no longer."""
         host = attempt.host
+        if attempt.session_id and self.chance.random() < self._conditions.rows:
+            gathering = self._gathering.setdefault(host.id, [])
+            gathering.append(attempt)
+            if len(gathering) == 1:
+                delay = self.chance.uniform(0, ROW_SECONDS_MAX)
+                self._scheduler.after(delay, partial(self._submit_gathered, host.id))
+            return
         attempt.life = host.life
         if host.node is not None:
             attempt.round_before = host.rules.read_arrived()
         if not host.submit(attempt, attempt.request, attempt.session_id, attempt.acknowledged):
             self._answer(attempt, partial(self._refused, attempt.call, ""))
+
+    def _submit_gathered(self, host_id: str) -> None:
+        for attempts in _rows(self._gathering.pop(host_id)):
+            for attempt in attempts:
+                attempt.life = attempt.host.life
+            if not Row(attempts).submit():
+                for attempt in attempts:
+                    self._answer(attempt, partial(self._refused, attempt.call, ""))
 
     def _no_answer(self, attempt: Attempt) -> None:
         """The node is silent: another one is asked."""
@@ -215,9 +269,9 @@ class SimulatedClient:
         host, call, request = attempt.host, attempt.call, attempt.request
         host.close(attempt)
         if outcome.code == pb.OUTCOME_CODE_OK:
-            if request.HasField("command"):
-                host.acknowledge(request.command, outcome.index)
-            elif request.HasField("query"):
+            if request.commands:
+                host.acknowledge(request.commands[0], outcome.index)
+            elif request.queries:
                 if not request.any_node:  # a follower's reads are its leader's to confirm
                     host.read_answered(attempt.round_before)
                 self._invariants.read_answered(host.id, outcome.index, call.acknowledged_before)
@@ -226,7 +280,7 @@ class SimulatedClient:
             self._answer(attempt, partial(self._refused, call, outcome.leader_id))
         elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
             if call.session is not None and call.session.id == attempt.session_id:  # else it has gone to another one
-                self._invariants.session_expired(request.command)
+                self._invariants.session_expired(request.commands[0])
             self._answer(attempt, partial(self._expired, call))
         else:
             self._answer(attempt, partial(self._lost, call))
@@ -270,6 +324,20 @@ class SimulatedClient:
             self._try_later(call)
             if call.is_command:
                 self.setting.trace.record_seldom(self.name, "sent_again", f"number {call.request.sequence}")
+
+
+def _rows(attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+    """Those of one session with consecutive numbers together."""
+    row: list[Attempt] = []
+    for attempt in sorted(attempts, key=lambda attempt: (attempt.session_id, attempt.request.sequence)):
+        if row and (attempt.session_id, attempt.request.sequence) != (
+            row[-1].session_id,
+            row[-1].request.sequence + 1,
+        ):
+            yield row
+            row = []
+        row.append(attempt)
+    yield row
 
 
 class Caller:
@@ -325,7 +393,7 @@ class Caller:
         if f == "read":
             query = pb.KvQuery(get=pb.GetRequest(key=key))
             any_node = self._chance.random() < self._conditions.any_node_reads
-            return None, pb.Request(id=1, query=query.SerializeToString(), any_node=any_node)
+            return None, pb.Request(id=1, queries=[query.SerializeToString()], any_node=any_node)
         self._written += 1
         new = f"{self.name}.{self._written};"
         value: Value = new
@@ -341,7 +409,7 @@ class Caller:
             value = [old, new]
             body = pb.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
             command = pb.KvCommand(compare_and_set=body)
-        return value, pb.Request(id=1, command=command.SerializeToString() + self._mark())
+        return value, pb.Request(id=1, commands=[command.SerializeToString() + self._mark()])
 
     def _mark(self) -> bytes:
         """What makes a command unlike any other: a field that the store passes over. Some are long."""
@@ -356,7 +424,7 @@ class Caller:
         assert operation is not None
         output = error = None
         if answer is not None:
-            outcome, output, error = self._learn(operation, pb.KvResult.FromString(answer.result))
+            outcome, output, error = self._learn(operation, pb.KvResult.FromString(result_of_one(answer)))
         elif outcome == "fail":
             error = "timeout"
         self._history.complete(operation, outcome, output, error)

@@ -78,6 +78,8 @@ class Conditions:
     """How long a client waits for an outcome."""
     long_commands: float
     """Share of the commands that do not fit into a sector."""
+    rows: float
+    """Share of the commands of sessions that wait for others of their client, and go to a node as one request."""
 
 
 CALM = Network(delay_min=0.0005, delay_mean=0.001, loss=0.0, duplication=0.0, straggling=0.0)
@@ -135,6 +137,7 @@ def draw(seed: int) -> Conditions:
         think_seconds=chance.choice((0.02, 0.05, 0.1)),
         operation_timeout=chance.choice((0.3, 1.0)),
         long_commands=chance.choice((0.0, 0.2, 0.5)),
+        rows=chance.choice((0.0, 0.5, 1.0)),
     )
     at_once = conditions.clients * conditions.pipelined
     return replace(conditions, keys=max(conditions.keys, at_once // OPERATIONS_PER_KEY))

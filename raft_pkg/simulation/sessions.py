@@ -35,10 +35,12 @@ class SessionModel:
             return ()
         batch = pb.CommandBatch.FromString(entry.data)
         self._now_ms = max(self._now_ms, batch.time_ms)
-        if not batch.session_ids:
-            return batch.commands
-        numbers = zip(batch.commands, batch.session_ids, batch.sequences, batch.acknowledged, strict=True)
-        return [command for command, *number in numbers if self._takes_effect(*number)]
+        return [
+            command
+            for row in batch.rows
+            for sequence, command in enumerate(row.commands, row.first_sequence)
+            if self._takes_effect(row.session_id, sequence, row.acknowledged)
+        ]
 
     def _takes_effect(self, session_id: int, sequence: int, acknowledged: int) -> bool:
         if not session_id:

@@ -9,13 +9,15 @@ import asyncio
 import random
 import time
 from collections.abc import Coroutine, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.server.gathering import Caller
+from raft_pkg.rpc.requests import count_of, kind_of, one_by_one
+from raft_pkg.server.pending import Caller
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import ClusterStub, MaintenanceStub
 from systems.etcd.operations import Operations
@@ -69,10 +71,10 @@ class EtcdNode:
         self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
         """Begin each request, or settle it at once."""
-        for request in requests:
+        for request in chain.from_iterable(map(one_by_one, requests)):
             outcome = self._answer_at_once(request, session_id, acknowledged)
             if outcome is not None:
-                outcome.id = request.id
+                outcome.id, outcome.further = request.id, count_of(request) - 1
                 caller.settle(outcome)
                 continue
             task = asyncio.create_task(self._do(caller, request))
@@ -86,11 +88,12 @@ class EtcdNode:
 
     def _answer_at_once(self, request: pb.Request, session_id: int, acknowledged: int) -> pb.Outcome | None:
         """The outcome of a request that etcd has no part in; None: it is etcd's."""
-        kind = request.WhichOneof("body")
+        kind = kind_of(request)
         if kind is None:
-            return pb.Outcome(code=pb.OUTCOME_CODE_INVALID, message="no command and no query")
+            message = "no command and no query, or several kinds at once"
+            return pb.Outcome(code=pb.OUTCOME_CODE_INVALID, message=message)
         leader = self._witness.leader
-        if leader is None or (leader != self._settings.node_id and not (kind == "query" and request.any_node)):
+        if leader is None or (leader != self._settings.node_id and not (kind == "queries" and request.any_node)):
             return pb.Outcome(
                 code=pb.OUTCOME_CODE_NOT_LEADER,
                 message=f"{self._settings.node_id} is not the leader",
@@ -101,7 +104,7 @@ class EtcdNode:
             return pb.Outcome(code=pb.OUTCOME_CODE_OK, session_id=self._open_session())
         if len(self._tasks) >= REQUESTS_MAX:
             return pb.Outcome(code=pb.OUTCOME_CODE_BUSY, message=f"{REQUESTS_MAX} requests wait for etcd")
-        if kind == "command" and session_id:
+        if kind == "commands" and session_id:
             session = self._sessions.get(session_id)
             if session is None or not session.take(request.sequence, acknowledged):
                 message = "opened elsewhere" if session is None else f"number {request.sequence} was taken before"
@@ -116,10 +119,10 @@ class EtcdNode:
         return session_id
 
     async def _do(self, caller: Caller, request: pb.Request) -> None:
-        if request.WhichOneof("body") == "query":
-            outcome = await self._operations.query(request.query)
+        if request.queries:
+            outcome = await self._operations.query(request.queries[0])
         else:
-            outcome = await self._operations.command(request.command)
+            outcome = await self._operations.command(request.commands[0])
         outcome.id = request.id
         caller.settle(outcome)
         caller.flush()

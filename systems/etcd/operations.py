@@ -137,7 +137,7 @@ def _is_absent(key: str) -> etcd.Compare:
 
 
 def _ok(result: pb.KvResult, revision: int) -> pb.Outcome:
-    return pb.Outcome(code=pb.OUTCOME_CODE_OK, result=result.SerializeToString(), index=revision)
+    return pb.Outcome(code=pb.OUTCOME_CODE_OK, results=[result.SerializeToString()], index=revision)
 
 
 def _describe(error: grpc.aio.AioRpcError) -> str:

@@ -7,5 +7,7 @@ rewrite(
     Node._request_read,
     "            self._refuse_not_leader(queries)\n",
     "            for pending in queries:\n"
-    "                self._settle_ok(pending, self._machine.query(pending.command), self.applied_index)\n",
+    "                results = [self._machine.query(body) for body in pending.bodies]\n"
+    "                for outcome in outcomes.of_results(pending.first_id, results, self.applied_index):\n"
+    "                    self._hand_over(pending.caller, outcome)\n",
 )

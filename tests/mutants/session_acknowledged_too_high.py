@@ -5,6 +5,6 @@ from raft_pkg.simulation.mutation import rewrite
 
 rewrite(
     Node._batch,
-    "[pending.acknowledged for pending in commands]",
-    "[pending.acknowledged + 1 for pending in commands]",
+    "acknowledged=pending.acknowledged,",
+    "acknowledged=pending.acknowledged + 1,",
 )

@@ -9,6 +9,7 @@ from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.simulation.sessions import SessionModel
+from tests.support.entries import command_batch
 
 
 class Recorder:
@@ -36,11 +37,7 @@ def opening(index: int, time_ms: int, ttl_ms: int) -> Entry:
 
 
 def batch(index: int, time_ms: int, commands: list[tuple[bytes, int, int, int]]) -> Entry:
-    names, sessions, sequences, acknowledged = zip(*commands, strict=True)
-    data = pb.CommandBatch(
-        commands=names, time_ms=time_ms, session_ids=sessions, sequences=sequences, acknowledged=acknowledged
-    )
-    return Entry(index, 1, EntryKind.COMMANDS, data.SerializeToString())
+    return Entry(index, 1, EntryKind.COMMANDS, command_batch(commands, time_ms).SerializeToString())
 
 
 def random_entry(chance: Random, index: int, time_ms: int) -> Entry:

@@ -58,19 +58,19 @@ class Wire:
 def put(key: str, value: bytes = b"value", *, request_id: int = 1, sequence: int = 0) -> pb.Request:
     """A request that writes; with a sequence, a command of a session."""
     command = pb.KvCommand(put=pb.PutRequest(key=key, value=value))
-    return pb.Request(id=request_id, command=command.SerializeToString(), sequence=sequence)
+    return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def append(key: str, value: bytes, *, request_id: int = 1, sequence: int = 0) -> pb.Request:
     """A request that shows how often it was applied."""
     command = pb.KvCommand(append=pb.AppendRequest(key=key, value=value))
-    return pb.Request(id=request_id, command=command.SerializeToString(), sequence=sequence)
+    return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def get(key: str, *, request_id: int = 1, any_node: bool = False) -> pb.Request:
     """A request that reads."""
     query = pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString()
-    return pb.Request(id=request_id, query=query, any_node=any_node)
+    return pb.Request(id=request_id, queries=[query], any_node=any_node)
 
 
 class NodeCluster:

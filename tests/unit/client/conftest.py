@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import isawaitable
 
 import grpc
 import pytest
 
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import one_by_one
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.server.state_machine import StateMachine
+from tests.support.entries import command_batch
 
 Script = Callable[[pb.Request], pb.Outcome | None]
 
@@ -22,12 +25,14 @@ class ScriptedNode:
     """Answers each request with what `script` returns for it (None: never), and remembers what it was asked.
 
     A script that raises ConnectionResetError ends the stream without an answer. Sessions are opened by a script of
-    their own, `opening`, and the requests for them are not among `requests`.
+    their own, `opening`, and the requests for them are not among `requests`. For requests in a row the script is asked
+    one by one; a script for rows, `row`, is asked instead of it, and gives one outcome for the whole.
     """
 
     def __init__(self) -> None:
         self.script: Script = ok
         self.opening: Script = ok
+        self.row: Callable[[pb.Request], pb.Outcome | Awaitable[pb.Outcome]] | None = None
         self.delay_seconds = 0.0  # of every answer
         self.requests: list[pb.Request] = []
         self.openings: list[pb.Request] = []
@@ -88,20 +93,25 @@ class ScriptedNode:
     async def _run(self, batches: AsyncIterator[pb.RequestBatch], _context: object) -> AsyncIterator[pb.OutcomeBatch]:
         async for batch in batches:
             self.batches.append(batch)
-            self.batch_sizes.append(len(batch.requests))
-            self.requests.extend(request for request in batch.requests if not request.open_session)
-            self.openings.extend(request for request in batch.requests if request.open_session)
+            requests = [single for request in batch.requests for single in one_by_one(request)]
+            self.batch_sizes.append(len(requests))
+            self.requests.extend(request for request in requests if not request.open_session)
+            self.openings.extend(request for request in requests if request.open_session)
             if self.requests:
                 self.asked.set()
+            if self.row is not None:
+                answers = [self.row(request) for request in batch.requests]
+                yield pb.OutcomeBatch(outcomes=[await a if isawaitable(a) else a for a in answers])
+                continue
             try:
-                outcomes = [outcome for request in batch.requests if (outcome := self._answer(request)) is not None]
+                outcomes = [outcome for request in requests if (outcome := self.answer(request)) is not None]
             except ConnectionResetError:
                 return
             await asyncio.sleep(self.delay_seconds)
             if outcomes:
                 yield pb.OutcomeBatch(outcomes=outcomes)
 
-    def _answer(self, request: pb.Request) -> pb.Outcome | None:
+    def answer(self, request: pb.Request) -> pb.Outcome | None:
         return self.opening(request) if request.open_session else self.script(request)
 
 
@@ -125,22 +135,17 @@ class ReplicatedState:
         return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=self.index, session_id=session_id)
 
     def execute(self, node: ScriptedNode, request: pb.Request) -> pb.Outcome:
-        if not request.HasField("command"):
-            result = self.machine.query(request.query)
-            return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=result, index=self.index)
+        if not request.commands:
+            result = self.machine.query(request.queries[0])
+            return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[result], index=self.index)
         self.index += 1
         batch = node.batches[-1]
-        entry = pb.CommandBatch(
-            commands=[request.command],
-            session_ids=[batch.session_id],
-            sequences=[request.sequence],
-            acknowledged=[batch.acknowledged_below],
-            time_ms=self.time_ms,
-        )
+        numbers = batch.session_id, request.sequence, batch.acknowledged_below
+        entry = command_batch([(request.commands[0], *numbers)], self.time_ms)
         (applied,) = self.machine.apply(entry, self.index)
         if applied.expired:
             return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_SESSION_EXPIRED)
-        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=applied.result, index=applied.index)
+        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[applied.result], index=applied.index)
 
     def value(self, key: str) -> bytes:
         return pb.KvResult.FromString(

@@ -14,7 +14,7 @@ async def make_nodes(make_node, count=3):
     nodes = [await make_node() for _ in range(count)]
     for number, node in enumerate(nodes):
         result = pb.KvResult(found=True, value=b"%d" % number).SerializeToString()
-        node.says(pb.OUTCOME_CODE_OK, result=result)
+        node.says(pb.OUTCOME_CODE_OK, results=[result])
     return nodes
 
 
@@ -104,9 +104,9 @@ async def test_the_synchronous_client_has_the_same_calls(make_node):
     value, *answers = await asyncio.to_thread(work)
     assert value == b"0"
     assert [pb.KvResult.FromString(answer).value for answer in answers] == [b"0", b"0"]
-    assert [(request.command, request.query, request.any_node) for request in node.requests][1:] == [
-        (b"c", b"", False),
-        (b"", b"q", True),
+    assert [(list(request.commands), list(request.queries), request.any_node) for request in node.requests][1:] == [
+        ([b"c"], [], False),
+        ([], [b"q"], True),
     ]
 
 

@@ -105,7 +105,7 @@ async def test_a_write_on_a_stream_that_broke_is_made_elsewhere_under_its_number
 async def test_a_read_on_a_stream_that_broke_is_made_elsewhere(make_node):
     node, other = await make_node(), await make_node()
     node.script = break_stream
-    other.says(pb.OUTCOME_CODE_OK, result=pb.KvResult(found=True, value=b"v").SerializeToString())
+    other.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=True, value=b"v").SerializeToString()])
     async with AsyncRaftClient([node.address, other.address]) as client:
         assert await client.get("k") == b"v"
 
@@ -143,7 +143,7 @@ async def test_a_silent_leader_is_left_and_another_asked_for_all_that_it_did_not
         waited = time.monotonic() - started
     assert SILENCE_SECONDS <= waited < SILENCE_SECONDS + 1
     assert sorted(request.sequence for request in other.requests) == [0, 2, 3, 4]
-    assert {batch.session_id for batch in other.batches if batch.requests[-1].command} == {1}
+    assert {batch.session_id for batch in other.batches if batch.requests[-1].commands} == {1}
 
 
 async def test_nobody_is_there_to_take_what_was_written_to_a_silent_leader(make_node):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raft_pkg.client import AsyncRaftClient
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
+from tests.support.entries import command_batch
 from tests.unit.client.conftest import ReplicatedState, losing
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "lock_service.py"
@@ -62,9 +63,7 @@ def test_a_lock_is_broken_only_if_it_was_not_renewed_since_it_was_looked_at(lock
 def test_acquire_that_is_sent_again_gets_the_same_token(locks):
     machine = SessionedMachine(locks)
     session = machine.open_session(pb.OpenSession(ttl_ms=1000))
-    entry = pb.CommandBatch(
-        commands=[b"acquire deploy alice"], session_ids=[session], sequences=[1], acknowledged=[1], time_ms=1
-    )
+    entry = command_batch([(b"acquire deploy alice", session, 1, 1)], time_ms=1)
     assert [machine.apply(entry, index)[0].result for index in (1, 2)] == [b"granted 1", b"granted 1"]
 
 

@@ -27,8 +27,8 @@ async def test_results_of_each_operation(make_node):
     }
 
     def answer(request):
-        name = pb.KvCommand.FromString(request.command).WhichOneof("body") if request.HasField("command") else "get"
-        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=9, result=results[name].SerializeToString())
+        name = pb.KvCommand.FromString(request.commands[0]).WhichOneof("body") if request.commands else "get"
+        return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=9, results=[results[name].SerializeToString()])
 
     node.script = answer
     async with AsyncRaftClient(node.address) as client:
@@ -38,17 +38,17 @@ async def test_results_of_each_operation(make_node):
         outcome = await client.compare_and_set("k", None, "new")
         assert (bool(outcome), outcome.current, outcome.index) == (False, b"other", 9)
         assert await client.append("k", "é") == 7
-    commands = [pb.KvCommand.FromString(r.command) for r in node.requests if r.HasField("command")]
+    commands = [pb.KvCommand.FromString(r.commands[0]) for r in node.requests if r.commands]
     assert not commands[2].compare_and_set.HasField("expected")
     assert commands[3].append.value == "é".encode()
 
 
 async def test_absent_key_reads_as_none_and_empty_value_as_empty(make_node):
     node = await make_node()
-    node.says(pb.OUTCOME_CODE_OK, result=pb.KvResult(found=False).SerializeToString())
+    node.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=False).SerializeToString()])
     async with AsyncRaftClient(node.address) as client:
         assert await client.get("k") is None
-        node.says(pb.OUTCOME_CODE_OK, result=pb.KvResult(found=True).SerializeToString())
+        node.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=True).SerializeToString()])
         assert await client.get("k") == b""
 
 
@@ -134,7 +134,7 @@ async def test_invalid_is_final_and_carries_the_nodes_words(make_node):
 async def test_a_command_that_the_state_machine_refused_is_invalid(make_node):
     node = await make_node()
     result = pb.KvResult(error="too large").SerializeToString()
-    node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, result=result)
+    node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[result])
     async with AsyncRaftClient(node.address) as client:
         for operation in (client.put("k", b""), client.append("k", b""), client.get("k"), client.delete("k")):
             with pytest.raises(InvalidOperationError, match="too large"):

@@ -52,7 +52,7 @@ async def test_reads_need_no_session_and_do_not_wait_for_one(make_node):
         await client.get("k")
         assert not write.done()
         write.cancel()
-    assert all(request.HasField("query") for request in node.requests)
+    assert all(request.queries for request in node.requests)
 
 
 async def test_a_session_that_another_node_opens_at_last(make_node, state):
@@ -259,7 +259,7 @@ async def test_one_command_that_is_stuck_does_not_hold_up_others(make_node, stat
         stuck = []
 
         def answer(request):
-            if b"stuck" in request.command:
+            if b"stuck" in request.commands[0]:
                 stuck.append((node.batches[-1].session_id, request.sequence))
                 if len(stuck) < 6:
                     return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_BUSY)

@@ -21,7 +21,11 @@ def cluster(tmp_path):
 def entries_of(node):
     """How many commands each entry of the log holds."""
     entries = node.raft.log.slice(node.raft.log.first_index, node.raft.log.last_index + 1)
-    return [len(pb.CommandBatch.FromString(e.data).commands) for e in entries if e.kind is EntryKind.COMMANDS]
+    return [
+        sum(len(row.commands) for row in pb.CommandBatch.FromString(e.data).rows)
+        for e in entries
+        if e.kind is EntryKind.COMMANDS
+    ]
 
 
 def test_commands_that_come_while_an_entry_is_under_way_share_the_next_one(cluster):

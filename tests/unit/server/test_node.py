@@ -12,6 +12,7 @@ from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedEr
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import result_of_one
 from raft_pkg.server import node as node_module
 from raft_pkg.server.gathering import GATHER_SECONDS
 from raft_pkg.storage import Filesystem
@@ -36,7 +37,7 @@ def alone(tmp_path):
 
 def result(outcome):
     """What the key-value store answered."""
-    return pb.KvResult.FromString(outcome.result)
+    return pb.KvResult.FromString(result_of_one(outcome))
 
 
 # --- linearizable -----------------------------------------------------------------------------------------------------
@@ -356,7 +357,7 @@ def test_empty_commands_are_counted_too(cluster, monkeypatch):
     monkeypatch.setattr("raft_pkg.server.gathering.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
     before = leader.raft.log.last_index
-    caller = cluster.submit(leader, *(pb.Request(id=number, command=b"") for number in range(2000)))
+    caller = cluster.submit(leader, *(pb.Request(id=number, commands=[b""]) for number in range(2000)))
     assert caller.codes == ["BUSY"] * 1000
     assert leader.raft.log.last_index == before + 10
 
@@ -364,9 +365,9 @@ def test_empty_commands_are_counted_too(cluster, monkeypatch):
 def test_a_command_over_the_limit_is_invalid_and_so_is_nothing_at_all(cluster):
     caller = cluster.submit(
         cluster.leader,
-        pb.Request(id=1, command=b"x" * (node_module.COMMAND_BYTES_MAX + 1)),
+        pb.Request(id=1, commands=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
         pb.Request(id=2),
-        pb.Request(id=3, query=b"x" * (node_module.COMMAND_BYTES_MAX + 1)),
+        pb.Request(id=3, queries=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
     )
     assert caller.codes == ["INVALID"] * 3
     assert [outcome.id for outcome in caller.flushed] == [1, 2, 3]
@@ -376,8 +377,8 @@ def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
     """Whatever is in the log reaches every node's state machine."""
     caller = cluster.submit(
         cluster.leader,
-        pb.Request(id=1, command=b"\xff\xff"),
-        pb.Request(id=2, query=b"\xff\xff"),
+        pb.Request(id=1, commands=[b"\xff\xff"]),
+        pb.Request(id=2, queries=[b"\xff\xff"]),
         put("key", request_id=3),
     )
     cluster.run(0.2)

@@ -3,6 +3,7 @@
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import result_of_one
 from tests.support.nodes import Caller, NodeCluster, append, get, put
 
 TTL_SECONDS = 30.0
@@ -34,7 +35,7 @@ def open_session(cluster):
 def value(cluster, node, key, **options):
     caller = run(cluster, node, get(key, **options))
     assert caller.codes == ["OK"]
-    return pb.KvResult.FromString(caller.flushed[0].result).value
+    return pb.KvResult.FromString(result_of_one(caller.flushed[0])).value
 
 
 # --- sessions (dissertation §6.3) -------------------------------------------------------------------------------------
@@ -52,7 +53,9 @@ def test_a_command_that_is_sent_again_is_applied_once_and_answered_as_the_first_
     request = append("key", b"x", sequence=1)
     first = run(cluster, cluster.leader, request, session_id=session)
     again = run(cluster, cluster.leader, request, request, session_id=session)
-    assert [(o.result, o.index) for o in again.flushed] == [(first.flushed[0].result, first.flushed[0].index)] * 2
+    assert [(list(o.results), o.index) for o in again.flushed] == [
+        (list(first.flushed[0].results), first.flushed[0].index)
+    ] * 2
     assert value(cluster, cluster.leader, "key") == b"x"
     run(cluster, cluster.leader, append("key", b"y", sequence=2), session_id=session)
     assert value(cluster, cluster.leader, "key") == b"xy"
@@ -167,7 +170,7 @@ def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
         caller = cluster.submit(follower, get("key", any_node=True))
         assert caller.codes == [], "it asks the leader first"
         cluster.run(0.1)
-        assert pb.KvResult.FromString(caller.flushed[0].result).value == b"%d" % number
+        assert pb.KvResult.FromString(result_of_one(caller.flushed[0])).value == b"%d" % number
         assert caller.flushed[0].index >= before
     assert follower._queued_bytes == 0
 

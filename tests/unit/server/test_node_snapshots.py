@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import result_of_one
 from tests.support.nodes import Caller, NodeCluster, append, get, put
 
 
@@ -42,7 +43,7 @@ def value(cluster, node, key, **options):
     caller = cluster.submit(node, get(key, **options))
     cluster.deliver_all()
     assert caller.codes == ["OK"]
-    return pb.KvResult.FromString(caller.flushed[0].result).value
+    return pb.KvResult.FromString(result_of_one(caller.flushed[0])).value
 
 
 def taken(cluster, node_id):
@@ -224,5 +225,5 @@ def test_sessions_are_part_of_the_snapshot(cluster):
     assert cluster.leader is away
     again = cluster.submit(away, append("key", b"once", sequence=1), session_id=session)
     cluster.deliver_all()
-    assert [(o.result, o.index) for o in again.flushed] == [(o.result, o.index) for o in first.flushed]
+    assert [(list(o.results), o.index) for o in again.flushed] == [(list(o.results), o.index) for o in first.flushed]
     assert value(cluster, away, "key") == b"once"

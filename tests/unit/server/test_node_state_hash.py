@@ -93,7 +93,7 @@ def test_an_entry_that_is_applied_again_shows_for_ever(cluster):
     cluster.run(0.5)
     index = node.applied_index
     (entry,) = node.raft.log.slice(index, index + 1)
-    results = KeyValueStore.apply(node._machine._machine, pb.CommandBatch.FromString(entry.data).commands)
+    results = KeyValueStore.apply(node._machine._machine, pb.CommandBatch.FromString(entry.data).rows[0].commands)
     node._machine.state_hash.add(entry, 0, [Applied(result, index) for result in results])
     write(cluster, 30)
     cluster.run(2.0)

@@ -15,6 +15,7 @@ from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import encode_message
+from raft_pkg.rpc.requests import result_of_one
 from raft_pkg.storage import Filesystem
 from tests.support.nodes import append, get, put
 from tests.support.servers import Servers, Stream, until
@@ -124,8 +125,36 @@ async def test_a_batch_of_commands_and_queries_is_answered_one_by_one(alone):
     written = await stream.outcomes(50)
     assert {outcome.id for outcome in written} == set(range(50))
     await stream.send(*(get(f"stream-{number}", request_id=number) for number in range(50)))
-    read = {outcome.id: pb.KvResult.FromString(outcome.result).value for outcome in await stream.outcomes(50)}
+    read = {outcome.id: pb.KvResult.FromString(result_of_one(outcome)).value for outcome in await stream.outcomes(50)}
     assert read == {number: b"%d" % number for number in range(50)}
+    stream.call.cancel()
+
+
+async def test_requests_in_a_row_are_answered_in_rows(alone):
+    stream = Stream(alone)
+    commands = [command for n in range(50) for command in put(f"row-{n}", b"%d" % n).commands]
+    queries = [query for n in range(50) for query in get(f"row-{n}").queries]
+    await stream.send(pb.Request(id=100, commands=commands))
+    (written,) = await stream.outcomes(1)
+    assert (written.id, written.further, written.code, list(written.results)) == (100, 49, pb.OUTCOME_CODE_OK, [])
+    await stream.send(pb.Request(id=200, queries=queries))
+    (read,) = await stream.outcomes(1)
+    assert (read.id, read.further) == (200, 49)
+    assert [pb.KvResult.FromString(result).value for result in read.results] == [b"%d" % n for n in range(50)]
+    await stream.send(pb.Request(id=1, commands=commands[:2]), pb.Request(id=3, queries=queries[:2]))
+    await stream.call.done_writing()
+    await stream.outcomes(2)
+    assert await stream.call.read() is grpc.aio.EOF, "every request was counted once"
+
+
+async def test_results_of_a_row_that_are_larger_than_a_message_come_in_several(alone):
+    value = b"x" * 700_000
+    await alone.key_value.Put(pb.PutRequest(key="large", value=value))
+    stream = Stream(alone)
+    await stream.send(pb.Request(id=1, queries=get("large").queries[:] * 9))
+    outcomes = await stream.outcomes(9)
+    assert sorted(outcome.id for outcome in outcomes) == list(range(1, 10))
+    assert {pb.KvResult.FromString(result_of_one(outcome)).value for outcome in outcomes} == {value}
     stream.call.cancel()
 
 
@@ -447,7 +476,7 @@ async def test_a_session_over_the_stream_applies_a_command_once(alone):
     for _ in range(2):
         await stream.send(request, session_id=opened.session_id)
     first, second = await stream.outcomes(2)
-    assert (first.code, first.result, first.index) == (pb.OUTCOME_CODE_OK, second.result, second.index)
+    assert (first.code, list(first.results), first.index) == (pb.OUTCOME_CODE_OK, list(second.results), second.index)
     assert (await alone.key_value.Get(pb.GetRequest(key="once"))).value == b"x"
     await stream.send(request, session_id=opened.session_id + 1000)
     (expired,) = await stream.outcomes(1)
@@ -464,7 +493,7 @@ async def test_a_follower_answers_queries_that_any_node_may(directory):
         await stream.send(get("key", any_node=True))
         (outcome,) = await stream.outcomes(1)
         assert outcome.code == pb.OUTCOME_CODE_OK
-        assert pb.KvResult.FromString(outcome.result).value == b"1"
+        assert pb.KvResult.FromString(result_of_one(outcome)).value == b"1"
         stream.call.cancel()
 
 

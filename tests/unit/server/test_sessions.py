@@ -10,6 +10,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
 from raft_pkg.server import sessions
 from raft_pkg.server.sessions import SessionedMachine
+from tests.support.entries import command_batch
 
 TTL_MS = 1000
 
@@ -53,13 +54,11 @@ def machine(journal):
 def batch(*commands, time_ms=0):
     """Each command is (session, sequence) or (session, sequence, acknowledged below)."""
     full = [(*command, 1)[:3] for command in commands]
-    return pb.CommandBatch(
-        commands=[f"{session}.{sequence}".encode() for session, sequence, _ in full],
-        session_ids=[session for session, _, _ in full],
-        sequences=[sequence for _, sequence, _ in full],
-        acknowledged=[acknowledged for _, _, acknowledged in full],
-        time_ms=time_ms,
-    )
+    return command_batch([(f"{command[0]}.{command[1]}".encode(), *command) for command in full], time_ms)
+
+
+def without_session(*commands, time_ms=0):
+    return pb.CommandBatch(rows=[pb.CommandRow(commands=commands)], time_ms=time_ms)
 
 
 def told(applied):
@@ -72,8 +71,7 @@ def opened(machine, time_ms=0, ttl_ms=TTL_MS):
 
 
 def test_commands_without_sessions_are_applied_whenever_they_come(machine, journal):
-    plain = pb.CommandBatch(commands=[b"a", b"a"])
-    assert told(machine.apply(plain, 1)) == [(1, 1), (2, 1)]
+    assert told(machine.apply(without_session(b"a", b"a"), 1)) == [(1, 1), (2, 1)]
     assert told(machine.apply(batch((0, 0), (0, 0)), 2)) == [(3, 2), (4, 2)]
     assert journal.calls == 2
 
@@ -140,7 +138,7 @@ def test_a_repeat_keeps_a_session_alive(machine):
 
 def test_log_time_passes_without_sessions_and_when_one_is_opened(machine):
     session = opened(machine)
-    machine.apply(pb.CommandBatch(commands=[b"a"], time_ms=TTL_MS + 1), 1)
+    machine.apply(without_session(b"a", time_ms=TTL_MS + 1), 1)
     assert machine.session_count == 0
     other = opened(machine, time_ms=TTL_MS + 1)
     opened(machine, time_ms=3 * TTL_MS)
@@ -227,11 +225,6 @@ def test_a_huge_acknowledgement_costs_no_more_than_what_is_recorded(machine):
 
 def test_queries_are_the_applications(machine):
     assert machine.query(b"who") == b"who?"
-
-
-def test_columns_of_different_length_stop_the_node_rather_than_be_guessed_at(machine):
-    with pytest.raises(ValueError, match="shorter"):
-        machine.apply(pb.CommandBatch(commands=[b"a", b"b"], session_ids=[1]), 1)
 
 
 # --- snapshots ------------------------------------------------------------------------------------------------------

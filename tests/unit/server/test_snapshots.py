@@ -96,7 +96,7 @@ def test_a_follower_that_says_nothing_holds_nothing_up(snapshots, raft):
 
 
 def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage, raft, machine):
-    machine.apply(pb.CommandBatch(commands=[b"no command, but applied"]), 1)
+    machine.apply(pb.CommandBatch(rows=[pb.CommandRow(commands=[b"no command, but applied"])]), 1)
     first, last = pieces_of(machine, 200, 5)
     snapshots._begin(raft, ENTRIES)
     assert snapshots.can_step

@@ -65,7 +65,7 @@ async def outcomes_of(node, requests, **session):
 
 async def test_who_does_not_lead_says_who_does():
     node, commands = node_with("raft-1")
-    (outcome,) = await outcomes_of(node, [pb.Request(id=3, command=b"c")])
+    (outcome,) = await outcomes_of(node, [pb.Request(id=3, commands=[b"c"])])
     assert (outcome.id, outcome.code) == (3, pb.OUTCOME_CODE_NOT_LEADER)
     assert (outcome.leader_id, outcome.leader_address) == ("raft-1", "127.0.0.1:7000")
     assert commands.done == []
@@ -73,14 +73,14 @@ async def test_who_does_not_lead_says_who_does():
 
 async def test_a_follower_reads_for_who_does_not_mind():
     node, _ = node_with("raft-1")
-    (outcome,) = await outcomes_of(node, [pb.Request(id=1, query=b"q", any_node=True)])
+    (outcome,) = await outcomes_of(node, [pb.Request(id=1, queries=[b"q"], any_node=True)])
     assert outcome.code == pb.OUTCOME_CODE_OK
 
 
 async def test_a_command_is_taken_once_however_often_it_comes():
     node, commands = node_with("raft-0")
     (opened,) = await outcomes_of(node, [pb.Request(id=1, open_session=True)])
-    request = pb.Request(id=2, command=b"c", sequence=1)
+    request = pb.Request(id=2, commands=[b"c"], sequence=1)
     codes = []
     for _ in range(2):
         (outcome,) = await outcomes_of(node, [request], session_id=opened.session_id, acknowledged=1)
@@ -89,16 +89,35 @@ async def test_a_command_is_taken_once_however_often_it_comes():
     assert commands.done == [b"c"]
 
 
+async def test_requests_in_a_row_are_done_one_by_one():
+    node, commands = node_with("raft-0")
+    (opened,) = await outcomes_of(node, [pb.Request(id=1, open_session=True)])
+    session = {"session_id": opened.session_id, "acknowledged": 1}
+    outcomes = await outcomes_of(node, [pb.Request(id=5, commands=[b"a", b"b", b"c"], sequence=1)], **session)
+    assert sorted((o.id, o.further, o.code) for o in outcomes) == [(n, 0, pb.OUTCOME_CODE_OK) for n in (5, 6, 7)]
+    assert sorted(commands.done) == [b"a", b"b", b"c"]
+    (again, new) = await outcomes_of(node, [pb.Request(id=8, commands=[b"c", b"d"], sequence=3)], **session)
+    assert (again.id, again.code) == (8, pb.OUTCOME_CODE_SESSION_EXPIRED)
+    assert (new.id, new.code) == (9, pb.OUTCOME_CODE_OK)
+    assert commands.done[3:] == [b"d"]
+
+
+async def test_what_makes_no_sense_is_invalid_with_all_that_it_stands_for():
+    node, _ = node_with("raft-0")
+    (outcome,) = await outcomes_of(node, [pb.Request(id=5, commands=[b"a"], queries=[b"q", b"q"])])
+    assert (outcome.id, outcome.further, outcome.code) == (5, 2, pb.OUTCOME_CODE_INVALID)
+
+
 async def test_a_session_of_another_node_has_expired_here():
     node, commands = node_with("raft-0")
-    (outcome,) = await outcomes_of(node, [pb.Request(id=1, command=b"c", sequence=1)], session_id=77, acknowledged=1)
+    (outcome,) = await outcomes_of(node, [pb.Request(id=1, commands=[b"c"], sequence=1)], session_id=77, acknowledged=1)
     assert outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED
     assert commands.done == []
 
 
 async def test_more_requests_than_are_waited_for_are_put_off():
     node, _ = node_with("raft-0")
-    requests = [pb.Request(id=number, command=b"c") for number in range(REQUESTS_MAX + 1)]
+    requests = [pb.Request(id=number, commands=[b"c"]) for number in range(REQUESTS_MAX + 1)]
     outcomes = await outcomes_of(node, requests)
     assert [o.id for o in outcomes if o.code == pb.OUTCOME_CODE_BUSY] == [REQUESTS_MAX]
 

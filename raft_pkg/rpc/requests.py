@@ -1,0 +1,40 @@
+"""The requests of a command stream: of what kind they are, how many, each by itself, and what came of it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from raft_pkg.rpc import raft_pb2 as pb
+
+Kind = Literal["commands", "queries", "open_session"]
+
+_KINDS: tuple[Kind, ...] = ("commands", "queries", "open_session")
+
+
+def kind_of(request: pb.Request) -> Kind | None:
+    """What is asked for; None: nothing, or several things, which is not allowed."""
+    kinds = [kind for kind in _KINDS if getattr(request, kind)]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def count_of(request: pb.Request) -> int:
+    """How many requests it stands for: so many outcomes are wanted."""
+    return len(request.commands) + len(request.queries) or 1
+
+
+def one_by_one(request: pb.Request) -> Iterator[pb.Request]:
+    """The same as requests that stand for themselves alone; one that asks for nothing known comes as it is."""
+    kind = kind_of(request)
+    if kind == "commands":
+        for place, command in enumerate(request.commands):
+            sequence = request.sequence + place if request.sequence else 0
+            yield pb.Request(id=request.id + place, commands=[command], sequence=sequence)
+    elif kind == "queries":
+        for place, query in enumerate(request.queries):
+            yield pb.Request(id=request.id + place, queries=[query], any_node=request.any_node)
+    else:
+        yield request
+
+
+def result_of_one(outcome: pb.Outcome) -> bytes:
+    """What the state machine answered to a request that stood for itself alone."""
+    return outcome.results[0] if outcome.results else b""

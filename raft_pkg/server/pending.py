@@ -1,0 +1,72 @@
+"""What callers wait for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from raft_pkg.rpc import raft_pb2 as pb
+
+ENTRY_BYTES_MAX = 1024 * 1024
+"""Commands travel in one log entry up to so many bytes; one command may have more."""
+COMMAND_OVERHEAD_BYTES = 64
+"""What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
+
+
+class Caller(Protocol):
+    """Who waits for outcomes: a stream, or one unary call."""
+
+    def settle(self, outcome: pb.Outcome) -> None:
+        """Take the outcome of one request or of several; `flush` follows."""
+        ...
+
+    def flush(self) -> None:
+        """All outcomes of this turn have been handed over: send them."""
+        ...
+
+
+@dataclass(slots=True)
+class PendingRequests:
+    """Requests of one kind that a caller waits for, with consecutive ids. They are proposed or read together."""
+
+    caller: Caller
+    first_id: int
+    bodies: Sequence[bytes]
+    """Commands or queries; an empty one for a session that is to be opened."""
+    size: int
+    """Bytes that they count for while they wait."""
+    session_id: int = 0
+    first_sequence: int = 0
+    acknowledged: int = 0
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    def pieces(self) -> Iterator["PendingRequests"]:
+        """The same as parts that each fit into an entry; a body that is too large is alone."""
+        if self.size <= ENTRY_BYTES_MAX or len(self) == 1:
+            yield self
+            return
+        start = size = 0
+        for place, body in enumerate(self.bodies):
+            its_size = len(body) + COMMAND_OVERHEAD_BYTES
+            if size and size + its_size > ENTRY_BYTES_MAX:
+                yield self._piece(start, place, size)
+                start, size = place, 0
+            size += its_size
+        yield self._piece(start, len(self), size)
+
+    def _piece(self, start: int, stop: int, size: int) -> "PendingRequests":
+        return PendingRequests(
+            self.caller,
+            self.first_id + start,
+            self.bodies[start:stop],
+            size,
+            self.session_id,
+            self.first_sequence + start,
+            self.acknowledged,
+        )
+
+
+def size_of(bodies: Sequence[bytes]) -> int:
+    """Bytes that they count for while they wait."""
+    return sum(map(len, bodies)) + COMMAND_OVERHEAD_BYTES * len(bodies)

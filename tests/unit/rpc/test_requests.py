@@ -1,0 +1,59 @@
+"""One request may stand for several in a row."""
+
+import pytest
+
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import count_of, kind_of, one_by_one, result_of_one
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "count"),
+    [
+        (pb.Request(commands=[b"a"]), "commands", 1),
+        (pb.Request(commands=[b"", b""]), "commands", 2),
+        (pb.Request(queries=[b"a", b"b", b"c"]), "queries", 3),
+        (pb.Request(open_session=True), "open_session", 1),
+        (pb.Request(), None, 1),
+        (pb.Request(commands=[b"a", b"b"], queries=[b"c"]), None, 3),
+        (pb.Request(commands=[b"a"], open_session=True), None, 1),
+    ],
+)
+def test_kind_and_count(request_, kind, count):
+    assert kind_of(request_) == kind
+    assert count_of(request_) == count
+
+
+def test_commands_in_a_row_have_consecutive_ids_and_sequences():
+    row = pb.Request(id=7, commands=[b"a", b"b"], sequence=3)
+    assert list(one_by_one(row)) == [
+        pb.Request(id=7, commands=[b"a"], sequence=3),
+        pb.Request(id=8, commands=[b"b"], sequence=4),
+    ]
+
+
+def test_commands_without_a_session_get_no_sequence():
+    assert [request.sequence for request in one_by_one(pb.Request(commands=[b"a", b"b"]))] == [0, 0]
+
+
+def test_queries_in_a_row_go_where_the_row_went():
+    row = pb.Request(id=1, queries=[b"a", b"b"], any_node=True)
+    assert list(one_by_one(row)) == [
+        pb.Request(id=1, queries=[b"a"], any_node=True),
+        pb.Request(id=2, queries=[b"b"], any_node=True),
+    ]
+
+
+@pytest.mark.parametrize("request_", [pb.Request(id=1, open_session=True), pb.Request(id=1)])
+def test_what_is_one_already_stays_as_it_is(request_):
+    assert list(one_by_one(request_)) == [request_]
+
+
+def test_no_result_is_an_empty_one():
+    assert result_of_one(pb.Outcome()) == b""
+    assert result_of_one(pb.Outcome(results=[b"r"])) == b"r"
+
+
+def test_a_single_command_has_the_bytes_that_it_had_before_rows():
+    """A client that knows of no rows is understood, and understands what it gets: one outcome for each request."""
+    assert pb.Request(id=1, commands=[b"c"]).SerializeToString() == b"\x08\x01\x12\x01c"
+    assert pb.Outcome(id=1, code=pb.OUTCOME_CODE_OK, results=[b"r"]).SerializeToString() == b"\x08\x01\x10\x01\x1a\x01r"
