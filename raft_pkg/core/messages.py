@@ -45,7 +45,8 @@ class RequestVoteReply:
 class AppendEntries:
     """A leader replicates entries, or with none of them says that it is alive (§5.2, §5.3).
 
-    `read_round` numbers the leader's checks of its own leadership for reads (dissertation §6.4).
+    `read_round` numbers the leader's checks of its own leadership for reads (dissertation §6.4). `leased`: who answers
+    lets the leader answer reads by its lease, and helps nobody to replace it before the time is up (§6.4.1).
     """
 
     prev_log_index: int
@@ -53,6 +54,7 @@ class AppendEntries:
     entries: tuple[Entry, ...]
     leader_commit: int
     read_round: int
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,15 @@ class TimeoutNow:
 class InstallSnapshot:
     """A leader sends a piece of its snapshot to a follower that lacks what its log no longer has (§7, Figure 13).
 
-    One without data is a heartbeat, and asks how far the follower has come. `read_round` as in `AppendEntries`.
+    One without data is a heartbeat, and asks how far the follower has come. `read_round` and `leased` as in
+    `AppendEntries`.
     """
 
     metadata: SnapshotMetadata
     offset: int
     data: bytes
     read_round: int
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ class Raft:
         self._next_heartbeat = now
         self._election_deadline = now
         self._leader_incarnation = 0
+        self._leader_has_lease = False
         # A node that restarts may have answered a leader just before: it protects that leader all the same.
         self._leader_heard_at = now
         self._transfer_deadline = now
@@ -289,6 +290,22 @@ class Raft:
             self._answer_old_term(message)
         else:
             self._receive_in_term(message, now)
+
+    def connection_lost(self, peer: str, now: float) -> None:
+        """The connection from `peer` has ended, most likely because its process has.
+
+        Who follows it waits a little, until the others know it too and so that not all stand at once, and then asks who
+        would vote, as after an election time-out. Safety does not depend on timing (§5.6), and a leader that lives is
+        protected by the voters that it still has connections to (dissertation §4.2.3, §9.6). Leases do depend on it
+        (§6.4.1): where the leader may have one, and where nobody is asked before an election, the time-out is waited
+        for.
+        """
+        self._now = now
+        if peer != self.leader or self.role is Role.LEADER or self._leader_has_lease or not self.config.pre_vote:
+            return
+        self._leader_heard_at = float("-inf")
+        wait = self.config.election_timeout_min * self._random.uniform(0.1, 0.5)
+        self._election_deadline = min(self._election_deadline, now + wait)
 
     def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Entry:
         """Append an entry to the leader's log; it is committed when it comes out of `take_output`.
@@ -747,7 +764,7 @@ class Raft:
 
     # --- replication: the follower's side (§5.3) --------------------------------------------------------------------
 
-    def _hear_leader(self, message: Message, now: float) -> None:
+    def _hear_leader(self, message: Message, *, leased: bool, now: float) -> None:
         """What every append and every piece of a snapshot says: its sender leads this term."""
         leader = message.sender
         if self.role is Role.LEADER:
@@ -756,12 +773,13 @@ class Raft:
             )
         self._become_follower(self.current_term, leader, now, f"{leader} leads")
         self._leader_incarnation = message.sender_incarnation
+        self._leader_has_lease = leased
         self._leader_heard_at = now
         self._reset_election_timer(now)
         self._output.failed_reads += self._forwarded_reads.expired(now - self.config.election_timeout_max)
 
     def _handle_append_entries(self, message: Message, request: AppendEntries, now: float) -> None:
-        self._hear_leader(message, now)
+        self._hear_leader(message, leased=request.leased, now=now)
         entries, prev_log_index = request.entries, request.prev_log_index
         if prev_log_index < self.log.base_index:
             # Up to there all was committed before it was compacted, so it matches.
@@ -822,7 +840,7 @@ class Raft:
     # --- snapshots (§7, Figure 13) ----------------------------------------------------------------------------------
 
     def _handle_install_snapshot(self, message: Message, request: InstallSnapshot, now: float) -> None:
-        self._hear_leader(message, now)
+        self._hear_leader(message, leased=request.leased, now=now)
         metadata = request.metadata
         if metadata.index <= self.commit_index or self.log.term_at(metadata.index) == metadata.term:
             # This log has all that the snapshot stands for, so that much of it is committed (§5.3, Log Matching).
@@ -859,7 +877,9 @@ class Raft:
         if snapshot is None or progress.piece_in_flight:
             return False
         progress.piece_sent()
-        body = InstallSnapshot(snapshot, progress.snapshot_offset, b"", self._reads.round)
+        body = InstallSnapshot(
+            snapshot, progress.snapshot_offset, b"", self._reads.round, leased=self.config.lease_reads
+        )
         self._output.snapshot_messages.append((self._message(peer, body), body))
         return True
 
@@ -955,14 +975,23 @@ class Raft:
         prev_log_term = self.log.term_at(prev_log_index)
         if prev_log_term is None:
             raise InvariantError(f"{self.node_id} leads and lacks entry {prev_log_index} of its own log")
-        body = AppendEntries(prev_log_index, prev_log_term, entries, self.commit_index, self._reads.round)
+        body = AppendEntries(
+            prev_log_index,
+            prev_log_term,
+            entries,
+            self.commit_index,
+            self._reads.round,
+            leased=self.config.lease_reads,
+        )
         self._output.early_messages.append(self._message(peer, body))
 
     def _send_heartbeat(self, peer: str, progress: Progress) -> None:
         if progress.snapshot is None:
             self._send_append(peer, progress, ())
         else:
-            body = InstallSnapshot(progress.snapshot, progress.snapshot_offset, b"", self._reads.round)
+            body = InstallSnapshot(
+                progress.snapshot, progress.snapshot_offset, b"", self._reads.round, leased=self.config.lease_reads
+            )
             self._output.early_messages.append(self._message(peer, body))
 
     def _hear_follower(self, progress: Progress, read_round: int, now: float) -> None:

@@ -61,6 +61,7 @@ def _encode_append_entries(body: AppendEntries) -> pb.AppendEntries:
         entries=[pb.Entry(index=e.index, term=e.term, kind=int(e.kind), data=e.data) for e in body.entries],  # type: ignore[arg-type]
         leader_commit=body.leader_commit,
         read_round=body.read_round,
+        leased=body.leased,
     )
 
 
@@ -71,6 +72,7 @@ def _decode_append_entries(body: pb.AppendEntries) -> AppendEntries:
         tuple(_decode_entry(entry, index) for index, entry in enumerate(body.entries, start=body.prev_log_index + 1)),
         body.leader_commit,
         body.read_round,
+        body.leased,
     )
 
 
@@ -127,6 +129,7 @@ def _encode_install_snapshot(body: InstallSnapshot) -> pb.InstallSnapshot:
         data=body.data,
         data_checksum=crc32(body.data),
         read_round=body.read_round,
+        leased=body.leased,
     )
 
 
@@ -136,7 +139,7 @@ def _decode_install_snapshot(body: pb.InstallSnapshot) -> InstallSnapshot:
         raise DecodeError(f"{where}: the piece at offset {body.offset} does not match its checksum")
     configuration = _decode_configuration(body.configuration, where)
     metadata = SnapshotMetadata(body.index, body.snapshot_term, configuration, body.size, body.checksum)
-    return InstallSnapshot(metadata, body.offset, body.data, body.read_round)
+    return InstallSnapshot(metadata, body.offset, body.data, body.read_round, body.leased)
 
 
 def _encode_hello(body: Hello) -> pb.Hello:

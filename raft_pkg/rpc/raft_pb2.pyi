@@ -334,6 +334,7 @@ class InstallSnapshot(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     DATA_CHECKSUM_FIELD_NUMBER: _builtins.int
     READ_ROUND_FIELD_NUMBER: _builtins.int
+    LEASED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """last index that the snapshot replaces"""
     snapshot_term: _builtins.int
@@ -352,6 +353,8 @@ class InstallSnapshot(_message.Message):
     """CRC-32 of `data`"""
     read_round: _builtins.int
     """as in AppendEntries"""
+    leased: _builtins.bool
+    """as in AppendEntries"""
     def __init__(
         self,
         *,
@@ -364,10 +367,11 @@ class InstallSnapshot(_message.Message):
         data: _builtins.bytes = ...,
         data_checksum: _builtins.int = ...,
         read_round: _builtins.int = ...,
+        leased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "configuration", b"configuration", "data", b"data", "data_checksum", b"data_checksum", "index", b"index", "offset", b"offset", "read_round", b"read_round", "size", b"size", "snapshot_term", b"snapshot_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "configuration", b"configuration", "data", b"data", "data_checksum", b"data_checksum", "index", b"index", "leased", b"leased", "offset", b"offset", "read_round", b"read_round", "size", b"size", "snapshot_term", b"snapshot_term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -647,6 +651,7 @@ class AppendEntries(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     LEADER_COMMIT_FIELD_NUMBER: _builtins.int
     READ_ROUND_FIELD_NUMBER: _builtins.int
+    LEASED_FIELD_NUMBER: _builtins.int
     prev_log_index: _builtins.int
     """index of the entry that precedes `entries`"""
     prev_log_term: _builtins.int
@@ -655,6 +660,8 @@ class AppendEntries(_message.Message):
     """the leader's commit index"""
     read_round: _builtins.int
     """number of the leader's newest leadership check (§6.4 of the dissertation)"""
+    leased: _builtins.bool
+    """who answers lets the leader answer reads by its lease (§6.4.1 of the dissertation)"""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
         """consecutive entries from prev_log_index + 1 on; none in a mere heartbeat"""
@@ -667,10 +674,11 @@ class AppendEntries(_message.Message):
         entries: _abc.Iterable[Global___Entry] | None = ...,
         leader_commit: _builtins.int = ...,
         read_round: _builtins.int = ...,
+        leased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "leader_commit", b"leader_commit", "prev_log_index", b"prev_log_index", "prev_log_term", b"prev_log_term", "read_round", b"read_round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "leader_commit", b"leader_commit", "leased", b"leased", "prev_log_index", b"prev_log_index", "prev_log_term", b"prev_log_term", "read_round", b"read_round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

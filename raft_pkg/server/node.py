@@ -123,6 +123,8 @@ class Node:
         self.last_turn_at = clock()
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
+        self._lost_connections: list[str] = []
+        """Peers whose streams have ended; what had come on them is in `_messages`."""
         self._commands = Gathering()
         self._openings: list[PendingRequests] = []
         """Sessions that are to be opened."""
@@ -166,6 +168,11 @@ class Node:
         if messages and address:
             self._transport.meet(messages[0].sender, address)
         self._messages += messages
+        self._wake.set()
+
+    def connection_lost(self, peer: str) -> None:
+        """The stream on which a peer's messages came has ended."""
+        self._lost_connections.append(peer)
         self._wake.set()
 
     def submit(
@@ -336,6 +343,9 @@ class Node:
         messages, self._messages = self._messages, []
         for message in messages:
             self.raft.receive(message, now)
+        lost, self._lost_connections = self._lost_connections, []
+        for peer in lost:
+            self.raft.connection_lost(peer, now)
         self.raft.tick(now)
         if self._transfers or self._changes:
             yield from self._carry_out_all()  # the notices so far are about those before

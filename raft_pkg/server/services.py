@@ -37,18 +37,33 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._newest: dict[str, Context] = {}
+        """The newest stream of each sender that has one."""
 
     async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
         """See raft.proto."""
-        await self._node.while_running(self._take_in(batches, context))
+        try:
+            await self._node.while_running(self._take_in(batches, context))
+        finally:
+            self._forget(context)
         return pb.DeliverReply()
+
+    def _forget(self, context: Context) -> None:
+        """A stream has ended. If its sender has dialled anew meanwhile, that says nothing of the sender."""
+        for sender in [sender for sender, newest in self._newest.items() if newest is context]:
+            del self._newest[sender]
+            self._node.connection_lost(sender)
 
     async def _take_in(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> None:
         me = self._node.config.node_id
+        sender = ""
         async for batch in batches:
             for message in batch.messages:
                 if message.to != me:
                     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {me}, not {message.to}")
+            if not sender and batch.messages:
+                sender = getattr(batch.messages[0], "from")
+                self._newest[sender] = context
             try:
                 self._node.deliver([decode_message(message) for message in batch.messages], batch.from_address)
             except DecodeError as error:

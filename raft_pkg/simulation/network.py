@@ -1,6 +1,6 @@
 """The network between nodes, and between clients and nodes: delay, loss, duplication, order, and cut links."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -24,6 +24,10 @@ class Receiver(Protocol):
 
     def deliver(self, message: Message) -> None:
         """A message has arrived."""
+        ...
+
+    def connection_lost(self, peer: str) -> None:
+        """The connection on which a peer's messages came has ended."""
         ...
 
 
@@ -67,6 +71,17 @@ class SimulatedNetwork:
         """Carry what is not repeated (a client's stream): `action` happens at the target, or never."""
         if self._chance.random() >= self.conditions.loss / 4:
             self._scheduler.at(departure + self.delay(), partial(self._carry_over, source, target, action))
+
+    def end_connections(self, source: str, targets: Iterable[str], departure: float) -> None:
+        """Let machines know that their connections from another one have ended, if they can hear of it."""
+        for target in targets:
+            if target != source:
+                self.carry(source, target, departure, partial(self._receivers[target].connection_lost, source))
+
+    @property
+    def names(self) -> list[str]:
+        """Of all machines."""
+        return list(self._receivers)
 
     def repeat_late(self, source: str, target: str, action: Callable[[], None]) -> bool:
         """Now and then, something that was carried comes once more, much later; whether this does."""

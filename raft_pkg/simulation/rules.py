@@ -49,8 +49,12 @@ class NodeRules:
         self._identity = raft.node_id, raft.incarnation
         self._config = config
         self._inbox: list[Message] = []
+        self._lost: list[str] = []
+        """Peers whose connections have ended since the last turn."""
         self._timeouts: deque[float] = deque(maxlen=SAME_TIMEOUTS)
         self._leader_heard_at: float | None = None
+        self._leader_heard = ""
+        """Who led when that was."""
         self._heard_at: dict[Identity, float] = {}
         self._leader_since = 0.0
         self._round_sent = 0
@@ -74,6 +78,10 @@ class NodeRules:
         if isinstance(message.body, ReadIndex):
             self._asked.setdefault((_sender(message), message.body.number), self._round_sent)
 
+    def connection_lost(self, peer: str) -> None:
+        """The connection from a peer has ended; the node's next turn takes note of it."""
+        self._lost.append(peer)
+
     def turn_began(self) -> None:
         """The node takes in what has come."""
         answered = self._rounds_answered
@@ -91,7 +99,10 @@ class NodeRules:
         for message in inbox:
             self._heard_at[_sender(message)] = now
             if isinstance(message.body, AppendEntries | InstallSnapshot) and message.term == raft.current_term:
-                self._leader_heard_at = now
+                self._leader_heard_at, self._leader_heard = now, message.sender
+        if self._goes_by_connections and self._leader_heard in self._lost:
+            self._leader_heard_at = None
+        self._lost.clear()
         if raft.role is Role.LEADER:
             self._check_quorum(raft, now)
             self._check_members(raft)
@@ -155,7 +166,10 @@ class NodeRules:
     # --- the rules ----------------------------------------------------------------------------------------------
 
     def _check_timer(self, raft: Raft, inbox: Sequence[Message], now: float) -> None:
-        """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2)."""
+        """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2).
+
+        It may come sooner where the connection from the leader has ended: safety does not depend on timing (§5.6).
+        """
         deadline = raft.next_timeout()
         from_leader = [m for m in inbox if isinstance(m.body, AppendEntries | InstallSnapshot) and m.term >= self._term]
         if deadline == self._deadline:
@@ -164,16 +178,23 @@ class NodeRules:
                     ELECTION_TIMER, f"{self._node} hears from its leader and does not wait longer", self._node
                 )
             return
+        if deadline < self._deadline and self._goes_by_connections and self._leader in self._lost:
+            return
         requests = [message for message in inbox if isinstance(message.body, RequestVote)]
         granted = len(requests) > 1 or any(request.sender == raft.voted_for for request in requests)
         stands = raft.role is Role.CANDIDATE and (self._role, self._term) != (raft.role, raft.current_term)
         if not (from_leader or granted or stands or now >= self._deadline):
             raise Violation(
                 ELECTION_TIMER,
-                f"{self._node} puts its election off; it has voted for nobody and hears no leader",
+                f"{self._node} moves its election; it has voted for nobody, hears no leader and has lost none",
                 self._node,
             )
         self._check_randomness(deadline - now)
+
+    @property
+    def _goes_by_connections(self) -> bool:
+        """Whether who loses the connection from its leader need not wait for it any longer."""
+        return self._config.pre_vote and not self._config.lease_reads
 
     def _check_randomness(self, timeout: float) -> None:
         self._timeouts.append(round(timeout, 9))
@@ -252,6 +273,7 @@ class NodeRules:
 
     def _remember(self, raft: Raft) -> None:
         self._role = raft.role
+        self._leader = raft.leader
         self._term = raft.current_term
         self._deadline = raft.next_timeout()
         self._configuration = raft.configuration

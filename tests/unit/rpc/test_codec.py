@@ -52,13 +52,15 @@ def append_entries(draw):
         is_configuration = kind is EntryKind.CONFIGURATION
         data = draw(configurations()).encode() if is_configuration else draw(st.binary(max_size=50))
         entries.append(Entry(index, draw(numbers), kind, data))
-    return AppendEntries(prev_log_index, draw(numbers), tuple(entries), draw(numbers), draw(numbers))
+    return AppendEntries(
+        prev_log_index, draw(numbers), tuple(entries), draw(numbers), draw(numbers), draw(st.booleans())
+    )
 
 
 snapshots = st.builds(SnapshotMetadata, numbers, numbers, configurations(), numbers, st.integers(0, 2**32 - 1))
 by_hand = {
     AppendEntries: append_entries(),
-    InstallSnapshot: st.builds(InstallSnapshot, snapshots, numbers, st.binary(max_size=200), numbers),
+    InstallSnapshot: st.builds(InstallSnapshot, snapshots, numbers, st.binary(max_size=200), numbers, st.booleans()),
     Hello: st.builds(Hello, st.booleans(), st.lists(names).map(tuple), names, st.booleans(), names, names, numbers),
 }
 

@@ -326,6 +326,16 @@ async def test_who_has_heard_nothing_for_long_answers_at_once(tmp_path, monkeypa
     cluster.close()
 
 
+def test_a_leader_whose_connections_have_ended_is_replaced_long_before_a_time_out(cluster):
+    old = cluster.leader
+    cluster.stop(old.config.node_id)
+    for node in cluster.followers:
+        node.connection_lost(old.config.node_id)
+        node.turn()
+    cluster.run(0.1)
+    assert cluster.leader is not old
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
