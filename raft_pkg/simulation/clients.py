@@ -17,8 +17,8 @@ from raft_pkg.simulation.host import Connection, Host
 from raft_pkg.simulation.scheduler import Scheduler
 from raft_pkg.simulation.setting import Setting
 
-ROW_SECONDS_MAX = 0.1
-"""How long commands may wait for others that go in one request with them."""
+ROW_WAIT_SHARE = 0.25
+"""How long commands may wait for others that go in one request with them: a share of the time that answers may take."""
 BACK_OFF_SECONDS_MAX = 0.05
 """Greatest time before an operation that surely did not happen is tried again."""
 STRAY_CHANCE = 0.15
@@ -241,7 +241,7 @@ class SimulatedClient:
             gathering = self._gathering.setdefault(host.id, [])
             gathering.append(attempt)
             if len(gathering) == 1:
-                delay = self.chance.uniform(0, ROW_SECONDS_MAX)
+                delay = self.chance.uniform(0, ROW_WAIT_SHARE * self._conditions.answer_timeout)
                 self._scheduler.after(delay, partial(self._submit_gathered, host.id))
             return
         attempt.life = host.life
