@@ -181,7 +181,10 @@ class NodeRules:
         if deadline < self._deadline and self._goes_by_connections and self._leader in self._lost:
             return
         requests = [message for message in inbox if isinstance(message.body, RequestVote)]
-        granted = len(requests) > 1 or any(request.sender == raft.voted_for for request in requests)
+        granted = len(requests) > 1 or any(
+            request.sender == raft.voted_for or self._term <= request.term < raft.current_term  # of a term before
+            for request in requests
+        )
         stands = raft.role is Role.CANDIDATE and (self._role, self._term) != (raft.role, raft.current_term)
         if not (from_leader or granted or stands or now >= self._deadline):
             raise Violation(
