@@ -12,7 +12,7 @@ class RaftConfig:
     """
 
     election_timeout_min: float = 0.150
-    """Least time without a leader before an election begins (§5.2)."""
+    """Least time without a leader before an election begins (§5.2), unless its process is known to have ended."""
 
     election_timeout_max: float = 0.300
     """Greatest such time; each wait is drawn uniformly between the two, which keeps split votes rare (§5.2)."""

@@ -291,20 +291,21 @@ class Raft:
         else:
             self._receive_in_term(message, now)
 
-    def connection_lost(self, peer: str, now: float) -> None:
-        """The connection from `peer` has ended, most likely because its process has.
+    def peer_gone(self, peer: str, now: float) -> None:
+        """The process of `peer` has ended: its machine says so, or seems to.
 
         Who follows it waits a little, until the others know it too and so that not all stand at once, and then asks who
         would vote, as after an election time-out. Safety does not depend on timing (§5.6), and a leader that lives is
-        protected by the voters that it still has connections to (dissertation §4.2.3, §9.6). Leases do depend on it
-        (§6.4.1): where the leader may have one, and where nobody is asked before an election, the time-out is waited
+        protected by those who hear it (dissertation §4.2.3, §9.6). Leases do depend on timing (§6.4.1): where the
+        leader may have one, and where nobody protects leaders or is asked before an election, the time-out is waited
         for.
         """
         self._now = now
-        if peer != self.leader or self.role is Role.LEADER or self._leader_has_lease or not self.config.pre_vote:
+        is_careful = self.config.pre_vote and self.config.check_quorum and not self._leader_has_lease
+        if peer != self.leader or self.role is Role.LEADER or not is_careful:
             return
         self._leader_heard_at = float("-inf")
-        wait = self.config.election_timeout_min * self._random.uniform(0.1, 0.5)
+        wait = self.config.election_timeout_min * self._random.uniform(0.1, 0.75)
         self._election_deadline = min(self._election_deadline, now + wait)
 
     def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Entry:

@@ -7,7 +7,7 @@ import asyncio
 
 import grpc.aio
 
-from raft_pkg.addresses import resolve
+from raft_pkg.addresses import parse_address, resolve
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc.options import CHANNEL_OPTIONS
 
@@ -25,6 +25,23 @@ async def dial(address: str, timeout: float) -> tuple[grpc.aio.Channel, str]:
         raise ConnectionError(f"{address}: no connection within {timeout:g} s") from None
     except (OSError, UnicodeError, ConfigurationError) as error:  # UnicodeError: a label that IDNA can't hold
         raise ConnectionError(f"{address}: {error}") from None
+
+
+async def is_refused(target: str, timeout: float) -> bool:
+    """Whether IP:PORT refuses connections: there is a machine, and no process that listens.
+
+    False when anything else comes of it within `timeout` seconds, or nothing.
+    """
+    host, port = parse_address(target, "target")
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False
 
 
 async def _connect(address: str) -> tuple[grpc.aio.Channel, str]:

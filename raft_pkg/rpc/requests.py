@@ -7,6 +7,9 @@ from raft_pkg.rpc import raft_pb2 as pb
 
 Kind = Literal["commands", "queries", "open_session"]
 
+NUMBER_MAX = 2**64
+"""No id and no sequence is as high: they have 64 bits."""
+
 _KINDS: tuple[Kind, ...] = ("commands", "queries", "open_session")
 
 
@@ -19,6 +22,18 @@ def kind_of(request: pb.Request) -> Kind | None:
 def count_of(request: pb.Request) -> int:
     """How many requests it stands for: so many outcomes are wanted."""
     return len(request.commands) + len(request.queries) or 1
+
+
+def mistake_in(request: pb.Request, session_id: int) -> str:
+    """Why it makes no sense, whenever and wherever it comes; empty when it does. `session_id`: of its batch."""
+    kind, count = kind_of(request), count_of(request)
+    if kind is None:
+        return "no command and no query, or several kinds at once"
+    if kind == "commands" and session_id and not request.sequence:
+        return "a command of a session needs a sequence"
+    if max(request.id, request.sequence) + count > NUMBER_MAX:
+        return f"{count} in a row, and their numbers go beyond 64 bits"
+    return ""
 
 
 def one_by_one(request: pb.Request) -> Iterator[pb.Request]:

@@ -31,7 +31,7 @@ from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import Kind, count_of, kind_of
+from raft_pkg.rpc.requests import Kind, count_of, kind_of, mistake_in
 from raft_pkg.server import outcomes
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.gathering import Gathering
@@ -47,8 +47,6 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Commands that were taken and not yet applied, in bytes; more are refused (BUSY)."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
-NUMBER_MAX = 2**64
-"""No id and no sequence is as high: they have 64 bits."""
 TURN_SECONDS_MAX = 1.0
 """The loop turns at least so often, in seconds, and once a heartbeat interval: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
@@ -123,8 +121,7 @@ class Node:
         self.last_turn_at = clock()
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
-        self._lost_connections: list[str] = []
-        """Peers whose streams have ended; what had come on them is in `_messages`."""
+        self._gone_peers: list[str] = []
         self._commands = Gathering()
         self._openings: list[PendingRequests] = []
         """Sessions that are to be opened."""
@@ -170,9 +167,9 @@ class Node:
         self._messages += messages
         self._wake.set()
 
-    def connection_lost(self, peer: str) -> None:
-        """The stream on which a peer's messages came has ended."""
-        self._lost_connections.append(peer)
+    def peer_gone(self, peer: str) -> None:
+        """A peer's machine refuses connections: its process has ended."""
+        self._gone_peers.append(peer)
         self._wake.set()
 
     def submit(
@@ -187,7 +184,7 @@ class Node:
         for request in requests:
             kind = kind_of(request)
             whole = _pending(caller, request, kind, session_id, acknowledged)
-            mistake = _mistake(whole, kind)
+            mistake = mistake_in(request, session_id)
             if mistake:
                 self._settle(whole, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {mistake}")
                 continue
@@ -343,9 +340,9 @@ class Node:
         messages, self._messages = self._messages, []
         for message in messages:
             self.raft.receive(message, now)
-        lost, self._lost_connections = self._lost_connections, []
-        for peer in lost:
-            self.raft.connection_lost(peer, now)
+        gone, self._gone_peers = self._gone_peers, []
+        for peer in gone:
+            self.raft.peer_gone(peer, now)
         self.raft.tick(now)
         if self._transfers or self._changes:
             yield from self._carry_out_all()  # the notices so far are about those before
@@ -765,17 +762,6 @@ def _pending(
     if kind == "commands" and session_id:
         pending.session_id, pending.first_sequence, pending.acknowledged = session_id, request.sequence, acknowledged
     return pending
-
-
-def _mistake(pending: PendingRequests, kind: Kind | None) -> str:
-    """What is wrong with requests, whenever they come; empty when nothing is."""
-    if kind is None:
-        return "no command and no query, or several kinds at once"
-    if pending.session_id and not pending.first_sequence:
-        return "a command of a session needs a sequence"
-    if max(pending.first_id, pending.first_sequence) + len(pending) > NUMBER_MAX:
-        return f"{len(pending)} requests in a row, and their numbers go beyond {NUMBER_MAX}"
-    return ""
 
 
 def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:

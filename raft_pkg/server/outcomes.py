@@ -10,6 +10,8 @@ from raft_pkg.server.sessions import Applied
 
 RESULTS_BYTES_MAX = 1024 * 1024
 """An outcome has no more bytes of results than this, unless it has a single one."""
+RESULT_OVERHEAD_BYTES = 6
+"""What a result takes besides its own bytes, at the most."""
 
 _place = attrgetter("index", "expired")
 
@@ -37,10 +39,11 @@ def of_results(first_id: int, results: Sequence[bytes], index: int, session_id: 
     """Successes at one index, cut where they would become too large."""
     start = size = 0
     for place, result in enumerate(results):
-        if place > start and size + len(result) > RESULTS_BYTES_MAX:
+        its_size = len(result) + RESULT_OVERHEAD_BYTES
+        if place > start and size + its_size > RESULTS_BYTES_MAX:
             yield _success(first_id + start, place - start, results[start:place], index, session_id)
             start, size = place, 0
-        size += len(result)
+        size += its_size
     yield _success(first_id + start, len(results) - start, results[start:], index, session_id)
 
 

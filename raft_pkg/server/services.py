@@ -27,7 +27,7 @@ gRPC clients take unless told otherwise."""
 WAITING_OUTCOMES_BYTES_MAX = 16 * 1024 * 1024
 """While so many bytes of outcomes wait for a client that does not read, nothing more is read from it."""
 OUTCOME_OVERHEAD_BYTES = 64
-"""What an outcome counts for besides its results."""
+"""What an outcome counts for besides its bytes on the wire."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,33 +37,18 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._newest: dict[str, Context] = {}
-        """The newest stream of each sender that has one."""
 
     async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
         """See raft.proto."""
-        try:
-            await self._node.while_running(self._take_in(batches, context))
-        finally:
-            self._forget(context)
+        await self._node.while_running(self._take_in(batches, context))
         return pb.DeliverReply()
-
-    def _forget(self, context: Context) -> None:
-        """A stream has ended. If its sender has dialled anew meanwhile, that says nothing of the sender."""
-        for sender in [sender for sender, newest in self._newest.items() if newest is context]:
-            del self._newest[sender]
-            self._node.connection_lost(sender)
 
     async def _take_in(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> None:
         me = self._node.config.node_id
-        sender = ""
         async for batch in batches:
             for message in batch.messages:
                 if message.to != me:
                     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {me}, not {message.to}")
-            if not sender and batch.messages:
-                sender = getattr(batch.messages[0], "from")
-                self._newest[sender] = context
             try:
                 self._node.deliver([decode_message(message) for message in batch.messages], batch.from_address)
             except DecodeError as error:
@@ -129,7 +114,7 @@ class StreamCaller:
 
 
 def _size(outcome: pb.Outcome) -> int:
-    return sum(map(len, outcome.results)) + OUTCOME_OVERHEAD_BYTES
+    return outcome.ByteSize() + OUTCOME_OVERHEAD_BYTES
 
 
 class Commands(Protocol):

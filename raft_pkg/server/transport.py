@@ -15,7 +15,7 @@ from raft_pkg.core.messages import Message
 from raft_pkg.events import Event
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.codec import encode_message
-from raft_pkg.rpc.dial import dial
+from raft_pkg.rpc.dial import dial, is_refused
 from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
 from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
 
@@ -27,6 +27,13 @@ RECONNECT_DELAY_MAX = 2.0
 """Seconds to which they grow with a peer that takes connections and ends each at once: it may be another node."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
+GONE_ATTEMPTS = 3
+"""A peer whose stream has broken is dialled so often at once, to learn whether its process has ended: one that is just
+ending may take another connection."""
+GONE_SECONDS = 0.05
+"""Seconds that such an attempt may take."""
+GONE_PAUSE = 0.01
+"""Seconds between two of them."""
 STRANGERS_MAX = 16
 """Links to nodes that are reached only to be answered; with one more, the oldest goes."""
 STRANGER_SECONDS_MAX = 60.0
@@ -64,8 +71,8 @@ class PeerLink:
             self._queued_bytes += size
             self._wake.set()
 
-    async def run(self) -> None:
-        """Connect, send, and begin again, until cancelled."""
+    async def run(self, gone: Callable[[str], None]) -> None:
+        """Connect, send, and begin again, until cancelled. `gone` is told of a peer whose process has ended."""
         loop = asyncio.get_running_loop()
         delay = RECONNECT_DELAY
         while True:
@@ -83,9 +90,19 @@ class PeerLink:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
+            if not self._proxy and await self._is_refused(target):  # a proxy would answer for all
+                gone(self._peer)
             lasted = loop.time() - connected_at > RECONNECT_DELAY_MAX
             delay = RECONNECT_DELAY if lasted else min(2 * delay, RECONNECT_DELAY_MAX)
             await asyncio.sleep(delay)
+
+    async def _is_refused(self, target: str) -> bool:
+        """Whether nobody takes connections any more where the peer was."""
+        for _ in range(GONE_ATTEMPTS - 1):
+            if await is_refused(target, GONE_SECONDS):
+                return True
+            await asyncio.sleep(GONE_PAUSE)
+        return await is_refused(target, GONE_SECONDS)
 
     async def _send_until_broken(self, stub: RaftPeerStub) -> str:
         """Write batches for as long as the stream holds; returns why it did not."""
@@ -124,6 +141,8 @@ class GrpcTransport:
         self._own_address = own_address
         self._proxy = proxy
         self._report = report
+        self.on_peer_gone: Callable[[str], None] = lambda _peer: None
+        """Called with a peer whose process has ended: its machine refuses connections."""
         self._links: dict[str, PeerLink] = {}
         self._strangers: dict[str, float] = {}
         """Nodes outside `reach` that have sent something or were inside, and when; the newest last."""
@@ -193,7 +212,7 @@ class GrpcTransport:
 
     def _start(self, node_id: str, link: PeerLink) -> None:
         if self._tasks is not None:
-            self._runs[node_id] = self._tasks.create_task(link.run(), name=f"link to {node_id}")
+            self._runs[node_id] = self._tasks.create_task(link.run(self.on_peer_gone), name=f"link to {node_id}")
 
     def _drop(self, node_id: str, reason: str) -> None:
         link, run = self._links.pop(node_id, None), self._runs.pop(node_id, None)

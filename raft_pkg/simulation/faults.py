@@ -418,18 +418,18 @@ def _pause_sender(_world: Faultable, sender: Host, _receiver: Host) -> End:
     return sender.resume
 
 
-def _reset_connections(world: Faultable, chance: Random) -> End:
-    """All connections of a node end, and are made anew: what that says of it is wrong, as it lives."""
+def _say_gone(world: Faultable, chance: Random) -> End:
+    """A node is said to be gone, and all others are said so to it, though they live."""
     victim = _victim(world, chance).id
     ids = [host.id for host in world.hosts]
 
-    def reset() -> None:
+    def say() -> None:
         for host in world.hosts:
             if host.node is not None:
-                world.network.end_connections(host.id, ids if host.id == victim else [victim], host.now)
+                world.network.tell_gone(host.id, ids if host.id == victim else [victim], host.now)
 
     for _ in range(chance.randint(1, 5)):
-        world.schedule(chance.uniform(0, 0.5), reset)
+        world.schedule(chance.uniform(0, 0.5), say)
     return lambda: None
 
 
@@ -453,7 +453,7 @@ FAULTS: dict[str, Fault] = {
     "cut one way": _one_way,
     "ring": _ring,
     "cut some links": _cut_some_links,
-    "reset connections": _reset_connections,
+    "say that nodes are gone": _say_gone,
     "lose messages": _change_network(lambda usual: replace(usual, loss=0.5)),
     "repeat messages": _change_network(lambda usual: replace(usual, duplication=0.5)),
     "delay messages": _change_network(lambda usual: replace(usual, delay_mean=0.05, straggling=0.2)),

@@ -388,7 +388,7 @@ class Host:
         self._requests.clear()
         self.filesystem.stop(power_lost=ending is Ending.POWER_LOST)
         if ending is not Ending.POWER_LOST:  # then nobody is left to say so
-            self._network.end_connections(self.id, self._network.names, self.now)
+            self._network.tell_gone(self.id, self._network.names, self.now)
         connections, self._connections = self._connections, {}
         for connection in connections:
             connection.broken()
@@ -422,13 +422,13 @@ class Host:
         self.node.deliver([message], address_of(message.sender))
         self._turn_soon()
 
-    def connection_lost(self, peer: str) -> None:
-        """The connection on which a peer's messages came has ended."""
+    def peer_gone(self, peer: str) -> None:
+        """A peer's process has ended, or seems to."""
         if self.node is None:
             return
-        self._trace.record(self.id, "lost_connection", peer)
-        self.rules.connection_lost(peer)
-        self.node.connection_lost(peer)
+        self._trace.record(self.id, "peer_gone", peer)
+        self.rules.peer_gone(peer)
+        self.node.peer_gone(peer)
         self._turn_soon()
 
     def submit(self, connection: Connection, request: pb.Request, session_id: int, acknowledged: int) -> bool:

@@ -26,8 +26,8 @@ class Receiver(Protocol):
         """A message has arrived."""
         ...
 
-    def connection_lost(self, peer: str) -> None:
-        """The connection on which a peer's messages came has ended."""
+    def peer_gone(self, peer: str) -> None:
+        """A peer's process has ended, or seems to."""
         ...
 
 
@@ -72,11 +72,11 @@ class SimulatedNetwork:
         if self._chance.random() >= self.conditions.loss / 4:
             self._scheduler.at(departure + self.delay(), partial(self._carry_over, source, target, action))
 
-    def end_connections(self, source: str, targets: Iterable[str], departure: float) -> None:
-        """Let machines know that their connections from another one have ended, if they can hear of it."""
+    def tell_gone(self, source: str, targets: Iterable[str], departure: float) -> None:
+        """Let machines know that the process of another one has ended, if they can hear of it."""
         for target in targets:
             if target != source:
-                self.carry(source, target, departure, partial(self._receivers[target].connection_lost, source))
+                self.carry(source, target, departure, partial(self._receivers[target].peer_gone, source))
 
     @property
     def names(self) -> list[str]:

@@ -49,8 +49,8 @@ class NodeRules:
         self._identity = raft.node_id, raft.incarnation
         self._config = config
         self._inbox: list[Message] = []
-        self._lost: list[str] = []
-        """Peers whose connections have ended since the last turn."""
+        self._gone: list[str] = []
+        """Peers of which was said since the last turn that their processes have ended."""
         self._timeouts: deque[float] = deque(maxlen=SAME_TIMEOUTS)
         self._leader_heard_at: float | None = None
         self._leader_heard = ""
@@ -78,9 +78,9 @@ class NodeRules:
         if isinstance(message.body, ReadIndex):
             self._asked.setdefault((_sender(message), message.body.number), self._round_sent)
 
-    def connection_lost(self, peer: str) -> None:
-        """The connection from a peer has ended; the node's next turn takes note of it."""
-        self._lost.append(peer)
+    def peer_gone(self, peer: str) -> None:
+        """A peer is said to be gone; the node's next turn takes note of it."""
+        self._gone.append(peer)
 
     def turn_began(self) -> None:
         """The node takes in what has come."""
@@ -100,9 +100,9 @@ class NodeRules:
             self._heard_at[_sender(message)] = now
             if isinstance(message.body, AppendEntries | InstallSnapshot) and message.term == raft.current_term:
                 self._leader_heard_at, self._leader_heard = now, message.sender
-        if self._goes_by_connections and self._leader_heard in self._lost:
+        if self._believes_it and self._leader_heard in self._gone:
             self._leader_heard_at = None
-        self._lost.clear()
+        self._gone.clear()
         if raft.role is Role.LEADER:
             self._check_quorum(raft, now)
             self._check_members(raft)
@@ -168,7 +168,7 @@ class NodeRules:
     def _check_timer(self, raft: Raft, inbox: Sequence[Message], now: float) -> None:
         """Figure 2, Followers: only the leader's appends and granting a vote put an election off (§5.2).
 
-        It may come sooner where the connection from the leader has ended: safety does not depend on timing (§5.6).
+        It may come sooner where the leader is said to be gone: safety does not depend on timing (§5.6).
         """
         deadline = raft.next_timeout()
         from_leader = [m for m in inbox if isinstance(m.body, AppendEntries | InstallSnapshot) and m.term >= self._term]
@@ -178,7 +178,7 @@ class NodeRules:
                     ELECTION_TIMER, f"{self._node} hears from its leader and does not wait longer", self._node
                 )
             return
-        if deadline < self._deadline and self._goes_by_connections and self._leader in self._lost:
+        if deadline < self._deadline and self._believes_it and self._leader in self._gone:
             return
         requests = [message for message in inbox if isinstance(message.body, RequestVote)]
         granted = len(requests) > 1 or any(
@@ -189,15 +189,15 @@ class NodeRules:
         if not (from_leader or granted or stands or now >= self._deadline):
             raise Violation(
                 ELECTION_TIMER,
-                f"{self._node} moves its election; it has voted for nobody, hears no leader and has lost none",
+                f"{self._node} moves its election; it has voted for nobody, hears no leader and of no end of one",
                 self._node,
             )
         self._check_randomness(deadline - now)
 
     @property
-    def _goes_by_connections(self) -> bool:
-        """Whether who loses the connection from its leader need not wait for it any longer."""
-        return self._config.pre_vote and not self._config.lease_reads
+    def _believes_it(self) -> bool:
+        """Whether who hears that its leader's process has ended need not wait for a time-out."""
+        return self._config.pre_vote and self._config.check_quorum and not self._config.lease_reads
 
     def _check_randomness(self, timeout: float) -> None:
         self._timeouts.append(round(timeout, 9))

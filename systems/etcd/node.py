@@ -8,7 +8,7 @@ know what became of one whose answer was lost.
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.rpc.requests import count_of, kind_of, one_by_one
+from raft_pkg.rpc.requests import count_of, kind_of, mistake_in, one_by_one
 from raft_pkg.server.pending import Caller
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import ClusterStub, MaintenanceStub
@@ -71,7 +71,7 @@ class EtcdNode:
         self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
         """Begin each request, or settle it at once."""
-        for request in chain.from_iterable(map(one_by_one, requests)):
+        for request in chain.from_iterable(_one_by_one(request, session_id) for request in requests):
             outcome = self._answer_at_once(request, session_id, acknowledged)
             if outcome is not None:
                 outcome.id, outcome.further = request.id, count_of(request) - 1
@@ -88,10 +88,10 @@ class EtcdNode:
 
     def _answer_at_once(self, request: pb.Request, session_id: int, acknowledged: int) -> pb.Outcome | None:
         """The outcome of a request that etcd has no part in; None: it is etcd's."""
+        mistake = mistake_in(request, session_id)
+        if mistake:
+            return pb.Outcome(code=pb.OUTCOME_CODE_INVALID, message=f"request {request.id}: {mistake}")
         kind = kind_of(request)
-        if kind is None:
-            message = "no command and no query, or several kinds at once"
-            return pb.Outcome(code=pb.OUTCOME_CODE_INVALID, message=message)
         leader = self._witness.leader
         if leader is None or (leader != self._settings.node_id and not (kind == "queries" and request.any_node)):
             return pb.Outcome(
@@ -126,6 +126,11 @@ class EtcdNode:
         outcome.id = request.id
         caller.settle(outcome)
         caller.flush()
+
+
+def _one_by_one(request: pb.Request, session_id: int) -> Iterable[pb.Request]:
+    """The requests that it stands for, unless it makes no sense."""
+    return [request] if mistake_in(request, session_id) else one_by_one(request)
 
 
 class NodeService(raft_pb2_grpc.NodeServicer):

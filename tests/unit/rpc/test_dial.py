@@ -1,11 +1,13 @@
 """Connecting: an address is looked up afresh, and what went wrong is said in time."""
 
+import asyncio
+import contextlib
 import socket
 import time
 
 import pytest
 
-from raft_pkg.rpc.dial import dial
+from raft_pkg.rpc.dial import dial, is_refused
 from tests.support.servers import Servers, free_ports
 
 
@@ -45,3 +47,24 @@ async def test_what_is_no_address_is_a_connection_error(address):
     """Regression: a node that was greeted from such an address lost all its links, and stopped."""
     with pytest.raises(ConnectionError):
         await dial(address, 5.0)
+
+
+async def test_a_port_that_nobody_listens_on_is_refused():
+    (port,) = free_ports(1)
+    assert await is_refused(f"127.0.0.1:{port}", 5)
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
+    async with server:
+        assert not await is_refused(f"127.0.0.1:{port}", 5)
+
+
+async def test_an_address_that_does_not_answer_refuses_nothing():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(3):  # more than it has room for: from then on nothing is answered
+                client = waiting.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(address)
+            assert not await is_refused(f"127.0.0.1:{address[1]}", 0.05)

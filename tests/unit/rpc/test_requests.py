@@ -3,7 +3,7 @@
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import count_of, kind_of, one_by_one, result_of_one
+from raft_pkg.rpc.requests import count_of, kind_of, mistake_in, one_by_one, result_of_one
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,29 @@ def test_no_result_is_an_empty_one():
     assert result_of_one(pb.Outcome(results=[b"r"])) == b"r"
 
 
-def test_a_single_command_has_the_bytes_that_it_had_before_rows():
-    """A client that knows of no rows is understood, and understands what it gets: one outcome for each request."""
-    assert pb.Request(id=1, commands=[b"c"]).SerializeToString() == b"\x08\x01\x12\x01c"
-    assert pb.Outcome(id=1, code=pb.OUTCOME_CODE_OK, results=[b"r"]).SerializeToString() == b"\x08\x01\x10\x01\x1a\x01r"
+def test_who_knows_of_no_rows_is_told_that_its_requests_ask_for_nothing():
+    """And a node that knows of none tells the same: nobody takes a row for one command, its last."""
+    one_command_as_it_was = b"\x08\x01\x12\x01c"
+    old = pb.Request.FromString(one_command_as_it_was)
+    assert (old.id, kind_of(old)) == (1, None)
+    assert b"\x12" not in pb.Request(id=1, commands=[b"c", b"d"]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("request_", "session_id", "mistake"),
+    [
+        (pb.Request(commands=[b"c"], queries=[b"q"]), 0, "several kinds"),
+        (pb.Request(), 0, "no command"),
+        (pb.Request(commands=[b"c"]), 1, "needs a sequence"),
+        (pb.Request(id=2**64 - 1, queries=[b"q"] * 2), 0, "2 in a row"),
+        (pb.Request(commands=[b"c"] * 2, sequence=2**64 - 1), 1, "2 in a row"),
+    ],
+)
+def test_what_makes_no_sense(request_, session_id, mistake):
+    assert mistake in mistake_in(request_, session_id)
+
+
+def test_what_makes_sense():
+    assert mistake_in(pb.Request(id=2**64 - 2, commands=[b"c"] * 2, sequence=2**64 - 2), 1) == ""
+    assert mistake_in(pb.Request(queries=[b"q"]), 1) == ""
+    assert mistake_in(pb.Request(open_session=True), 0) == ""

@@ -232,7 +232,7 @@ def test_what_fits_is_one_piece():
 
 
 def test_results_are_cut_before_they_become_too_large(monkeypatch):
-    monkeypatch.setattr(outcomes, "RESULTS_BYTES_MAX", 10)
+    monkeypatch.setattr(outcomes, "RESULTS_BYTES_MAX", 10 + 3 * outcomes.RESULT_OVERHEAD_BYTES)
     results = [b"12345", b"12345", b"", b"1", b"x" * 50, b"y"]
     cut = list(outcomes.of_results(1, results, index=9))
     assert [list(outcome.results) for outcome in cut] == [[b"12345", b"12345", b""], [b"1"], [b"x" * 50], [b"y"]]

@@ -302,26 +302,6 @@ async def test_a_message_of_a_stranger_changes_nothing(alone):
     assert alone.node.raft.current_term == term
 
 
-async def test_a_node_learns_that_a_peer_has_no_stream_any_more(alone, monkeypatch):
-    """A stream that was replaced by a newer one may end late: that says nothing."""
-    lost, delivered = [], []
-    monkeypatch.setattr(alone.node, "connection_lost", lost.append)
-    monkeypatch.setattr(alone.node, "deliver", lambda messages, _address: delivered.append(messages))
-    calls = []
-    for sender in ("b", "b", "c"):
-        call = raft_pb2_grpc.RaftPeerStub(alone.channel).Deliver()
-        await call.write(pb.PeerBatch(messages=[encode_message(Message(sender, "a", 0, RequestVote(0, 0)))]))
-        calls.append(call)
-        await until(lambda: len(delivered) == len(calls))
-    replaced, newest, other = calls
-    replaced.cancel()
-    other.cancel()
-    await until(lambda: lost)
-    assert lost == ["c"]
-    newest.cancel()
-    await until(lambda: lost == ["c", "b"])
-
-
 # --- three nodes ------------------------------------------------------------------------------------------------------
 
 

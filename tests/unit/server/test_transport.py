@@ -48,8 +48,8 @@ class Peer(raft_pb2_grpc.RaftPeerServicer):
 
 
 @contextlib.asynccontextmanager
-async def linked(*, started=True):
-    """A peer, a transport to it, and what the transport reports."""
+async def linked(*, started=True, gone=None, proxied=False):
+    """A peer, a transport to it, and what the transport reports; `gone` gets the peers whose processes have ended."""
     (port,) = free_ports(1)
     peer = Peer(port)
     reports = []
@@ -57,7 +57,9 @@ async def linked(*, started=True):
     def report(event, **fields):
         reports.append((event, fields))
 
-    transport = GrpcTransport("a", "127.0.0.1:1", report)
+    transport = GrpcTransport("a", "127.0.0.1:1", report, peer.address if proxied else None)
+    if gone is not None:
+        transport.on_peer_gone = gone.append
     transport.reach({"a": "127.0.0.1:1", "b": peer.address})
     if started:
         await peer.start()
@@ -124,6 +126,39 @@ async def test_messages_arrive_in_the_order_in_which_they_were_sent():
         transport.send([message(200)])
         await until(lambda: len(peer.terms) == 200)
         assert peer.terms == list(range(1, 201))
+
+
+async def test_a_peer_whose_process_has_ended_is_gone():
+    gone = []
+    async with linked(gone=gone) as (peer, transport, reports):
+        await until(lambda: connected(reports))
+        assert gone == []
+        await peer.stop()
+        await until(lambda: gone)
+        assert gone == ["b"]
+        await peer.start()
+        await arrives(transport, "b", peer, 7)
+        await peer.stop()
+        await until(lambda: gone == ["b", "b"])
+
+
+async def test_a_peer_that_ends_a_stream_and_takes_connections_is_not_gone():
+    gone = []
+    async with linked(gone=gone) as (peer, _, reports):
+        peer.refuses = True
+        await until(lambda: connected(reports) >= 3)
+        assert gone == []
+
+
+async def test_behind_a_proxy_nobody_can_say_who_is_gone():
+    gone = []
+    async with linked(gone=gone, proxied=True) as (peer, _, reports):
+        await until(lambda: connected(reports))
+        await peer.stop()
+        await until(lambda: disconnected(reports))
+        await peer.start()
+        await until(lambda: connected(reports) == 2)
+        assert gone == []
 
 
 async def test_what_cannot_be_sent_is_lost_and_nobody_waits():

@@ -102,10 +102,19 @@ async def test_requests_in_a_row_are_done_one_by_one():
     assert commands.done[3:] == [b"d"]
 
 
-async def test_what_makes_no_sense_is_invalid_with_all_that_it_stands_for():
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.Request(id=5, commands=[b"a"], queries=[b"q", b"q"]),
+        pb.Request(id=2**64 - 1, commands=[b"a"] * 3),
+        pb.Request(id=5, commands=[b"a"] * 3, sequence=2**64 - 1),
+    ],
+    ids=["two kinds", "ids too high", "sequences too high"],
+)
+async def test_what_makes_no_sense_is_invalid_with_all_that_it_stands_for(request_):
     node, _ = node_with("raft-0")
-    (outcome,) = await outcomes_of(node, [pb.Request(id=5, commands=[b"a"], queries=[b"q", b"q"])])
-    assert (outcome.id, outcome.further, outcome.code) == (5, 2, pb.OUTCOME_CODE_INVALID)
+    (outcome,) = await outcomes_of(node, [request_])
+    assert (outcome.id, outcome.further, outcome.code) == (request_.id, 2, pb.OUTCOME_CODE_INVALID)
 
 
 async def test_a_session_of_another_node_has_expired_here():
