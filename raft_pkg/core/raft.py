@@ -878,11 +878,14 @@ class Raft:
         if snapshot is None or progress.piece_in_flight:
             return False
         progress.piece_sent()
-        body = InstallSnapshot(
-            snapshot, progress.snapshot_offset, b"", self._reads.round, leased=self.config.lease_reads
-        )
+        body = self._piece_of(snapshot, progress)
         self._output.snapshot_messages.append((self._message(peer, body), body))
         return True
+
+    def _piece_of(self, snapshot: SnapshotMetadata, progress: Progress) -> InstallSnapshot:
+        """The next piece for a follower, without its data."""
+        offset, leased = progress.snapshot_offset, self.config.lease_reads
+        return InstallSnapshot(snapshot, offset, b"", self._reads.round, leased=leased)
 
     def _handle_install_snapshot_reply(self, follower: str, reply: InstallSnapshotReply, now: float) -> None:
         if self.role is not Role.LEADER:
@@ -990,9 +993,7 @@ class Raft:
         if progress.snapshot is None:
             self._send_append(peer, progress, ())
         else:
-            body = InstallSnapshot(
-                progress.snapshot, progress.snapshot_offset, b"", self._reads.round, leased=self.config.lease_reads
-            )
+            body = self._piece_of(progress.snapshot, progress)
             self._output.early_messages.append(self._message(peer, body))
 
     def _hear_follower(self, progress: Progress, read_round: int, now: float) -> None:

@@ -98,11 +98,12 @@ class PeerLink:
 
     async def _is_refused(self, target: str) -> bool:
         """Whether nobody takes connections any more where the peer was."""
-        for _ in range(GONE_ATTEMPTS - 1):
+        for attempt in range(GONE_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(GONE_PAUSE)
             if await is_refused(target, GONE_SECONDS):
                 return True
-            await asyncio.sleep(GONE_PAUSE)
-        return await is_refused(target, GONE_SECONDS)
+        return False
 
     async def _send_until_broken(self, stub: RaftPeerStub) -> str:
         """Write batches for as long as the stream holds; returns why it did not."""

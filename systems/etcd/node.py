@@ -8,8 +8,7 @@ know what became of one whose answer was lost.
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Iterable, Sequence
-from itertools import chain
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -71,16 +70,26 @@ class EtcdNode:
         self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
         """Begin each request, or settle it at once."""
-        for request in chain.from_iterable(_one_by_one(request, session_id) for request in requests):
-            outcome = self._answer_at_once(request, session_id, acknowledged)
-            if outcome is not None:
-                outcome.id, outcome.further = request.id, count_of(request) - 1
-                caller.settle(outcome)
+        for row in requests:
+            mistake = mistake_in(row, session_id)
+            if mistake:
+                message = f"request {row.id}: {mistake}"
+                code = pb.OUTCOME_CODE_INVALID
+                caller.settle(pb.Outcome(id=row.id, further=count_of(row) - 1, code=code, message=message))
                 continue
-            task = asyncio.create_task(self._do(caller, request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            for request in one_by_one(row):
+                self._begin(caller, request, session_id, acknowledged)
         caller.flush()
+
+    def _begin(self, caller: Caller, request: pb.Request, session_id: int, acknowledged: int) -> None:
+        outcome = self._answer_at_once(request, session_id, acknowledged)
+        if outcome is not None:
+            outcome.id = request.id
+            caller.settle(outcome)
+            return
+        task = asyncio.create_task(self._do(caller, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def while_running(self, work: Coroutine[Any, Any, None]) -> None:
         """The server ends the calls that are under way when the process ends."""
@@ -88,9 +97,6 @@ class EtcdNode:
 
     def _answer_at_once(self, request: pb.Request, session_id: int, acknowledged: int) -> pb.Outcome | None:
         """The outcome of a request that etcd has no part in; None: it is etcd's."""
-        mistake = mistake_in(request, session_id)
-        if mistake:
-            return pb.Outcome(code=pb.OUTCOME_CODE_INVALID, message=f"request {request.id}: {mistake}")
         kind = kind_of(request)
         leader = self._witness.leader
         if leader is None or (leader != self._settings.node_id and not (kind == "queries" and request.any_node)):
@@ -126,11 +132,6 @@ class EtcdNode:
         outcome.id = request.id
         caller.settle(outcome)
         caller.flush()
-
-
-def _one_by_one(request: pb.Request, session_id: int) -> Iterable[pb.Request]:
-    """The requests that it stands for, unless it makes no sense."""
-    return [request] if mistake_in(request, session_id) else one_by_one(request)
 
 
 class NodeService(raft_pb2_grpc.NodeServicer):

@@ -20,14 +20,6 @@ from tests.support.nodes import Caller, NodeCluster, get, put
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    cluster = NodeCluster(tmp_path)
-    cluster.run(2.0)
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
 def alone(tmp_path):
     cluster = NodeCluster(tmp_path, voters=["a"])
     cluster.run(1.0)

@@ -7,14 +7,6 @@ from raft_pkg.core.raft import NotLeaderError
 from tests.support.nodes import NodeCluster, get, put
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    cluster = NodeCluster(tmp_path)
-    cluster.run(2.0)
-    yield cluster
-    cluster.close()
-
-
 def change(cluster, node, change_, seconds=1.0):
     """Ask for a change and let time pass; the future."""
     future = node.change_members(change_)

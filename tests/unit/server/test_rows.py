@@ -8,15 +8,7 @@ from raft_pkg.rpc.requests import one_by_one
 from raft_pkg.server import outcomes, pending
 from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
 from raft_pkg.server.sessions import Applied
-from tests.support.nodes import Caller, NodeCluster, append, get, put
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    cluster = NodeCluster(tmp_path)
-    cluster.run(2.0)
-    yield cluster
-    cluster.close()
+from tests.support.nodes import Caller, append, get, put
 
 
 def row(*requests):

@@ -1,0 +1,16 @@
+"""Three nodes of which one leads; test files whose nodes need other options have a fixture of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nodes import NodeCluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[NodeCluster]:
+    cluster = NodeCluster(tmp_path)
+    cluster.run(2.0)
+    yield cluster
+    cluster.close()
