@@ -44,9 +44,9 @@ class LockService:
         lines = [f"{name} {lock.owner} {lock.token} {lock.renewals}\n" for name, lock in self._locks.items()]
         return iter([f"{self._last_token}\n".encode(), "".join(lines).encode()])
 
-    def restore(self, pieces: Iterable[bytes]) -> None:
+    def restore(self, chunks: Iterable[bytes]) -> None:
         """Take over what `snapshot` wrote; raises `ValueError` that names the line."""
-        first, *lines = b"".join(pieces).decode().split("\n")[:-1] or [""]
+        first, *lines = b"".join(chunks).decode().split("\n")[:-1] or [""]
         locks, place = {}, "line 1"
         try:
             last_token = int(first)

@@ -51,12 +51,12 @@ def check_scenario(scenario: Scenario) -> None:
 def chaos_steps(scenario: Scenario, seed: int, seconds: int = 0) -> list[Step]:
     """The steps of a scenario, the same for the same seed; of a random one, more than its time can hold."""
     check_scenario(scenario)
-    chance = Random(f"steps {seed}")
+    rng = Random(f"steps {seed}")
     if "faults" in scenario:
         chosen = scenario["faults"]
     else:
         limit = int(seconds) or scenario["random"]["seconds"]
-        chosen = chance.choices(scenario["random"]["faults"], k=max(1, int(limit) // STEP_SECONDS_MIN))
+        chosen = rng.choices(scenario["random"]["faults"], k=max(1, int(limit) // STEP_SECONDS_MIN))
     steps = []
     for number, fault in enumerate(chosen, start=1):
         hold = fault.get("seconds")
@@ -65,9 +65,9 @@ def chaos_steps(scenario: Scenario, seed: int, seconds: int = 0) -> list[Step]:
                 "number": number,
                 "fault": fault["fault"],
                 "target": fault.get("target", ""),
-                "seconds": round(chance.uniform(*hold), 3) if isinstance(hold, list) else hold,
+                "seconds": round(rng.uniform(*hold), 3) if isinstance(hold, list) else hold,
                 "options": fault.get("options") or {},
-                "chance": f"{seed}/{number}",
+                "rng": f"{seed}/{number}",
             }
         )
     return steps

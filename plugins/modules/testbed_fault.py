@@ -67,7 +67,7 @@ options:
     description: After how long it undoes itself.
     type: float
     default: 120
-  chance:
+  rng:
     description: Seed of the choice of those who suffer.
     type: str
     default: ""
@@ -132,9 +132,9 @@ def inject(cluster: Cluster, asked: dict[str, Any]) -> Step:
     """Wait until all is well, choose, inject, hold, look."""
     fault = CATALOGUE[asked["fault"]]
     view, _ = await_healthy(cluster, asked["seconds_max"])
-    chance = Random(asked["chance"])
-    targets = choose_targets(asked["target"] or fault.target, view, chance)
-    targets = fault.widen(cluster, view, targets, chance)
+    rng = Random(asked["rng"])
+    targets = choose_targets(asked["target"] or fault.target, view, rng)
+    targets = fault.widen(cluster, view, targets, rng)
     step = Step(
         id=f"{fault.name}-{time.time_ns()}",
         fault=fault.name,
@@ -238,7 +238,7 @@ def main() -> None:
             "options": {"type": "dict", "default": {}},
             "seconds": {"type": "float"},
             "expiry_seconds": {"type": "float", "default": 120.0},
-            "chance": {"type": "str", "default": ""},
+            "rng": {"type": "str", "default": ""},
             "step": {"type": "dict"},
             "seconds_max": {"type": "float", "default": 60.0},
         },

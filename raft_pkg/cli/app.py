@@ -1,27 +1,16 @@
 """The command tree. Commands import what they need when they run, so that `raftctl --help` costs little."""
 
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
 from raft_pkg import __version__
-from raft_pkg.cli import (
-    bench,
-    check,
-    client,
-    cluster,
-    key_value,
-    log,
-    members,
-    proxy,
-    report,
-    serve,
-    simulate,
-    status,
-    transfer,
-    workload,
-)
+from raft_pkg.cli import client, cluster, key_value, log, members, serve, status, transfer
 from raft_pkg.cli.output import print_line
+
+PLUGIN_GROUP = "raftctl.commands"
+"""Entry points of this group add commands: each names a function that takes the `typer.Typer` of `raftctl`."""
 
 app = typer.Typer(
     name="raftctl",
@@ -53,13 +42,25 @@ app.command()(serve.serve)
 key_value.register(app)
 app.command()(status.status)
 app.command()(client.client)
-app.command()(check.check)
-app.command()(workload.workload)
-app.command()(report.report)
 app.command()(transfer.transfer)
-app.command()(bench.bench)
-app.command()(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(members.app, name="members")
 app.add_typer(log.app, name="log")
-app.add_typer(proxy.app, name="proxy")
+
+
+def _load_plugins() -> None:
+    """Add the commands of other installed packages.
+
+    The server image holds `raft_pkg` without `raft_testbed`, which the distribution's metadata still names.
+    """
+    for entry_point in entry_points(group=PLUGIN_GROUP):
+        try:
+            register = entry_point.load()
+        except ModuleNotFoundError as error:
+            if error.name != entry_point.module.partition(".")[0]:
+                raise
+        else:
+            register(app)
+
+
+_load_plugins()

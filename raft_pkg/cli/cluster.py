@@ -79,7 +79,7 @@ def up(
     print_line("")
     print_line("Use it:")
     print_line(f"  export RAFT_ENDPOINTS={','.join(found.description.endpoints)}")
-    print_line("  raftctl put greeting hello && raftctl get greeting && raftctl status")
+    print_line("  raftctl put greeting discovery && raftctl get greeting && raftctl status")
     print_line(f"  raftctl cluster kill {found.cluster.leader_id or 'raft-0'}{option}      (start brings it back)")
     print_line(f"  raftctl cluster down{option}      (--purge removes the data too)")
 

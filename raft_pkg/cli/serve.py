@@ -122,7 +122,7 @@ def parse_peers(peers: str) -> dict[str, str]:
 
     addresses: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in peers.split(","))):
-        node_id, equals, address = (piece.strip() for piece in part.partition("="))
+        node_id, equals, address = (chunk.strip() for chunk in part.partition("="))
         if not equals or not node_id or not address:
             raise ConfigurationError(f"--peers: {part!r} is not ID=HOST:PORT")
         if node_id in addresses:

@@ -11,7 +11,7 @@ from raft_pkg.client import commands
 from raft_pkg.client.commands import CompareAndSetResult, Value
 from raft_pkg.client.dispatcher import Dispatcher
 from raft_pkg.client.locator import AnyNodeLocator, LeaderLocator
-from raft_pkg.client.operation import Answer, Kind, Operation
+from raft_pkg.client.operation import Answer, Operation, RequestType
 from raft_pkg.client.status import ClusterStatus, cluster_status
 from raft_pkg.errors import OperationFailedError
 
@@ -107,7 +107,9 @@ class AsyncRaftClient:
     ) -> None:
         await self.close()
 
-    async def _execute(self, kind: Kind, name: str, key: str | None, payload: bytes, timeout: float | None) -> Answer:
+    async def _execute(
+        self, kind: RequestType, name: str, key: str | None, payload: bytes, timeout: float | None
+    ) -> Answer:
         dispatcher = self._dispatcher(kind)
         operation = Operation(
             kind,
@@ -123,7 +125,7 @@ class AsyncRaftClient:
         finally:
             dispatcher.forget(operation)
 
-    def _dispatcher(self, kind: Kind) -> Dispatcher:
+    def _dispatcher(self, kind: RequestType) -> Dispatcher:
         """Who takes care of such an operation; begins with the first one."""
         if self._closed:
             raise OperationFailedError("the client is closed")
@@ -136,5 +138,5 @@ class AsyncRaftClient:
         return self._leader
 
 
-def _query_kind(any_node: bool) -> Kind:
+def _query_kind(any_node: bool) -> RequestType:
     return "any_node_query" if any_node else "query"

@@ -54,7 +54,7 @@ async def open_channel(address: str) -> grpc.aio.Channel:
 async def ask_status(channel: grpc.aio.Channel) -> pb.StatusResponse:
     """What the node at the other end says of itself; raises AioRpcError."""
     status = channel.unary_unary(
-        "/raft.v1.Node/Status",
+        "/raft.v2.Node/Status",
         request_serializer=pb.StatusRequest.SerializeToString,
         response_deserializer=pb.StatusResponse.FromString,
     )

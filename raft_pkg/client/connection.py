@@ -222,7 +222,7 @@ def _rows(operations: list[Operation]) -> Iterator[list[Operation]]:
 
 def _begin(channel: grpc.aio.Channel) -> "Call":
     run = channel.stream_stream(
-        "/raft.v1.CommandStream/Run",
+        "/raft.v2.CommandStream/Run",
         request_serializer=pb.RequestBatch.SerializeToString,
         response_deserializer=pb.OutcomeBatch.FromString,
     )

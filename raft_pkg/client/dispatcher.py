@@ -218,7 +218,7 @@ class Dispatcher:
         connection.in_flight.clear()
         for operation in unanswered:
             operation.connection = None
-            operation.perhaps_done = True
+            operation.indeterminate = True
         self.queue.extendleft(reversed(unanswered))
         if self.queue:
             self._node_wanted.set()
@@ -246,14 +246,14 @@ class Dispatcher:
             case pb.OUTCOME_CODE_SESSION_EXPIRED:
                 self._handle_expired_session(operation)
             case _:
-                operation.perhaps_done = True
+                operation.indeterminate = True
                 self._put_off(operation)
 
     def _handle_expired_session(self, operation: Operation) -> None:
         """The command was not applied now. If it was sent before, nobody can say what became of that."""
         if operation.session is self._session:
             self._session = None
-        if operation.perhaps_done:
+        if operation.indeterminate:
             operation.future.set_exception(
                 OutcomeUnknownError(
                     f"{operation}: it was sent, its answer was lost, and its session has expired meanwhile; "
@@ -287,12 +287,12 @@ class Dispatcher:
         connection = self._take_back(operation)
         if connection is not None:
             reason += f" without an answer from {connection.address}"
-        elif operation.perhaps_done:
+        elif operation.indeterminate:
             reason += f" without an answer; {self._locator.describe()}"
         else:
             reason += f" before a node took it; {self._locator.describe()}"
         error: OperationError = OperationFailedError(f"{operation}: {reason}")
-        if operation.kind == "command" and (connection is not None or operation.perhaps_done):
+        if operation.kind == "command" and (connection is not None or operation.indeterminate):
             error = OutcomeUnknownError(f"{operation}: {reason}; it may or may not have been done")
         operation.future.set_exception(error)
 

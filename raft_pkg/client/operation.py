@@ -14,7 +14,7 @@ from raft_pkg.client.session import Session
 TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
 
 
-Kind = Literal["command", "query", "any_node_query", "open_session"]
+RequestType = Literal["command", "query", "any_node_query", "open_session"]
 """What an operation asks of a node: a command goes through the log, and must not be applied twice; a query is a read,
 which the leader answers; an "any_node_query" is one that any node answers; "open_session" is the client's own, and does
 no harm when it happens twice."""
@@ -41,11 +41,11 @@ class Operation:
         "deadline",
         "future",
         "id",
+        "indeterminate",
         "key",
         "kind",
         "name",
         "payload",
-        "perhaps_done",
         "sequence",
         "session",
         "tick",
@@ -53,7 +53,14 @@ class Operation:
     )
 
     def __init__(
-        self, kind: Kind, name: str, key: str | None, payload: bytes, *, timeout: float, loop: asyncio.AbstractEventLoop
+        self,
+        kind: RequestType,
+        name: str,
+        key: str | None,
+        payload: bytes,
+        *,
+        timeout: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.kind = kind
         self.name = name
@@ -66,7 +73,7 @@ class Operation:
         self.sequence = 0  # its number there, the same however often it is sent
         self.connection: object | None = None  # where it was written to and is not answered yet
         self.id = 0  # its number on that connection
-        self.perhaps_done = False  # an earlier connection took it, and its answer was lost
+        self.indeterminate = False  # an earlier connection took it, and its answer was lost
         self.attempts = 0  # how often a server has put it off
         self.tick = 0  # the wheel's own
 

@@ -34,7 +34,7 @@ class RaftConfig:
     appends_in_flight_max: int = 64
     """AppendEntries with entries sent to one follower and not yet answered."""
 
-    snapshot_piece_bytes: int = 1024 * 1024
+    snapshot_chunk_bytes: int = 1024 * 1024
     """Bytes of a snapshot that one InstallSnapshot carries."""
 
     tail_entries_max: int = 10_000
@@ -74,7 +74,7 @@ class RaftConfig:
 _LEAST = {
     "append_bytes_max": 1,
     "appends_in_flight_max": 1,
-    "snapshot_piece_bytes": 1,
+    "snapshot_chunk_bytes": 1,
     "tail_entries_max": 0,
     "tail_bytes_max": 0,
 }

@@ -50,9 +50,9 @@ class Configuration:
             _check_members(name, members)
         object.__setattr__(self, "to_promote", tuple(sorted(self.to_promote)))
         _check_members("voters and learners", self.voters + self.learners)
-        strangers = set(self.to_promote) - {member.node_id for member in self.learners}
-        if strangers:
-            raise ValueError(f"to_promote: {', '.join(sorted(strangers))}: not among the learners")
+        non_members = set(self.to_promote) - {member.node_id for member in self.learners}
+        if non_members:
+            raise ValueError(f"to_promote: {', '.join(sorted(non_members))}: not among the learners")
 
     @classmethod
     def of(cls, *voters: str) -> "Configuration":

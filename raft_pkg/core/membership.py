@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from raft_pkg.core.configuration import MEMBERS_MAX, Configuration, Member
-from raft_pkg.core.messages import Hello
+from raft_pkg.core.messages import Discovery
 
 LEADERS_MAX = 64
 """Leaders whose addresses are remembered by a node that belongs to no cluster."""
@@ -153,34 +153,34 @@ class ConfigurationLog:
 
 
 @dataclass(slots=True)
-class Acquaintances:
-    """What a node has heard of others by `Hello`, before they belong to the same cluster as it does."""
+class BootstrapPeers:
+    """What a node has heard of others by `Discovery`, before they belong to the same cluster as it does."""
 
     peers: Mapping[str, str]
     """Whom it was told to begin a cluster with, itself included: identity to address."""
     leaders: dict[str, str] = field(default_factory=dict)
     """Members of a cluster that were named by others: identity to address."""
-    _blank: dict[str, int] = field(default_factory=dict)
+    _uninitialized: dict[str, int] = field(default_factory=dict)
     """Incarnations of those that have answered that they belong to no cluster, and were told to begin the same one."""
 
-    def heard(self, sender: str, incarnation: int, hello: Hello) -> None:
-        """A node has said who it is. Only by an answer does it count as blank: a greeting may be from long ago."""
-        if not hello.blank or hello.peers != tuple(sorted(self.peers)):
-            self._blank.pop(sender, None)
-        elif hello.answer and sender in self.peers:
-            self._blank[sender] = incarnation
-        if hello.leader and hello.leader_address and len(self.leaders) < LEADERS_MAX:
-            self.leaders[hello.leader] = hello.leader_address
+    def heard(self, sender: str, incarnation: int, discovery: Discovery) -> None:
+        """A node has said who it is. Only by an answer does it count as uninitialized: a greeting may be from long ago."""
+        if not discovery.uninitialized or discovery.peers != tuple(sorted(self.peers)):
+            self._uninitialized.pop(sender, None)
+        elif discovery.answer and sender in self.peers:
+            self._uninitialized[sender] = incarnation
+        if discovery.leader and discovery.leader_address and len(self.leaders) < LEADERS_MAX:
+            self.leaders[discovery.leader] = discovery.leader_address
 
     def beginning(self, node_id: str, incarnation: int) -> Configuration | None:
-        """The configuration with which this node, itself blank, begins the cluster; None: that is not for it to do.
+        """The configuration with which this node, itself uninitialized, begins the cluster; None: that is not for it to do.
 
         One node alone begins, and only when all of them, in the incarnations that it names, have answered this
-        incarnation that they were blank: a node that comes back with an empty disk meets at least one that knows
+        incarnation that they were uninitialized: a node that comes back with an empty disk meets at least one that knows
         better, and is no voter again by mistake.
         """
         others = [peer for peer in self.peers if peer != node_id]
-        if not self.peers or node_id != min(self.peers) or not self._blank.keys() >= set(others):
+        if not self.peers or node_id != min(self.peers) or not self._uninitialized.keys() >= set(others):
             return None
-        incarnations = {**self._blank, node_id: incarnation}
+        incarnations = {**self._uninitialized, node_id: incarnation}
         return Configuration(tuple(Member(peer, address, incarnations[peer]) for peer, address in self.peers.items()))

@@ -122,15 +122,15 @@ class ReadIndexReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class Discovery:
     """Who are you? A node that belongs to no cluster yet asks, and is asked.
 
-    `blank`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
+    `uninitialized`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
     `answer` wants none, and repeats the `challenge` of what it answers. `leader` and `leader_address`: whom the
     sender follows, empty when it knows of nobody.
     """
 
-    blank: bool
+    uninitialized: bool
     peers: tuple[str, ...]
     address: str
     answer: bool = False
@@ -141,7 +141,7 @@ class Hello:
 
 Request = PreVote | RequestVote | AppendEntries | InstallSnapshot | ReadIndex | TimeoutNow
 Reply = PreVoteReply | RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | ReadIndexReply
-Body = Request | Reply | Hello
+Body = Request | Reply | Discovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +157,4 @@ class Message:
     body: Body
     sender_incarnation: int = 0
     recipient_incarnation: int = 0
-    """0 in a `Hello`: whoever has that identity."""
+    """0 in a `Discovery`: whoever has that identity."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from raft_pkg.core.types import SnapshotMetadata
 
-PIECE_HEARTBEATS_MAX = 4
-"""A piece of a snapshot that was not answered for so many heartbeats is sent again."""
+CHUNK_HEARTBEATS_MAX = 4
+"""A chunk of a snapshot that was not answered for so many heartbeats is sent again."""
 
 
 @dataclass(slots=True)
@@ -34,8 +34,8 @@ class Progress:
     snapshot: SnapshotMetadata | None = None
     snapshot_offset: int = 0
     """Up to where the follower has the snapshot on its disk."""
-    piece_in_flight: bool = False
-    heartbeats_since_piece: int = 0
+    chunk_in_flight: bool = False
+    heartbeats_since_chunk: int = 0
     read_round: int = 0
     """The newest leadership check that this follower has answered in the leader's term."""
 
@@ -84,24 +84,24 @@ class Progress:
         """A heartbeat is due: an append that got no answer since the last one counts as lost, a piece after some.
 
         Lost appends are sent again at the next heartbeat, and not with each round of reads: entries are heavy, and
-        pieces heavier.
+        chunks heavier.
         """
         self.probe_in_flight = self.is_broken = False
-        self.heartbeats_since_piece += 1
-        if self.heartbeats_since_piece > PIECE_HEARTBEATS_MAX:
-            self.piece_in_flight = False
+        self.heartbeats_since_chunk += 1
+        if self.heartbeats_since_chunk > CHUNK_HEARTBEATS_MAX:
+            self.chunk_in_flight = False
 
-    def piece_sent(self) -> None:
-        """A piece of the snapshot has left."""
-        self.piece_in_flight = True
-        self.heartbeats_since_piece = 0
+    def chunk_sent(self) -> None:
+        """A chunk of the snapshot has left."""
+        self.chunk_in_flight = True
+        self.heartbeats_since_chunk = 0
 
     def needs_snapshot(self, snapshot: SnapshotMetadata) -> None:
         """The log no longer has what follows the place where the logs may agree: send this snapshot."""
         if self.snapshot != snapshot:
             self.snapshot = snapshot
             self.snapshot_offset = 0
-            self.piece_in_flight = False
+            self.chunk_in_flight = False
             self.in_flight.clear()
 
     def has_snapshot_up_to(self, snapshot_index: int, offset: int) -> bool:
@@ -110,5 +110,5 @@ class Progress:
             return False
         if offset != self.snapshot_offset:
             self.snapshot_offset = min(offset, self.snapshot.size)
-            self.piece_in_flight = False
+            self.chunk_in_flight = False
         return self.snapshot_offset == self.snapshot.size

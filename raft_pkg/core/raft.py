@@ -3,7 +3,7 @@ learners (§4), protection of a working leader (§4.2.3, §6.2), ReadIndex and l
 
 Pure: it owns the protocol's state and nothing else. It reads no clock (`now`, in seconds of any monotonic clock, is
 an argument), draws chance only from the generator it was given, and does no I/O: its methods change memory, and
-`take_output` says what the caller must write, send and apply, in which order. Same calls, same results.
+`take_ready` says what the caller must write, send and apply, in which order. Same calls, same results.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.configuration import Configuration, Electorate, Member, Number
 from raft_pkg.core.log import RaftLog
 from raft_pkg.core.membership import (
-    Acquaintances,
     AddLearner,
+    BootstrapPeers,
     Change,
     ChangeRefusedError,
     ConfigurationLog,
@@ -27,7 +27,7 @@ from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Body,
-    Hello,
+    Discovery,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -39,7 +39,9 @@ from raft_pkg.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raft_pkg.core.output import (
+from raft_pkg.core.progress import Progress
+from raft_pkg.core.reads import ForwardedReads, ReadQueue
+from raft_pkg.core.ready import (
     BecameFollower,
     BecameLeader,
     ChangeCompleted,
@@ -47,19 +49,17 @@ from raft_pkg.core.output import (
     ConfigurationChanged,
     ElectionStarted,
     LeaderChanged,
-    Notice,
-    Output,
     PreVoteStarted,
+    RaftEvent,
+    Ready,
     TransferEnded,
     TransferStarted,
     VoteGranted,
 )
-from raft_pkg.core.progress import Progress
-from raft_pkg.core.reads import ForwardedReads, ReadQueue
 from raft_pkg.core.snapshots import SnapshotInbox
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role, SnapshotMetadata
 
-BEGINNING_TERM = 1
+BOOTSTRAP_TERM = 1
 """In this term a cluster begins, without an election: nobody votes in it."""
 JOIN_ELECTION_TIMEOUTS = 20
 """For so many of the longest election time-outs a leader waits for a node that is to be added to answer."""
@@ -82,7 +82,7 @@ class InvariantError(Exception):
 
 
 class Raft:
-    """One node of a Raft cluster. See the module's docstring, and `Output` for what the caller owes it."""
+    """One node of a Raft cluster. See the module's docstring, and `Ready` for what the caller owes it."""
 
     def __init__(
         self,
@@ -150,15 +150,15 @@ class Raft:
         self._leader_heard_at = now
         self._transfer_deadline = now
         self._inbox = SnapshotInbox()
-        self._acquaintances = Acquaintances(dict(peers or {}))
+        self._bootstrap_peers = BootstrapPeers(dict(peers or {}))
         self._challenges: dict[str, int] = {}
         self._joining: AddLearner | None = None
         self._join_deadline = now
-        self._output = Output()
+        self._ready = Ready()
         self._recover_configurations(configuration)
         if self.configuration:
             self._reset_election_timer(now)
-        elif self.is_blank:
+        elif self.is_uninitialized:
             self._leader_heard_at = float("-inf")
 
     # --- who belongs to the cluster -------------------------------------------------------------------------------
@@ -184,17 +184,17 @@ class Raft:
         return self._electorate.quorum
 
     @property
-    def is_blank(self) -> bool:
+    def is_uninitialized(self) -> bool:
         """Whether this node has promised nothing to anybody, and was told nothing: it may begin a cluster."""
         # One in the very first term has stopped between writing that and the first entry.
-        no_promise = self.current_term <= BEGINNING_TERM and self.voted_for is None
+        no_promise = self.current_term <= BOOTSTRAP_TERM and self.voted_for is None
         return no_promise and not self.configuration and self.log.last_index == 0
 
     @property
     def addresses(self) -> dict[str, str]:
         """Identity to HOST:PORT of those whom this node may want to reach; the configuration's word is the last."""
-        acquaintances = self._acquaintances
-        known = {} if self.configuration else {**acquaintances.peers, **acquaintances.leaders}
+        bootstrap_peers = self._bootstrap_peers
+        known = {} if self.configuration else {**bootstrap_peers.peers, **bootstrap_peers.leaders}
         if self._joining is not None:
             known[self._joining.node_id] = self._joining.address
         known.update({member.node_id: member.address for member in self.configuration.members if member.address})
@@ -211,22 +211,22 @@ class Raft:
         for entry in self.log.slice(max(base[0] + 1, self.log.first_index), self.log.last_index + 1):
             if entry.kind is EntryKind.CONFIGURATION:
                 self._configurations.append(entry.index, Configuration.decode(entry.data))
-        self._go_by_configuration()
+        self._use_effective_configuration()
 
-    def _go_by_configuration(self) -> None:
+    def _use_effective_configuration(self) -> None:
         """Another configuration is the newest one: count, send and stand for election by it."""
         configuration = self.configuration
         self._electorate = Electorate(configuration)
         self.is_voter = configuration.votes(self.node_id, self.incarnation)
         self._incarnations = {member.node_id: member.incarnation for member in configuration.members}
         self.peers = tuple(peer for peer in self._incarnations if peer != self.node_id)
-        self._output.addresses = self.addresses
+        self._ready.addresses = self.addresses
         if self.role is Role.LEADER:
             self._track_followers()
 
     def _configuration_changed(self) -> None:
-        self._go_by_configuration()
-        self._notice(ConfigurationChanged(self.current_term, self.configuration_index, self.configuration))
+        self._use_effective_configuration()
+        self._emit(ConfigurationChanged(self.current_term, self.configuration_index, self.configuration))
 
     def _track_followers(self) -> None:
         """Replicate to all members, and to no others; what a former incarnation had is void."""
@@ -251,10 +251,10 @@ class Raft:
         if self.role is Role.LEADER:
             self._tick_leader(now)
             return
-        self._output.failed_reads += self._forwarded_reads.give_up()
+        self._ready.failed_reads += self._forwarded_reads.give_up()
         if not self.configuration:
             self._look_for_cluster(now)
-        elif not self._may_stand():
+        elif not self._may_campaign():
             self._wait_for_leader(now)
         elif self.config.pre_vote:
             self._start_pre_vote(now)
@@ -271,16 +271,16 @@ class Raft:
         body = message.body
         if message.recipient != self.node_id or message.sender == self.node_id:
             return
-        if isinstance(body, Hello):
-            self._handle_hello(message, body, now)
+        if isinstance(body, Discovery):
+            self._handle_discovery(message, body, now)
             return
-        if message.recipient_incarnation != self.incarnation or not self._is_heard(message):
+        if message.recipient_incarnation != self.incarnation or not self._is_from_member(message):
             return
         match body:
             case PreVote():  # obliges nobody to take over its term
                 self._handle_pre_vote(message, body, now)
                 return
-            case RequestVote(leadership_transfer=False) if self._protects_leader(now):
+            case RequestVote(leadership_transfer=False) if self._in_lease(now):
                 return
         if message.term > self.current_term:
             self._become_follower(message.term, None, now, f"{message.sender} has a newer term")
@@ -291,7 +291,7 @@ class Raft:
         else:
             self._receive_in_term(message, now)
 
-    def peer_gone(self, peer: str, now: float) -> None:
+    def peer_unreachable(self, peer: str, now: float) -> None:
         """The process of `peer` has ended: its machine says so, or seems to.
 
         Who follows it waits a little, until the others know it too and so that not all stand at once, and then asks who
@@ -309,7 +309,7 @@ class Raft:
         self._election_deadline = min(self._election_deadline, now + wait)
 
     def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Entry:
-        """Append an entry to the leader's log; it is committed when it comes out of `take_output`.
+        """Append an entry to the leader's log; it is committed when it comes out of `take_ready`.
 
         If another entry comes out at its index, it is lost for ever. Raises `NotLeaderError`, also while leadership is
         being handed over (`transfer_target`).
@@ -320,7 +320,7 @@ class Raft:
         return self._append_to_own_log(kind, data)
 
     def read_index(self, *, any_node: bool = False) -> int:
-        """Ask for a linearizable read; returns its number, which `Output.reads` or `failed_reads` will name.
+        """Ask for a linearizable read; returns its number, which `Ready.reads` or `failed_reads` will name.
 
         Raises `NotLeaderError`; with `any_node`, which lets a follower ask its leader, only if none is known.
         """
@@ -347,10 +347,10 @@ class Raft:
         self.transfer_target = target
         self._transfer_deadline = now + self.config.election_timeout_max
         self._heartbeat_due = True
-        self._notice(TransferStarted(self.current_term, target))
+        self._emit(TransferStarted(self.current_term, target))
 
     def change_members(self, change: Change, now: float) -> None:
-        """Begin one change of the members (§6); a notice `ChangeCompleted` or `ChangeFailed` tells its end.
+        """Begin one change of the members (§6); a raft_event `ChangeCompleted` or `ChangeFailed` tells its end.
 
         Raises `NotLeaderError`, and `ChangeRefusedError` with the reason: another change is under way, the leader has
         not committed in its own term yet, or the change makes no sense, or would leave no quorum that answers; and
@@ -395,30 +395,30 @@ class Raft:
             if self.role is Role.LEADER:
                 self._advance_commit_index()
 
-    def take_output(self) -> Output:
+    def take_ready(self) -> Ready:
         """What is to be done now; the caller does all of it before it calls anything but `synced`."""
         if self.role is Role.LEADER:
             self._send_to_followers()
         else:
             self._ask_leader()
-        output = self._output
-        self._output = Output()
+        ready = self._ready
+        self._ready = Ready()
         hard_state = HardState(self.current_term, self.voted_for)
         if hard_state != self._saved_hard_state:
-            output.hard_state = self._saved_hard_state = hard_state
+            ready.hard_state = self._saved_hard_state = hard_state
             # A leader by its own vote alone would lead the same term once more if it crashed before the sync.
-            output.messages += output.early_messages
-            output.early_messages = []
-        output.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
+            ready.messages += ready.early_messages
+            ready.early_messages = []
+        ready.entries = self.log.slice(self._first_unsaved, self.log.last_index + 1)
         self._first_unsaved = self.log.last_index + 1
-        output.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
+        ready.committed = self.log.slice(self._handed_out + 1, self.commit_index + 1)
         self._handed_out = self.commit_index
-        output.reads += self._forwarded_reads.committed(self.commit_index)
-        return output
+        ready.reads += self._forwarded_reads.committed(self.commit_index)
+        return ready
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    def _is_heard(self, message: Message) -> bool:
+    def _is_from_member(self, message: Message) -> bool:
         """Whether an answer comes from a member: what another incarnation of it has said is void."""
         match message.body:
             case PreVoteReply() | RequestVoteReply() | AppendEntriesReply() | InstallSnapshotReply():
@@ -460,7 +460,7 @@ class Raft:
 
     def _reply(self, message: Message, body: Body) -> None:
         """Answer; it leaves after the sync, since most answers promise something."""
-        self._output.messages.append(
+        self._ready.messages.append(
             Message(self.node_id, message.sender, self.current_term, body, self.incarnation, message.sender_incarnation)
         )
 
@@ -470,21 +470,21 @@ class Raft:
         return Message(self.node_id, recipient, self.current_term, body, self.incarnation, incarnation)
 
     def _send(self, recipient: str, body: Body) -> None:
-        self._output.messages.append(self._message(recipient, body))
+        self._ready.messages.append(self._message(recipient, body))
 
-    def _notice(self, notice: Notice) -> None:
-        self._output.notices.append(notice)
+    def _emit(self, raft_event: RaftEvent) -> None:
+        self._ready.raft_events.append(raft_event)
 
     # --- before there is a cluster --------------------------------------------------------------------------------
 
     def _look_for_cluster(self, now: float) -> None:
-        """Ask all that this node was told of who they are, again and again; begin with them if all are blank."""
+        """Ask all that this node was told of who they are, again and again; begin with them if all are uninitialized."""
         self._election_deadline = now + self.config.heartbeat_interval
         self._follow(None)
         for node_id in self.addresses:
             if node_id != self.node_id:
-                self._greet(node_id)
-        self._maybe_begin_cluster(now)
+                self._send_discovery(node_id)
+        self._maybe_bootstrap(now)
 
     def _wait_for_leader(self, now: float) -> None:
         """Who has no vote stands for nothing. A member says who it is: the others may know it in another incarnation,
@@ -493,42 +493,46 @@ class Raft:
         self._reset_election_timer(now)
         if self.node_id in self._incarnations:
             for peer in self.peers:
-                self._greet(peer)
+                self._send_discovery(peer)
 
-    def _greet(self, node_id: str, *, challenge: int = 0) -> None:
-        hello = self._hello(challenge=challenge)
-        self._output.messages.append(Message(self.node_id, node_id, self.current_term, hello, self.incarnation))
+    def _send_discovery(self, node_id: str, *, challenge: int = 0) -> None:
+        discovery = self._discovery(challenge=challenge)
+        self._ready.messages.append(Message(self.node_id, node_id, self.current_term, discovery, self.incarnation))
 
     def _challenge(self, node_id: str) -> None:
         """Greet a node, and remember what its answer must repeat: it comes from the life that the node lives now."""
         if node_id not in self._challenges:
             self._challenges[node_id] = next(self._numbers)
-        self._greet(node_id, challenge=self._challenges[node_id])
+        self._send_discovery(node_id, challenge=self._challenges[node_id])
 
-    def _hello(self, *, answer: bool = False, challenge: int = 0) -> Hello:
-        peers = self._acquaintances.peers
+    def _discovery(self, *, answer: bool = False, challenge: int = 0) -> Discovery:
+        peers = self._bootstrap_peers.peers
         leader = self.leader or ""
         addresses = self.addresses
         address = addresses.get(self.node_id) or peers.get(self.node_id, "")
-        return Hello(self.is_blank, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""), challenge)
+        return Discovery(
+            self.is_uninitialized, tuple(sorted(peers)), address, answer, leader, addresses.get(leader, ""), challenge
+        )
 
-    def _handle_hello(self, message: Message, hello: Hello, now: float) -> None:
+    def _handle_discovery(self, message: Message, discovery: Discovery, now: float) -> None:
         sender, incarnation = message.sender, message.sender_incarnation
         if message.recipient_incarnation not in (0, self.incarnation):
             return
-        self._acquaintances.heard(sender, incarnation, hello)
-        if not hello.answer:
-            self._reply(message, self._hello(answer=True, challenge=hello.challenge))
+        self._bootstrap_peers.heard(sender, incarnation, discovery)
+        if not discovery.answer:
+            self._reply(message, self._discovery(answer=True, challenge=discovery.challenge))
         if self.role is Role.LEADER:
-            self._meet(Member(sender, hello.address, incarnation), hello)
+            self._meet(Member(sender, discovery.address, incarnation), discovery)
         elif not self.configuration:
-            self._output.addresses = self.addresses
-            self._maybe_begin_cluster(now)
+            self._ready.addresses = self.addresses
+            self._maybe_bootstrap(now)
 
-    def _maybe_begin_cluster(self, now: float) -> None:
-        configuration = self._acquaintances.beginning(self.node_id, self.incarnation) if self.is_blank else None
+    def _maybe_bootstrap(self, now: float) -> None:
+        configuration = (
+            self._bootstrap_peers.beginning(self.node_id, self.incarnation) if self.is_uninitialized else None
+        )
         if configuration is not None:
-            self.current_term = BEGINNING_TERM
+            self.current_term = BOOTSTRAP_TERM
             self._append_to_own_log(EntryKind.CONFIGURATION, configuration.encode())
             self._election_deadline = now
 
@@ -546,23 +550,23 @@ class Raft:
             return f"the leader has committed nothing in its term {self.current_term} yet; try again soon"
         return None
 
-    def _meet(self, member: Member, hello: Hello) -> None:
+    def _meet(self, member: Member, discovery: Discovery) -> None:
         """A node has told this leader who it is: it may be one that is to be added, or one that lost its disk."""
         node_id = member.node_id
         other_life = self._incarnations.get(node_id, member.incarnation) != member.incarnation
-        if hello.answer and hello.challenge and hello.challenge == self._challenges.get(node_id):
+        if discovery.answer and discovery.challenge and discovery.challenge == self._challenges.get(node_id):
             del self._challenges[node_id]
             if self._joining is not None and self._joining.node_id == node_id:
                 self._add(self._joining, member.incarnation)
             elif other_life and self._is_silent(self.progress[node_id]) and self._why_no_change_now() is None:
                 self._change_if_possible(membership.replaced(self.configuration, member))
-        elif other_life and not hello.answer:
+        elif other_life and not discovery.answer:
             self._challenge(node_id)  # what it said may have been said by an earlier life, and come late
 
     def _join(self, change: AddLearner | None) -> None:
         """Wait for a node that is to be added; None: no longer."""
         self._joining = change
-        self._output.addresses = self.addresses
+        self._ready.addresses = self.addresses
 
     def _add(self, joining: AddLearner, incarnation: int) -> None:
         """The node that is to be added has answered."""
@@ -571,7 +575,7 @@ class Raft:
         try:
             self._change_configuration(membership.with_learner(self.configuration, newcomer, promote=joining.promote))
         except ChangeRefusedError as error:
-            self._notice(ChangeFailed(self.current_term, str(error)))
+            self._emit(ChangeFailed(self.current_term, str(error)))
 
     def _change_if_possible(self, configuration: Configuration) -> None:
         """A change that nobody asked for: if it can't be now, the same will be tried again."""
@@ -615,7 +619,7 @@ class Raft:
             self._join(None)
             waited = JOIN_ELECTION_TIMEOUTS * self.config.election_timeout_max
             why = f"{joining.node_id} did not answer at {joining.address} within {waited:.0f} s; does it run there?"
-            self._notice(ChangeFailed(self.current_term, why))
+            self._emit(ChangeFailed(self.current_term, why))
         elif joining is not None:
             self._challenge(joining.node_id)
         elif self._why_no_change_now() is None:
@@ -641,7 +645,7 @@ class Raft:
         self._votes = {self.node_id: True}
         self._reset_election_timer(now)
         self._follow(None)
-        self._notice(PreVoteStarted(self.current_term, self.quorum))
+        self._emit(PreVoteStarted(self.current_term, self.quorum))
         for peer in self.peers:
             self._send(peer, PreVote(self.current_term + 1, self.log.last_index, self.log.last_term))
         self._maybe_start_election(now)
@@ -650,7 +654,7 @@ class Raft:
         granted = (
             request.next_term > self.current_term
             and self.log.is_up_to_date(request.last_log_index, request.last_log_term)
-            and not self._protects_leader(now)
+            and not self._in_lease(now)
         )
         self._reply(message, PreVoteReply(request.next_term, granted))
 
@@ -667,14 +671,14 @@ class Raft:
         """Whether a majority by this node's configuration agrees; others may vote, and do not count (§6)."""
         return self._electorate.agreed(lambda voter: self._votes.get(voter, False))
 
-    def _protects_leader(self, now: float) -> bool:
+    def _in_lease(self, now: float) -> bool:
         """Whether this node leads or has just heard from a leader, so that nobody needs to replace it."""
         heard_lately = now - self._leader_heard_at < self.config.election_timeout_min
         return self.config.check_quorum and (self.role is Role.LEADER or heard_lately)
 
     # --- elections (§5.2, §5.4.1) -----------------------------------------------------------------------------------
 
-    def _may_stand(self) -> bool:
+    def _may_campaign(self) -> bool:
         """Whether this node is a voter, or was one until a configuration that may not be committed.
 
         Nobody else may have the entry that removes it, and then only this node can be elected (dissertation §4.2.2).
@@ -694,7 +698,7 @@ class Raft:
         self._votes = {self.node_id: True}
         self._reset_election_timer(now)
         self._follow(None)
-        self._notice(ElectionStarted(self.current_term, self.quorum))
+        self._emit(ElectionStarted(self.current_term, self.quorum))
         for peer in self.peers:
             self._send(peer, RequestVote(self.log.last_index, self.log.last_term, leadership_transfer))
         self._maybe_become_leader(now)
@@ -706,7 +710,7 @@ class Raft:
         )
         if granted and self.voted_for is None:
             self.voted_for = candidate
-            self._notice(VoteGranted(self.current_term, candidate))
+            self._emit(VoteGranted(self.current_term, candidate))
         if granted:
             self._reset_election_timer(now)
         self._reply(message, RequestVoteReply(granted))
@@ -726,7 +730,7 @@ class Raft:
         self.progress = {}
         self._track_followers()
         self._lease_until, self._lease_given_up = now, False
-        self._notice(BecameLeader(self.current_term, self.log.last_index, votes))
+        self._emit(BecameLeader(self.current_term, self.log.last_index, votes))
         self._follow(self.node_id)
         # An entry of its own term lets the leader commit what its predecessors left (§5.4.2, §8).
         self._append_to_own_log(EntryKind.NOOP, b"")
@@ -743,7 +747,7 @@ class Raft:
             self._give_up_leadership()
             self._reset_election_timer(now)
         if was is not Role.FOLLOWER:
-            self._notice(BecameFollower(self.current_term, leader, reason))
+            self._emit(BecameFollower(self.current_term, leader, reason))
         self._follow(leader)
 
     def _give_up_leadership(self) -> None:
@@ -754,19 +758,19 @@ class Raft:
         for message, request in self._reads_of_followers.values():
             self._reply(message, ReadIndexReply(request.number, 0))
         lost = self._reads.clear()
-        self._output.failed_reads += [number for number in lost if number not in self._reads_of_followers]
+        self._ready.failed_reads += [number for number in lost if number not in self._reads_of_followers]
         self._reads_of_followers.clear()
 
     def _follow(self, leader: str | None) -> None:
         if leader != self.leader:
             self.leader = leader
-            self._output.failed_reads += self._forwarded_reads.clear()
-            self._notice(LeaderChanged(self.current_term, leader))
+            self._ready.failed_reads += self._forwarded_reads.clear()
+            self._emit(LeaderChanged(self.current_term, leader))
 
     # --- replication: the follower's side (§5.3) --------------------------------------------------------------------
 
     def _hear_leader(self, message: Message, *, leased: bool, now: float) -> None:
-        """What every append and every piece of a snapshot says: its sender leads this term."""
+        """What every append and every chunk of a snapshot says: its sender leads this term."""
         leader = message.sender
         if self.role is Role.LEADER:
             raise InvariantError(
@@ -777,7 +781,7 @@ class Raft:
         self._leader_has_lease = leased
         self._leader_heard_at = now
         self._reset_election_timer(now)
-        self._output.failed_reads += self._forwarded_reads.expired(now - self.config.election_timeout_max)
+        self._ready.failed_reads += self._forwarded_reads.expired(now - self.config.election_timeout_max)
 
     def _handle_append_entries(self, message: Message, request: AppendEntries, now: float) -> None:
         self._hear_leader(message, leased=request.leased, now=now)
@@ -849,17 +853,17 @@ class Raft:
             self.commit_index = max(self.commit_index, metadata.index)
             next_offset = metadata.size
         else:
-            next_offset = self._take_piece(request)
+            next_offset = self._take_chunk(request)
         self._reply(message, InstallSnapshotReply(metadata.index, next_offset, request.read_round))
 
-    def _take_piece(self, request: InstallSnapshot) -> int:
-        """Keep the next piece; returns up to where the snapshot is here."""
-        piece = self._inbox.take(request)
-        if piece is not None:
-            self._output.pieces.append(piece)
-            if piece.is_last:
-                self._install(piece.metadata)
-                return piece.metadata.size
+    def _take_chunk(self, request: InstallSnapshot) -> int:
+        """Keep the next chunk; returns up to where the snapshot is here."""
+        chunk = self._inbox.take(request)
+        if chunk is not None:
+            self._ready.chunks.append(chunk)
+            if chunk.is_last:
+                self._install(chunk.metadata)
+                return chunk.metadata.size
         return self._inbox.next_offset(request.metadata)
 
     def _install(self, metadata: SnapshotMetadata) -> None:
@@ -872,18 +876,18 @@ class Raft:
         self._configurations = ConfigurationLog([(metadata.index, metadata.configuration)])
         self._configuration_changed()
 
-    def _send_piece(self, peer: str, progress: Progress) -> bool:
-        """Send the next piece of the snapshot, unless one is under way."""
+    def _send_chunk(self, peer: str, progress: Progress) -> bool:
+        """Send the next chunk of the snapshot, unless one is under way."""
         snapshot = progress.snapshot
-        if snapshot is None or progress.piece_in_flight:
+        if snapshot is None or progress.chunk_in_flight:
             return False
-        progress.piece_sent()
-        body = self._piece_of(snapshot, progress)
-        self._output.snapshot_messages.append((self._message(peer, body), body))
+        progress.chunk_sent()
+        body = self._chunk_of(snapshot, progress)
+        self._ready.snapshot_messages.append((self._message(peer, body), body))
         return True
 
-    def _piece_of(self, snapshot: SnapshotMetadata, progress: Progress) -> InstallSnapshot:
-        """The next piece for a follower, without its data."""
+    def _chunk_of(self, snapshot: SnapshotMetadata, progress: Progress) -> InstallSnapshot:
+        """The next chunk for a follower, without its data."""
         offset, leased = progress.snapshot_offset, self.config.lease_reads
         return InstallSnapshot(snapshot, offset, b"", self._reads.round, leased=leased)
 
@@ -926,7 +930,7 @@ class Raft:
 
     def _end_transfer(self) -> None:
         assert self.transfer_target is not None
-        self._notice(TransferEnded(self.current_term, self.transfer_target))
+        self._emit(TransferEnded(self.current_term, self.transfer_target))
         self.transfer_target = None
 
     # --- replication: the leader's side (§5.3, §5.4.2) --------------------------------------------------------------
@@ -965,7 +969,7 @@ class Raft:
                     f"{self.node_id} leads, and has neither entry {progress.next_index} nor a snapshot"
                 )
             progress.needs_snapshot(self.snapshot)
-            return self._send_piece(peer, progress)
+            return self._send_chunk(peer, progress)
         sent = False
         while progress.next_index <= self.log.last_index and progress.may_send(self.config.appends_in_flight_max):
             entries = self.log.slice_bytes(progress.next_index, self.config.append_bytes_max)
@@ -987,14 +991,14 @@ class Raft:
             self._reads.round,
             leased=self.config.lease_reads,
         )
-        self._output.early_messages.append(self._message(peer, body))
+        self._ready.early_messages.append(self._message(peer, body))
 
     def _send_heartbeat(self, peer: str, progress: Progress) -> None:
         if progress.snapshot is None:
             self._send_append(peer, progress, ())
         else:
-            body = self._piece_of(progress.snapshot, progress)
-            self._output.early_messages.append(self._message(peer, body))
+            body = self._chunk_of(progress.snapshot, progress)
+            self._ready.early_messages.append(self._message(peer, body))
 
     def _hear_follower(self, progress: Progress, read_round: int, now: float) -> None:
         """What every answer says: the follower was there, and has seen this round of heartbeats."""
@@ -1033,7 +1037,7 @@ class Raft:
         if majority_index > before and self.log.term_at(majority_index) == self.current_term:
             self.commit_index = majority_index
             if before < self.configuration_index <= majority_index and not self.configuration.is_joint:
-                self._notice(ChangeCompleted(self.current_term, self.configuration_index))
+                self._emit(ChangeCompleted(self.current_term, self.configuration_index))
             if self.configuration_index <= majority_index:
                 self._configuration_committed()
 
@@ -1074,7 +1078,7 @@ class Raft:
         for number, index in reads:
             asked = self._reads_of_followers.pop(number, None)
             if asked is None:
-                self._output.reads.append((number, index))
+                self._ready.reads.append((number, index))
             else:
                 message, request = asked
                 self._reply(message, ReadIndexReply(request.number, index))
@@ -1086,7 +1090,7 @@ class Raft:
         question = self._forwarded_reads.ask(self._now)
         if question is not None:
             body = ReadIndex(question)
-            self._output.early_messages.append(
+            self._ready.early_messages.append(
                 Message(self.node_id, self.leader, self.current_term, body, self.incarnation, self._leader_incarnation)
             )
 
@@ -1099,4 +1103,4 @@ class Raft:
 
     def _handle_read_index_reply(self, sender: str, reply: ReadIndexReply) -> None:
         if sender == self.leader and self.role is not Role.LEADER:
-            self._output.failed_reads += self._forwarded_reads.answered(reply.number, reply.index)
+            self._ready.failed_reads += self._forwarded_reads.answered(reply.number, reply.index)

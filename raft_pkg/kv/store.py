@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
+from raft_pkg.chunks import ChunkReader
 from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES, check_key, check_value
-from raft_pkg.pieces import PieceReader
 from raft_pkg.rpc import raft_pb2 as pb
 
 BLOCK_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ class KeyValueStore:
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
         """Apply serialized `KvCommand`s in order; returns a serialized `KvResult` for each."""
         try:  # all at once: that takes half as long as one by one
-            requests = pb.KvCommands.FromString(pb.CommandRow(commands=commands).SerializeToString()).commands
+            requests = pb.KvCommands.FromString(pb.CommandBatch(commands=commands).SerializeToString()).commands
         except DecodeError:
             return [self._parse_and_apply(command) for command in commands]
         return [self._apply_one(request) for request in requests]
@@ -55,9 +55,9 @@ class KeyValueStore:
         """Capture the values as they are now, and yield them; see `StateMachine.snapshot`."""
         return _serialize(self._values.copy())  # the values themselves never change
 
-    def restore(self, pieces: Iterable[bytes]) -> None:
+    def restore(self, chunks: Iterable[bytes]) -> None:
         """Replace all values by those of a snapshot; raises `ValueError`, and changes nothing, when it is none."""
-        reader = PieceReader(pieces)
+        reader = ChunkReader(chunks)
         if reader.take(len(_MAGIC), "the header") != _MAGIC:
             raise ValueError(f"offset 0: not key-values in the form {_MAGIC!r}")
         values: dict[str, bytes] = {}

@@ -9,7 +9,7 @@ from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Body,
-    Hello,
+    Discovery,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -136,15 +136,15 @@ def _encode_install_snapshot(body: InstallSnapshot) -> pb.InstallSnapshot:
 def _decode_install_snapshot(body: pb.InstallSnapshot) -> InstallSnapshot:
     where = f"the snapshot of index {body.index}"
     if crc32(body.data) != body.data_checksum:
-        raise DecodeError(f"{where}: the piece at offset {body.offset} does not match its checksum")
+        raise DecodeError(f"{where}: the chunk at offset {body.offset} does not match its checksum")
     configuration = _decode_configuration(body.configuration, where)
     metadata = SnapshotMetadata(body.index, body.snapshot_term, configuration, body.size, body.checksum)
     return InstallSnapshot(metadata, body.offset, body.data, body.read_round, body.leased)
 
 
-def _encode_hello(body: Hello) -> pb.Hello:
-    return pb.Hello(
-        blank=body.blank,
+def _encode_discovery(body: Discovery) -> pb.Discovery:
+    return pb.Discovery(
+        uninitialized=body.uninitialized,
         peers=body.peers,
         address=body.address,
         answer=body.answer,
@@ -154,9 +154,11 @@ def _encode_hello(body: Hello) -> pb.Hello:
     )
 
 
-def _decode_hello(body: pb.Hello) -> Hello:
+def _decode_discovery(body: pb.Discovery) -> Discovery:
     peers = tuple(body.peers)
-    return Hello(body.blank, peers, body.address, body.answer, body.leader_id, body.leader_address, body.challenge)
+    return Discovery(
+        body.uninitialized, peers, body.address, body.answer, body.leader_id, body.leader_address, body.challenge
+    )
 
 
 _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
@@ -191,7 +193,7 @@ _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
     ),
     ReadIndex: ("read_index", lambda body: pb.ReadIndex(id=body.number)),
     ReadIndexReply: ("read_index_reply", lambda body: pb.ReadIndexReply(id=body.number, index=body.index)),
-    Hello: ("hello", _encode_hello),
+    Discovery: ("discovery", _encode_discovery),
 }
 
 _DECODERS: dict[str, Callable[[Any], Body]] = {
@@ -206,5 +208,5 @@ _DECODERS: dict[str, Callable[[Any], Body]] = {
     "install_snapshot_reply": lambda body: InstallSnapshotReply(body.index, body.next_offset, body.read_round),
     "read_index": lambda body: ReadIndex(body.id),
     "read_index_reply": lambda body: ReadIndexReply(body.id, body.index),
-    "hello": _decode_hello,
+    "discovery": _decode_discovery,
 }

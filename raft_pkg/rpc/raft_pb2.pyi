@@ -135,7 +135,7 @@ class PeerMessage(_message.Message):
     INSTALL_SNAPSHOT_REPLY_FIELD_NUMBER: _builtins.int
     READ_INDEX_FIELD_NUMBER: _builtins.int
     READ_INDEX_REPLY_FIELD_NUMBER: _builtins.int
-    HELLO_FIELD_NUMBER: _builtins.int
+    DISCOVERY_FIELD_NUMBER: _builtins.int
     FROM_INCARNATION_FIELD_NUMBER: _builtins.int
     TO_INCARNATION_FIELD_NUMBER: _builtins.int
     to: _builtins.str
@@ -169,7 +169,7 @@ class PeerMessage(_message.Message):
     @_builtins.property
     def read_index_reply(self) -> Global___ReadIndexReply: ...
     @_builtins.property
-    def hello(self) -> Global___Hello: ...
+    def discovery(self) -> Global___Discovery: ...
     def __init__(
         self,
         *,
@@ -186,15 +186,15 @@ class PeerMessage(_message.Message):
         install_snapshot_reply: Global___InstallSnapshotReply | None = ...,
         read_index: Global___ReadIndex | None = ...,
         read_index_reply: Global___ReadIndexReply | None = ...,
-        hello: Global___Hello | None = ...,
+        discovery: Global___Discovery | None = ...,
         from_incarnation: _builtins.int = ...,
         to_incarnation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "hello", b"hello", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "timeout_now", b"timeout_now"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "discovery", b"discovery", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "timeout_now", b"timeout_now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "from", b"from", "from_incarnation", b"from_incarnation", "hello", b"hello", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to", "to_incarnation", b"to_incarnation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "append_entries_reply", b"append_entries_reply", "body", b"body", "discovery", b"discovery", "from", b"from", "from_incarnation", b"from_incarnation", "install_snapshot", b"install_snapshot", "install_snapshot_reply", b"install_snapshot_reply", "pre_vote", b"pre_vote", "pre_vote_reply", b"pre_vote_reply", "read_index", b"read_index", "read_index_reply", b"read_index_reply", "request_vote", b"request_vote", "request_vote_reply", b"request_vote_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to", "to_incarnation", b"to_incarnation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply", "pre_vote", "pre_vote_reply", "timeout_now", "install_snapshot", "install_snapshot_reply", "read_index", "read_index_reply", "hello"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["request_vote", "request_vote_reply", "append_entries", "append_entries_reply", "pre_vote", "pre_vote_reply", "timeout_now", "install_snapshot", "install_snapshot_reply", "read_index", "read_index_reply", "discovery"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -319,8 +319,8 @@ Global___PreVoteReply: _TypeAlias = PreVoteReply  # noqa: Y015
 
 @_typing.final
 class InstallSnapshot(_message.Message):
-    """One piece of the leader's snapshot, for a follower that lacks what the leader's log no longer has (§7, Figure 13).
-    The pieces come in order, the next one when the one before is on disk; whoever was interrupted goes on where it was.
+    """One chunk of the leader's snapshot, for a follower that lacks what the leader's log no longer has (§7, Figure 13).
+    The chunks come in order, the next one when the one before is on disk; whoever was interrupted goes on where it was.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -452,24 +452,24 @@ class ReadIndexReply(_message.Message):
 Global___ReadIndexReply: _TypeAlias = ReadIndexReply  # noqa: Y015
 
 @_typing.final
-class Hello(_message.Message):
+class Discovery(_message.Message):
     """Who are you, and do you belong to a cluster? A node with an empty disk asks, and is asked, before it belongs to one;
     `to_incarnation` is 0 when it is not known.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    BLANK_FIELD_NUMBER: _builtins.int
+    UNINITIALIZED_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
-    blank: _builtins.bool
+    uninitialized: _builtins.bool
     """the sender has no log, no term and no vote"""
     answer: _builtins.bool
-    """this answers another Hello, and wants no answer"""
+    """this answers another Discovery, and wants no answer"""
     address: _builtins.str
     """HOST:PORT at which the sender takes connections"""
     leader_id: _builtins.str
@@ -485,7 +485,7 @@ class Hello(_message.Message):
     def __init__(
         self,
         *,
-        blank: _builtins.bool = ...,
+        uninitialized: _builtins.bool = ...,
         peers: _abc.Iterable[_builtins.str] | None = ...,
         answer: _builtins.bool = ...,
         address: _builtins.str = ...,
@@ -495,11 +495,11 @@ class Hello(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answer", b"answer", "blank", b"blank", "challenge", b"challenge", "leader_address", b"leader_address", "leader_id", b"leader_id", "peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answer", b"answer", "challenge", b"challenge", "leader_address", b"leader_address", "leader_id", b"leader_id", "peers", b"peers", "uninitialized", b"uninitialized"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Hello: _TypeAlias = Hello  # noqa: Y015
+Global___Discovery: _TypeAlias = Discovery  # noqa: Y015
 
 @_typing.final
 class TimeoutNow(_message.Message):
@@ -535,7 +535,7 @@ class Entry(_message.Message):
     kind: Global___EntryKind.ValueType
     """what `data` holds"""
     data: _builtins.bytes
-    """COMMANDS: a serialized CommandBatch; OPEN_SESSION: an OpenSession; CONFIGURATION: JSON"""
+    """COMMANDS: a serialized CommandEntry; OPEN_SESSION: an OpenSession; CONFIGURATION: JSON"""
     def __init__(
         self,
         *,
@@ -553,35 +553,35 @@ class Entry(_message.Message):
 Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
-class CommandBatch(_message.Message):
+class CommandEntry(_message.Message):
     """The data of an entry of kind COMMANDS."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ROWS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     TIME_MS_FIELD_NUMBER: _builtins.int
     time_ms: _builtins.int
     """the leader's wall clock, in ms since 1970, when it took them: log time"""
     @_builtins.property
-    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandRow]:
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandBatch]:
         """applied in order"""
 
     def __init__(
         self,
         *,
-        rows: _abc.Iterable[Global___CommandRow] | None = ...,
+        batches: _abc.Iterable[Global___CommandBatch] | None = ...,
         time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
+Global___CommandEntry: _TypeAlias = CommandEntry  # noqa: Y015
 
 @_typing.final
-class CommandRow(_message.Message):
+class CommandBatch(_message.Message):
     """Commands that follow each other, without a session or in one; each has the next number there."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -614,7 +614,7 @@ class CommandRow(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommandRow: _TypeAlias = CommandRow  # noqa: Y015
+Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
 
 @_typing.final
 class OpenSession(_message.Message):
@@ -627,7 +627,7 @@ class OpenSession(_message.Message):
     ttl_ms: _builtins.int
     """the session expires when log time has passed it by so much since its last command"""
     time_ms: _builtins.int
-    """as in CommandBatch"""
+    """as in CommandEntry"""
     def __init__(
         self,
         *,
@@ -1160,7 +1160,7 @@ Global___KvCommand: _TypeAlias = KvCommand  # noqa: Y015
 
 @_typing.final
 class KvCommands(_message.Message):
-    """Many of them, as `CommandRow.commands` has them: the same bytes."""
+    """Many of them, as `CommandBatch.commands` has them: the same bytes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -39,7 +39,7 @@ class RaftPeerStub(object):
             channel: A grpc.Channel.
         """
         self.Deliver = channel.stream_unary(
-                '/raft.v1.RaftPeer/Deliver',
+                '/raft.v2.RaftPeer/Deliver',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.PeerBatch.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.DeliverReply.FromString,
                 _registered_method=True)
@@ -70,9 +70,9 @@ def add_RaftPeerServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'raft.v1.RaftPeer', rpc_method_handlers)
+            'raft.v2.RaftPeer', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('raft.v1.RaftPeer', rpc_method_handlers)
+    server.add_registered_method_handlers('raft.v2.RaftPeer', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -97,7 +97,7 @@ class RaftPeer(object):
         return grpc.experimental.stream_unary(
             request_iterator,
             target,
-            '/raft.v1.RaftPeer/Deliver',
+            '/raft.v2.RaftPeer/Deliver',
             raft__pkg_dot_rpc_dot_raft__pb2.PeerBatch.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.DeliverReply.FromString,
             options,
@@ -130,27 +130,27 @@ class KeyValueStub(object):
             channel: A grpc.Channel.
         """
         self.Put = channel.unary_unary(
-                '/raft.v1.KeyValue/Put',
+                '/raft.v2.KeyValue/Put',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.PutRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.PutResponse.FromString,
                 _registered_method=True)
         self.Get = channel.unary_unary(
-                '/raft.v1.KeyValue/Get',
+                '/raft.v2.KeyValue/Get',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.GetRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.GetResponse.FromString,
                 _registered_method=True)
         self.Delete = channel.unary_unary(
-                '/raft.v1.KeyValue/Delete',
+                '/raft.v2.KeyValue/Delete',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.DeleteResponse.FromString,
                 _registered_method=True)
         self.CompareAndSet = channel.unary_unary(
-                '/raft.v1.KeyValue/CompareAndSet',
+                '/raft.v2.KeyValue/CompareAndSet',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.CompareAndSetRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.CompareAndSetResponse.FromString,
                 _registered_method=True)
         self.Append = channel.unary_unary(
-                '/raft.v1.KeyValue/Append',
+                '/raft.v2.KeyValue/Append',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.AppendRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.AppendResponse.FromString,
                 _registered_method=True)
@@ -228,9 +228,9 @@ def add_KeyValueServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'raft.v1.KeyValue', rpc_method_handlers)
+            'raft.v2.KeyValue', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('raft.v1.KeyValue', rpc_method_handlers)
+    server.add_registered_method_handlers('raft.v2.KeyValue', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -260,7 +260,7 @@ class KeyValue(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.KeyValue/Put',
+            '/raft.v2.KeyValue/Put',
             raft__pkg_dot_rpc_dot_raft__pb2.PutRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.PutResponse.FromString,
             options,
@@ -287,7 +287,7 @@ class KeyValue(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.KeyValue/Get',
+            '/raft.v2.KeyValue/Get',
             raft__pkg_dot_rpc_dot_raft__pb2.GetRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.GetResponse.FromString,
             options,
@@ -314,7 +314,7 @@ class KeyValue(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.KeyValue/Delete',
+            '/raft.v2.KeyValue/Delete',
             raft__pkg_dot_rpc_dot_raft__pb2.DeleteRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.DeleteResponse.FromString,
             options,
@@ -341,7 +341,7 @@ class KeyValue(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.KeyValue/CompareAndSet',
+            '/raft.v2.KeyValue/CompareAndSet',
             raft__pkg_dot_rpc_dot_raft__pb2.CompareAndSetRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.CompareAndSetResponse.FromString,
             options,
@@ -368,7 +368,7 @@ class KeyValue(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.KeyValue/Append',
+            '/raft.v2.KeyValue/Append',
             raft__pkg_dot_rpc_dot_raft__pb2.AppendRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.AppendResponse.FromString,
             options,
@@ -395,7 +395,7 @@ class CommandStreamStub(object):
             channel: A grpc.Channel.
         """
         self.Run = channel.stream_stream(
-                '/raft.v1.CommandStream/Run',
+                '/raft.v2.CommandStream/Run',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.RequestBatch.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.OutcomeBatch.FromString,
                 _registered_method=True)
@@ -424,9 +424,9 @@ def add_CommandStreamServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'raft.v1.CommandStream', rpc_method_handlers)
+            'raft.v2.CommandStream', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('raft.v1.CommandStream', rpc_method_handlers)
+    server.add_registered_method_handlers('raft.v2.CommandStream', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -450,7 +450,7 @@ class CommandStream(object):
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/raft.v1.CommandStream/Run',
+            '/raft.v2.CommandStream/Run',
             raft__pkg_dot_rpc_dot_raft__pb2.RequestBatch.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.OutcomeBatch.FromString,
             options,
@@ -477,22 +477,22 @@ class NodeStub(object):
             channel: A grpc.Channel.
         """
         self.Status = channel.unary_unary(
-                '/raft.v1.Node/Status',
+                '/raft.v2.Node/Status',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.StatusResponse.FromString,
                 _registered_method=True)
         self.TransferLeadership = channel.unary_unary(
-                '/raft.v1.Node/TransferLeadership',
+                '/raft.v2.Node/TransferLeadership',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
                 _registered_method=True)
         self.Members = channel.unary_unary(
-                '/raft.v1.Node/Members',
+                '/raft.v2.Node/Members',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.MembersResponse.FromString,
                 _registered_method=True)
         self.ChangeMembers = channel.unary_unary(
-                '/raft.v1.Node/ChangeMembers',
+                '/raft.v2.Node/ChangeMembers',
                 request_serializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersRequest.SerializeToString,
                 response_deserializer=raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersResponse.FromString,
                 _registered_method=True)
@@ -559,9 +559,9 @@ def add_NodeServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'raft.v1.Node', rpc_method_handlers)
+            'raft.v2.Node', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('raft.v1.Node', rpc_method_handlers)
+    server.add_registered_method_handlers('raft.v2.Node', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -585,7 +585,7 @@ class Node(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.Node/Status',
+            '/raft.v2.Node/Status',
             raft__pkg_dot_rpc_dot_raft__pb2.StatusRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.StatusResponse.FromString,
             options,
@@ -612,7 +612,7 @@ class Node(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.Node/TransferLeadership',
+            '/raft.v2.Node/TransferLeadership',
             raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.TransferLeadershipResponse.FromString,
             options,
@@ -639,7 +639,7 @@ class Node(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.Node/Members',
+            '/raft.v2.Node/Members',
             raft__pkg_dot_rpc_dot_raft__pb2.MembersRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.MembersResponse.FromString,
             options,
@@ -666,7 +666,7 @@ class Node(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/raft.v1.Node/ChangeMembers',
+            '/raft.v2.Node/ChangeMembers',
             raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersRequest.SerializeToString,
             raft__pkg_dot_rpc_dot_raft__pb2.ChangeMembersResponse.FromString,
             options,

@@ -5,15 +5,15 @@ from typing import Literal
 
 from raft_pkg.rpc import raft_pb2 as pb
 
-Kind = Literal["commands", "queries", "open_session"]
+RequestType = Literal["commands", "queries", "open_session"]
 
 NUMBER_MAX = 2**64
 """No id and no sequence is as high: they have 64 bits."""
 
-_KINDS: tuple[Kind, ...] = ("commands", "queries", "open_session")
+_KINDS: tuple[RequestType, ...] = ("commands", "queries", "open_session")
 
 
-def kind_of(request: pb.Request) -> Kind | None:
+def request_type(request: pb.Request) -> RequestType | None:
     """What is asked for; None: nothing, or several things, which is not allowed."""
     kinds = [kind for kind in _KINDS if getattr(request, kind)]
     return kinds[0] if len(kinds) == 1 else None
@@ -24,9 +24,9 @@ def count_of(request: pb.Request) -> int:
     return len(request.commands) + len(request.queries) or 1
 
 
-def mistake_in(request: pb.Request, session_id: int) -> str:
+def validate(request: pb.Request, session_id: int) -> str:
     """Why it makes no sense, whenever and wherever it comes; empty when it does. `session_id`: of its batch."""
-    kind, count = kind_of(request), count_of(request)
+    kind, count = request_type(request), count_of(request)
     if kind is None:
         return "no command and no query, or several kinds at once"
     if kind == "commands" and session_id and not request.sequence:
@@ -38,7 +38,7 @@ def mistake_in(request: pb.Request, session_id: int) -> str:
 
 def one_by_one(request: pb.Request) -> Iterator[pb.Request]:
     """The same as requests that stand for themselves alone; one that asks for nothing known comes as it is."""
-    kind = kind_of(request)
+    kind = request_type(request)
     if kind == "commands":
         for place, command in enumerate(request.commands):
             sequence = request.sequence + place if request.sequence else 0

@@ -71,7 +71,7 @@ def serve_http(node: Node, address: str) -> WSGIServer:
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         answers: dict[str, Callable[[], bool]] = {
-            "/livez": lambda: time.monotonic() - node.last_turn_at < LIVE_SECONDS_MAX,
+            "/livez": lambda: time.monotonic() - node.last_iteration_at < LIVE_SECONDS_MAX,
             "/readyz": lambda: node.raft.leader is not None,
         }
         answer = answers.get(environ["PATH_INFO"])

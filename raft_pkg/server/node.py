@@ -1,7 +1,7 @@
 """The one loop that joins core, storage, transport and state machine.
 
 One task owns the core. Everybody else puts work into the inbox and wakes the task; a turn takes all that has come,
-so that commands of many clients share one log entry, one sync and one append per follower. Then `Output` is carried
+so that commands of many clients share one log entry, one sync and one append per follower. Then `Ready` is carried
 out in its order: send what promises nothing, write, sync, send the rest, apply, answer.
 """
 
@@ -15,31 +15,31 @@ from typing import Any, Protocol
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.membership import Change, ChangeRefusedError
 from raft_pkg.core.messages import Message
-from raft_pkg.core.output import (
+from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft, TransferRefusedError
+from raft_pkg.core.ready import (
     BecameFollower,
     ChangeCompleted,
     ChangeFailed,
     ElectionStarted,
     LeaderChanged,
-    Notice,
-    Output,
     PreVoteStarted,
+    RaftEvent,
+    Ready,
     TransferEnded,
 )
-from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import Kind, count_of, kind_of, mistake_in
+from raft_pkg.rpc.requests import RequestType, count_of, request_type, validate
 from raft_pkg.server import outcomes
+from raft_pkg.server.batcher import Gathering
 from raft_pkg.server.config import ServerConfig
-from raft_pkg.server.gathering import Gathering
-from raft_pkg.server.notices import log_notice, names_of
-from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, Caller, PendingRequests, size_of
+from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, Waiter, size_of
+from raft_pkg.server.raft_events import log_raft_event, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
-from raft_pkg.server.snapshots import Elsewhere, Snapshots, at_once
-from raft_pkg.server.state_hash import QUIET_SECONDS, TOLD_EVERY
+from raft_pkg.server.snapshots import Executor, Snapshots, inline
+from raft_pkg.server.state_hash import IDLE_SECONDS, STATE_HASH_INTERVAL
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.storage.interface import Storage
 
@@ -47,7 +47,7 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Commands that were taken and not yet applied, in bytes; more are refused (BUSY)."""
 COMMAND_BYTES_MAX = 2 * 1024 * 1024
 """No single command or query may be larger; the state machine has narrower limits of its own."""
-TURN_SECONDS_MAX = 1.0
+ITERATION_SECONDS_MAX = 1.0
 """The loop turns at least so often, in seconds, and once a heartbeat interval: turning is its sign of life."""
 CATCH_UP_SECONDS = 0.01
 """How long messages may come in after a long time without a turn, before time-outs count."""
@@ -83,7 +83,7 @@ class Node:
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
-        elsewhere: Elsewhere = at_once,
+        executor: Executor = inline,
     ) -> None:
         """Recover what the storage holds. Raises `StorageError`.
 
@@ -94,7 +94,7 @@ class Node:
         self.config = config
         self._storage = storage
         self._machine = SessionedMachine(state_machine)
-        self._snapshots = Snapshots(config, storage, self._machine, elsewhere, self._wake_from_elsewhere)
+        self._snapshots = Snapshots(config, storage, self._machine, executor, self._wake_from_executor)
         self._transport = transport
         self._log = log
         self._clock = clock
@@ -118,10 +118,10 @@ class Node:
         self.started_at = clock()
         self.on_leader_changed: Callable[[str | None], None] = lambda _leader: None
         """Called with the leader whenever this node follows another one than before."""
-        self.last_turn_at = clock()
+        self.last_iteration_at = clock()
         """When the loop last took a turn: its sign of life."""
         self._messages: list[Message] = []
-        self._gone_peers: list[str] = []
+        self._unreachable_peers: list[str] = []
         self._commands = Gathering()
         self._openings: list[PendingRequests] = []
         """Sessions that are to be opened."""
@@ -131,17 +131,17 @@ class Node:
         self._pending_entries: dict[tuple[int, int], list[PendingRequests]] = {}
         """Index and term of each entry proposed here that was not yet seen to be committed or lost."""
         self._applied_term = 0
-        self._told_index = 0
+        self._published_index = 0
         """Of the newest state hash that was logged."""
-        self._quiet_index = 0
-        self._quiet_since = 0.0
-        """Since when the applied index has been `_quiet_index`."""
+        self._idle_index = 0
+        self._idle_since = 0.0
+        """Since when the applied index has been `_idle_index`."""
         self._pending_reads: dict[int, list[PendingRequests]] = {}
         self._transfers: list[tuple[str, asyncio.Future[None]]] = []
         self._transfer_under_way: tuple[str, asyncio.Future[None]] | None = None
         self._changes: list[tuple[Change, asyncio.Future[int]]] = []
         self._change_under_way: asyncio.Future[int] | None = None
-        self._touched: set[Caller] = set()
+        self._dirty: set[Waiter] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         """The one that `run` runs in."""
@@ -167,13 +167,13 @@ class Node:
         self._messages += messages
         self._wake.set()
 
-    def peer_gone(self, peer: str) -> None:
+    def peer_unreachable(self, peer: str) -> None:
         """A peer's machine refuses connections: its process has ended."""
-        self._gone_peers.append(peer)
+        self._unreachable_peers.append(peer)
         self._wake.set()
 
     def submit(
-        self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
+        self, waiter: Waiter, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
         """A client's commands and queries have arrived; each is settled once, in any order.
 
@@ -182,13 +182,13 @@ class Node:
         now = self._clock()
         turn = self._gather_until(now) is None
         for request in requests:
-            kind = kind_of(request)
-            whole = _pending(caller, request, kind, session_id, acknowledged)
-            mistake = mistake_in(request, session_id)
+            kind = request_type(request)
+            whole = _pending(waiter, request, kind, session_id, acknowledged)
+            mistake = validate(request, session_id)
             if mistake:
                 self._settle(whole, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {mistake}")
                 continue
-            for pending in whole.pieces():
+            for pending in whole.chunks():
                 refusal = self._refusal(pending)
                 if refusal is not None:
                     self._settle(pending, *refusal)
@@ -199,7 +199,7 @@ class Node:
                 else:
                     self._queue_for(request, kind).append(pending)
                     turn = True
-        self._flush_callers()
+        self._flush_waiters()
         if turn or self._gather_until(now) is None:  # else the loop will turn when what gathers is due
             self._wake.set()
 
@@ -214,7 +214,7 @@ class Node:
             return pb.OUTCOME_CODE_BUSY, f"more than {QUEUED_BYTES_MAX} bytes of commands wait"
         return None
 
-    def _queue_for(self, request: pb.Request, kind: Kind | None) -> list[PendingRequests]:
+    def _queue_for(self, request: pb.Request, kind: RequestType | None) -> list[PendingRequests]:
         if kind == "queries":
             return self._queries_of_any_node if request.any_node else self._queries
         return self._openings
@@ -273,7 +273,7 @@ class Node:
         self._loop = asyncio.get_running_loop()
         try:
             while self._stop_reason is None:
-                for _ in self.steps():
+                for _ in self.iterate():
                     await asyncio.sleep(0)
                 await self._sleep()
         except StorageError as error:
@@ -287,11 +287,11 @@ class Node:
         finally:
             self._stop_reason = self._stop_reason or "unexpected error"
             self._snapshots.settle()
-            self._release_callers()
+            self._release_waiters()
             self._ended.set()
         return self._stop_reason
 
-    def _wake_from_elsewhere(self) -> None:
+    def _wake_from_executor(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -303,14 +303,14 @@ class Node:
             await asyncio.sleep(0)
         else:
             await self._wait_for_work()
-        if self._clock() - self.last_turn_at > 2 * self.config.heartbeat_interval:
+        if self._clock() - self.last_iteration_at > 2 * self.config.heartbeat_interval:
             # A slow disk or a pause kept this node from hearing what others said; that is no silence of theirs.
             await asyncio.sleep(CATCH_UP_SECONDS)
         self._wake.clear()
 
     async def _wait_for_work(self) -> None:
         delay = max(self.next_timeout() - self._clock(), 0)
-        delay = min(delay, TURN_SECONDS_MAX, self.config.heartbeat_interval)
+        delay = min(delay, ITERATION_SECONDS_MAX, self.config.heartbeat_interval)
         # The loop's timers know whole milliseconds. One that is rounded down would only let it turn in vain.
         timer = asyncio.get_running_loop().call_later(math.ceil(delay * 1000) / 1000, self._wake.set)
         try:
@@ -324,36 +324,36 @@ class Node:
         if self._hands_over:
             return timeout
         if self._openings or self._queries or self._queries_of_any_node:  # a transfer has ended that they waited for
-            return self.last_turn_at
+            return self.last_iteration_at
         if not self._commands:
             return timeout
-        return min(timeout, self._gather_until(self.last_turn_at) or self.last_turn_at)
+        return min(timeout, self._gather_until(self.last_iteration_at) or self.last_iteration_at)
 
-    def turn(self) -> None:
+    def run_iteration(self) -> None:
         """Take in all that has come, then do all that the core asks for."""
-        for _ in self.steps():
+        for _ in self.iterate():
             pass
 
-    def steps(self) -> Iterator[None]:
+    def iterate(self) -> Iterator[None]:
         """A turn, which halts where what the transport was given can leave before disk or state machine take long."""
-        now = self.last_turn_at = self._clock()
+        now = self.last_iteration_at = self._clock()
         messages, self._messages = self._messages, []
         for message in messages:
             self.raft.receive(message, now)
-        gone, self._gone_peers = self._gone_peers, []
+        gone, self._unreachable_peers = self._unreachable_peers, []
         for peer in gone:
-            self.raft.peer_gone(peer, now)
+            self.raft.peer_unreachable(peer, now)
         self.raft.tick(now)
         if self._transfers or self._changes:
-            yield from self._carry_out_all()  # the notices so far are about those before
+            yield from self._carry_out_all()  # the raft_events so far are about those before
             self._start_transfers(now)
             self._start_changes(now)
         self._propose_commands(now)
         self._request_reads()
         yield from self._carry_out_all()
         self._work_on_snapshot()
-        self._tell_when_quiet(now)
-        self._flush_callers()
+        self._publish_when_idle(now)
+        self._flush_waiters()
 
     def _start_transfers(self, now: float) -> None:
         transfers, self._transfers = self._transfers, []
@@ -421,11 +421,11 @@ class Node:
                 self._propose_entry(commands, self._batch(commands), EntryKind.COMMANDS)
 
     def _batch(self, commands: list[PendingRequests]) -> bytes:
-        batch = pb.CommandBatch(time_ms=self._time_ms())
-        row: pb.CommandRow | None = None
+        batch = pb.CommandEntry(time_ms=self._time_ms())
+        row: pb.CommandBatch | None = None
         for pending in commands:
             if row is None or row.session_id or pending.session_id:
-                row = batch.rows.add(
+                row = batch.batches.add(
                     session_id=pending.session_id,
                     first_sequence=pending.first_sequence,
                     acknowledged=pending.acknowledged,
@@ -462,54 +462,54 @@ class Node:
             self._refuse_not_leader(queries)
 
     def _carry_out_all(self) -> Iterator[None]:
-        while (yield from self._carry_out(self.raft.take_output())):
+        while (yield from self._carry_out(self.raft.take_ready())):
             pass
 
-    def _carry_out(self, output: Output) -> Generator[None, None, bool]:
-        """Do what `Output` asks for, in its order; True if the core may ask for more at once."""
-        if output.addresses is not None:
-            self._transport.reach(output.addresses)
-        self._transport.send(output.early_messages)
-        if output.early_messages and output.entries:
+    def _carry_out(self, ready: Ready) -> Generator[None, None, bool]:
+        """Do what `Ready` asks for, in its order; True if the core may ask for more at once."""
+        if ready.addresses is not None:
+            self._transport.reach(ready.addresses)
+        self._transport.send(ready.early_messages)
+        if ready.early_messages and ready.entries:
             yield
-        wrote = self._write(output)
-        for message, body in output.snapshot_messages:
-            self._transport.send([self._snapshots.fill(message, body, self.config.raft.snapshot_piece_bytes)])
+        wrote = self._write(ready)
+        for message, body in ready.snapshot_messages:
+            self._transport.send([self._snapshots.fill(message, body, self.config.raft.snapshot_chunk_bytes)])
         if wrote:
             self._storage.sync()
-            if output.entries:
-                self.raft.synced(output.entries[-1])
-        self._transport.send(output.messages)
-        if output.messages and output.committed:
+            if ready.entries:
+                self.raft.synced(ready.entries[-1])
+        self._transport.send(ready.messages)
+        if ready.messages and ready.committed:
             yield
-        self._apply_and_answer(output)
+        self._apply_and_answer(ready)
         return wrote
 
-    def _apply_and_answer(self, output: Output) -> None:
-        for notice in output.notices:
-            self._take_note(notice)
-        for entry in output.committed:
+    def _apply_and_answer(self, ready: Ready) -> None:
+        for raft_event in ready.raft_events:
+            self._handle_raft_event(raft_event)
+        for entry in ready.committed:
             self._apply(entry)
-        for number, index in output.reads:
+        for number, index in ready.reads:
             self._answer_reads(number, index)
-        for number in output.failed_reads:
+        for number in ready.failed_reads:
             self._refuse_not_leader(self._pending_reads.pop(number))
 
-    def _write(self, output: Output) -> bool:
-        """Write term and vote, pieces of a snapshot, and entries; whether there was anything to write."""
-        hard_state = output.hard_state
-        if output.pieces:
+    def _write(self, ready: Ready) -> bool:
+        """Write term and vote, chunks of a snapshot, and entries; whether there was anything to write."""
+        hard_state = ready.hard_state
+        if ready.chunks:
             self._storage.append(hard_state, ())
             self._storage.sync()
             hard_state = None
-            for piece in output.pieces:
-                installed = self._snapshots.keep(piece)
+            for chunk in ready.chunks:
+                installed = self._snapshots.keep(chunk)
                 if installed is not None:
                     self._snapshot_installed(installed)
-        if hard_state is not None or output.entries:
-            self._storage.append(hard_state, output.entries)
+        if hard_state is not None or ready.entries:
+            self._storage.append(hard_state, ready.entries)
             return True
-        return bool(output.pieces)
+        return bool(ready.chunks)
 
     def _snapshot_installed(self, snapshot: SnapshotMetadata) -> None:
         """The state machine is where the leader's was at the snapshot's index; nobody was told what led there."""
@@ -521,7 +521,7 @@ class Node:
                 why = f"entry {place[0]} was replaced by a snapshot before it was applied here"
                 self._settle(pending, pb.OUTCOME_CODE_UNKNOWN, why)
         self._note_applied_term(snapshot.term)
-        self._tell_state_hash(snapshot.index, self.state_hash)
+        self._publish_state_hash(snapshot.index, self.state_hash)
 
     def _work_on_snapshot(self) -> None:
         """One step of a snapshot that is being taken, or is due."""
@@ -536,31 +536,31 @@ class Node:
                 bytes=taken.size,
                 first_log_index=self.raft.log.first_index,
             )
-            self._tell_state_hash(taken.index, self._snapshots.captured_hash)
+            self._publish_state_hash(taken.index, self._snapshots.captured_hash)
 
-    def _tell_when_quiet(self, now: float) -> None:
+    def _publish_when_idle(self, now: float) -> None:
         """Where a burst of commands ends, all nodes come to rest: there they can be compared."""
-        if self.applied_index != self._quiet_index:
-            self._quiet_index, self._quiet_since = self.applied_index, now
-        elif self.applied_index > self._told_index and now - self._quiet_since >= QUIET_SECONDS:
-            self._tell_state_hash(self.applied_index, self.state_hash)
+        if self.applied_index != self._idle_index:
+            self._idle_index, self._idle_since = self.applied_index, now
+        elif self.applied_index > self._published_index and now - self._idle_since >= IDLE_SECONDS:
+            self._publish_state_hash(self.applied_index, self.state_hash)
 
-    def _tell_state_hash(self, index: int, state_hash: str) -> None:
-        self._told_index = index
+    def _publish_state_hash(self, index: int, state_hash: str) -> None:
+        self._published_index = index
         self._log.emit(Event.STATE_HASH, self.raft.current_term, applied_index=index, hash=state_hash)
 
-    def _take_note(self, notice: Notice) -> None:
-        log_notice(self._log, notice)
-        self._watch_transfer(notice)
-        self._watch_change(notice)
-        if isinstance(notice, LeaderChanged):
-            self.on_leader_changed(notice.leader)
+    def _handle_raft_event(self, raft_event: RaftEvent) -> None:
+        log_raft_event(self._log, raft_event)
+        self._watch_transfer(raft_event)
+        self._watch_change(raft_event)
+        if isinstance(raft_event, LeaderChanged):
+            self.on_leader_changed(raft_event.leader)
 
-    def _watch_transfer(self, notice: Notice) -> None:
+    def _watch_transfer(self, raft_event: RaftEvent) -> None:
         if self._transfer_under_way is None:
             return
         target, _ = self._transfer_under_way
-        match notice:
+        match raft_event:
             case TransferEnded():
                 self._end_transfer(TransferRefusedError(f"{target} did not take over within an election time-out"))
             case LeaderChanged(leader=str(leader)):
@@ -572,8 +572,8 @@ class Node:
                 why = f"{self.config.node_id} was removed from the voters, and does not hear who leads now"
                 self._end_transfer(TransferRefusedError(why))
 
-    def _watch_change(self, notice: Notice) -> None:
-        match notice:
+    def _watch_change(self, raft_event: RaftEvent) -> None:
+        match raft_event:
             case ChangeCompleted(index=index):
                 self._end_change(None, index)
             case ChangeFailed(why=why):
@@ -585,20 +585,20 @@ class Node:
         applied, session_id = self._apply_to_machine(entry)
         self._machine.state_hash.add(entry, session_id, applied)
         self.applied_index = entry.index
-        if entry.index % TOLD_EVERY == 0:
-            self._tell_state_hash(entry.index, self.state_hash)
+        if entry.index % STATE_HASH_INTERVAL == 0:
+            self._publish_state_hash(entry.index, self.state_hash)
         self._snapshots.applied(len(entry.data))
         self._note_applied_term(entry.term)
         commands = self._pending_entries.pop((entry.index, entry.term), None)
         if commands is not None:
             self._settle_applied(commands, applied, session_id)
-            self._commands.answered(len(applied), self.last_turn_at)
+            self._commands.answered(len(applied), self.last_iteration_at)
 
     def _apply_to_machine(self, entry: Entry) -> tuple[list[Applied], int]:
         """What became of each of the entry's commands, and the session that it opens (0: none)."""
         match entry.kind:
             case EntryKind.COMMANDS:
-                return self._machine.apply(pb.CommandBatch.FromString(entry.data), entry.index), 0
+                return self._machine.apply(pb.CommandEntry.FromString(entry.data), entry.index), 0
             case EntryKind.OPEN_SESSION:
                 session_id = self._machine.open_session(pb.OpenSession.FromString(entry.data))
                 return [Applied(b"", entry.index)], session_id
@@ -624,12 +624,12 @@ class Node:
         for pending, results in zip(self._pending_reads.pop(number), answers, strict=True):
             self._queued_bytes -= pending.size
             for outcome in outcomes.of_results(pending.first_id, results, self.applied_index):
-                self._hand_over(pending.caller, outcome)
+                self._hand_over(pending.waiter, outcome)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
     def _settle_applied(self, commands: list[PendingRequests], applied: list[Applied], session_id: int) -> None:
-        """Tell the callers of an entry what became of its commands, and which session it opened (0: none)."""
+        """Tell the waiters of an entry what became of its commands, and which session it opened (0: none)."""
         count = sum(map(len, commands))
         if count != len(applied):
             raise InvariantError(f"{count} commands were proposed, and the entry has {len(applied)} outcomes")
@@ -638,11 +638,11 @@ class Node:
             start, stop = stop, stop + len(pending)
             self._queued_bytes -= pending.size
             for outcome in outcomes.of_applied(pending, applied[start:stop], session_id):
-                self._hand_over(pending.caller, outcome)
+                self._hand_over(pending.waiter, outcome)
 
     def _settle(self, pending: PendingRequests, code: pb.OutcomeCode.ValueType, message: str) -> None:
         self._hand_over(
-            pending.caller,
+            pending.waiter,
             pb.Outcome(
                 id=pending.first_id,
                 further=len(pending) - 1,
@@ -659,16 +659,16 @@ class Node:
             self._queued_bytes -= pending.size
             self._settle(pending, pb.OUTCOME_CODE_NOT_LEADER, message)
 
-    def _hand_over(self, caller: Caller, outcome: pb.Outcome) -> None:
-        caller.settle(outcome)
-        self._touched.add(caller)
+    def _hand_over(self, waiter: Waiter, outcome: pb.Outcome) -> None:
+        waiter.settle(outcome)
+        self._dirty.add(waiter)
 
-    def _flush_callers(self) -> None:
-        touched, self._touched = self._touched, set()
-        for caller in touched:
-            caller.flush()
+    def _flush_waiters(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        for waiter in dirty:
+            waiter.flush()
 
-    def _release_callers(self) -> None:
+    def _release_waiters(self) -> None:
         """The node ends: nobody may wait for it any longer. What was proposed may still be committed by others."""
         why = f"{self.config.node_id} stopped: {self._stop_reason}"
         for _, future in self._transfers:
@@ -683,7 +683,7 @@ class Node:
         not_begun = [*self._commands.pending(), *self._openings, *self._queries, *self._queries_of_any_node]
         for pending in [*not_begun, *(query for queries in self._pending_reads.values() for query in queries)]:
             self._settle(pending, pb.OUTCOME_CODE_UNAVAILABLE, why)
-        self._flush_callers()
+        self._flush_waiters()
 
     # --- what it tells ----------------------------------------------------------------------------------------------
 
@@ -754,11 +754,11 @@ class Node:
 
 
 def _pending(
-    caller: Caller, request: pb.Request, kind: Kind | None, session_id: int, acknowledged: int
+    waiter: Waiter, request: pb.Request, kind: RequestType | None, session_id: int, acknowledged: int
 ) -> PendingRequests:
     """A request as it waits here."""
     bodies = list(request.commands or request.queries) if kind in ("commands", "queries") else [b""] * count_of(request)
-    pending = PendingRequests(caller, request.id, bodies, size_of(bodies))
+    pending = PendingRequests(waiter, request.id, bodies, size_of(bodies))
     if kind == "commands" and session_id:
         pending.session_id, pending.first_sequence, pending.acknowledged = session_id, request.sequence, acknowledged
     return pending

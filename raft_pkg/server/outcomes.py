@@ -1,4 +1,4 @@
-"""Outcomes for callers, as few as say what is to be said."""
+"""Outcomes for waiters, as few as say what is to be said."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""What callers wait for."""
+"""What waiters wait for."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ COMMAND_OVERHEAD_BYTES = 64
 """What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
 
 
-class Caller(Protocol):
+class Waiter(Protocol):
     """Who waits for outcomes: a stream, or one unary call."""
 
     def settle(self, outcome: pb.Outcome) -> None:
@@ -26,9 +26,9 @@ class Caller(Protocol):
 
 @dataclass(slots=True)
 class PendingRequests:
-    """Requests of one kind that a caller waits for, with consecutive ids. They are proposed or read together."""
+    """Requests of one kind that a waiter waits for, with consecutive ids. They are proposed or read together."""
 
-    caller: Caller
+    waiter: Waiter
     first_id: int
     bodies: Sequence[bytes]
     """Commands or queries; an empty one for a session that is to be opened."""
@@ -41,7 +41,7 @@ class PendingRequests:
     def __len__(self) -> int:
         return len(self.bodies)
 
-    def pieces(self) -> Iterator["PendingRequests"]:
+    def chunks(self) -> Iterator["PendingRequests"]:
         """The same as parts that each fit into an entry; a body that is too large is alone."""
         if self.size <= ENTRY_BYTES_MAX or len(self) == 1:
             yield self
@@ -50,14 +50,14 @@ class PendingRequests:
         for place, body in enumerate(self.bodies):
             its_size = len(body) + COMMAND_OVERHEAD_BYTES
             if size and size + its_size > ENTRY_BYTES_MAX:
-                yield self._piece(start, place, size)
+                yield self._chunk(start, place, size)
                 start, size = place, 0
             size += its_size
-        yield self._piece(start, len(self), size)
+        yield self._chunk(start, len(self), size)
 
-    def _piece(self, start: int, stop: int, size: int) -> "PendingRequests":
+    def _chunk(self, start: int, stop: int, size: int) -> "PendingRequests":
         return PendingRequests(
-            self.caller,
+            self.waiter,
             self.first_id + start,
             self.bodies[start:stop],
             size,

@@ -68,8 +68,8 @@ async def _serve(config: ServerConfig, machine: StateMachine) -> None:
     try:
         transport = GrpcTransport(config.node_id, config.peers[config.node_id], log.emit, config.peer_proxy)
         with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as executor:
-            node = Node(config, storage, machine, transport, log, elsewhere=executor.submit)
-            transport.on_peer_gone = node.peer_gone
+            node = Node(config, storage, machine, transport, log, executor=executor.submit)
+            transport.on_peer_unreachable = node.peer_unreachable
             await _serve_node(config, node, transport, log)
     finally:
         storage.close()

@@ -19,7 +19,7 @@ from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import DecodeError, decode_message
 from raft_pkg.rpc.requests import count_of, result_of_one
 from raft_pkg.server.node import Node
-from raft_pkg.server.pending import Caller
+from raft_pkg.server.pending import Waiter
 
 OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """A message takes no further outcome once it has reached this many bytes. With one more it stays below the 4 MiB that
@@ -55,7 +55,7 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
 
-class StreamCaller:
+class StreamWaiter:
     """Gathers the outcomes of one client's stream; those of a turn leave together, as far as a message holds them."""
 
     def __init__(self) -> None:
@@ -121,9 +121,9 @@ class Commands(Protocol):
     """What clients' services need of a node: ours, or another Raft's behind an adapter."""
 
     def submit(
-        self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
+        self, waiter: Waiter, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
-        """Settle each request with the caller, once, in any order."""
+        """Settle each request with the waiter, once, in any order."""
         ...
 
     async def while_running(self, work: Coroutine[Any, Any, None]) -> None:
@@ -141,27 +141,27 @@ class CommandStreamService(raft_pb2_grpc.CommandStreamServicer):
         self, batches: AsyncIterator[pb.RequestBatch], _context: Context
     ) -> AsyncIterator[pb.OutcomeBatch]:
         """See raft.proto."""
-        caller = StreamCaller()
-        reader = asyncio.create_task(self._node.while_running(self._read(batches, caller)))
+        waiter = StreamWaiter()
+        reader = asyncio.create_task(self._node.while_running(self._read(batches, waiter)))
         try:
-            while (batch := await caller.next_batch()) is not None:
+            while (batch := await waiter.next_batch()) is not None:
                 yield batch
         finally:
             reader.cancel()
 
-    async def _read(self, batches: AsyncIterator[pb.RequestBatch], caller: StreamCaller) -> None:
+    async def _read(self, batches: AsyncIterator[pb.RequestBatch], waiter: StreamWaiter) -> None:
         try:
             async for batch in batches:
-                caller.expect(sum(map(count_of, batch.requests)))
+                waiter.expect(sum(map(count_of, batch.requests)))
                 self._node.submit(
-                    caller, batch.requests, session_id=batch.session_id, acknowledged=batch.acknowledged_below
+                    waiter, batch.requests, session_id=batch.session_id, acknowledged=batch.acknowledged_below
                 )
-                await caller.room()
+                await waiter.room()
         finally:
-            caller.close()
+            waiter.close()
 
 
-class UnaryCaller:
+class UnaryWaiter:
     """Waits for one outcome."""
 
     def __init__(self) -> None:
@@ -236,9 +236,9 @@ class KeyValueService(raft_pb2_grpc.KeyValueServicer):
             await self._abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error), "failed")
 
     async def _run(self, request: pb.Request, context: Context) -> tuple[pb.KvResult, int]:
-        caller = UnaryCaller()
-        self._node.submit(caller, [request])
-        outcome = await caller.outcome
+        waiter = UnaryWaiter()
+        self._node.submit(waiter, [request])
+        outcome = await waiter.outcome
         if outcome.code != pb.OUTCOME_CODE_OK:
             happened = "unknown" if outcome.code == pb.OUTCOME_CODE_UNKNOWN else "failed"
             await self._abort(context, _STATUS[outcome.code], outcome.message, happened, _leader_metadata(outcome))

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from raft_pkg.pieces import PieceReader
+from raft_pkg.chunks import ChunkReader
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
 from raft_pkg.server.state_hash import DIGEST_BYTES, StateHash
@@ -19,8 +19,8 @@ from raft_pkg.server.state_machine import StateMachine
 
 SESSIONS_MAX = 10_000
 """Opening one more ends the session that was not used for the longest time."""
-PIECE_BYTES = 64 * 1024
-"""A piece of a snapshot is handed over when it has reached so many bytes."""
+CHUNK_BYTES = 64 * 1024
+"""A chunk of a snapshot is handed over when it has reached so many bytes."""
 
 _MAGIC = b"raft sessions 2\n"
 _HEADER = struct.Struct(f">{DIGEST_BYTES}sQQI")  # state hash, log time, last session's id, number of sessions
@@ -63,7 +63,7 @@ class _Session:
     def full(self) -> bool:
         return len(self.responses) >= SESSION_RESPONSES_MAX or self.response_bytes >= SESSION_RESPONSE_BYTES_MAX
 
-    def takes_all(self, row: pb.CommandRow) -> bool:
+    def takes_all(self, row: pb.CommandBatch) -> bool:
         """Whether its commands are all new, and there is room for them: so it is nearly always."""
         return (
             row.first_sequence > self.newest
@@ -72,7 +72,7 @@ class _Session:
             and self.response_bytes < SESSION_RESPONSE_BYTES_MAX
         )
 
-    def record_all(self, row: pb.CommandRow, responses: Sequence[Applied]) -> None:
+    def record_all(self, row: pb.CommandBatch, responses: Sequence[Applied]) -> None:
         """Keep what became of such a row."""
         if row.acknowledged > self.acknowledged:
             self._forget(row.acknowledged)
@@ -124,16 +124,16 @@ class SessionedMachine:
         """How many sessions there are; one that has expired may still be among them."""
         return len(self._sessions)
 
-    def apply(self, batch: pb.CommandBatch, index: int) -> list[Applied]:
+    def apply(self, batch: pb.CommandEntry, index: int) -> list[Applied]:
         """Apply the commands of the entry at `index`; returns what became of each, in order.
 
         A command without a session is applied whenever it comes. One of a session is applied once for its number, in
         whatever order the numbers come; a repeat gets what was recorded the first time.
         """
         self._advance(batch.time_ms)
-        if len(batch.rows) == 1:
-            return self._apply_row(batch.rows[0], index)
-        return [applied for row in batch.rows for applied in self._apply_row(row, index)]
+        if len(batch.batches) == 1:
+            return self._apply_row(batch.batches[0], index)
+        return [applied for row in batch.batches for applied in self._apply_row(row, index)]
 
     def open_session(self, request: pb.OpenSession) -> int:
         """Begin a session; returns its id, which no session had or will have."""
@@ -160,9 +160,9 @@ class SessionedMachine:
             sessions.append((form, session.responses))
         return _serialize(header, sessions, self._machine.snapshot())
 
-    def restore(self, pieces: Iterable[bytes]) -> None:
+    def restore(self, chunks: Iterable[bytes]) -> None:
         """Replace the state by what `snapshot` yielded. Raises `ValueError`; the state is not to be used then."""
-        reader = PieceReader(pieces)
+        reader = ChunkReader(chunks)
         if reader.take(len(_MAGIC), "the sessions' header") != _MAGIC:
             raise ValueError(f"offset 0: not sessions in the form {_MAGIC!r}")
         header = _HEADER.unpack(reader.take(_HEADER.size, "the sessions' header"))
@@ -172,7 +172,7 @@ class SessionedMachine:
             self._restore_session(reader)
         self._machine.restore(reader.rest())
 
-    def _apply_row(self, row: pb.CommandRow, index: int) -> list[Applied]:
+    def _apply_row(self, row: pb.CommandBatch, index: int) -> list[Applied]:
         if not row.session_id:
             return _all_applied(self._machine.apply(row.commands), index)
         session = self._use(row.session_id)
@@ -184,7 +184,7 @@ class SessionedMachine:
         session.record_all(row, applied)
         return applied
 
-    def _apply_one_by_one(self, session: _Session, row: pb.CommandRow, index: int) -> list[Applied]:
+    def _apply_one_by_one(self, session: _Session, row: pb.CommandBatch, index: int) -> list[Applied]:
         applied: list[Applied] = []
         fresh: list[tuple[int, Applied]] = []
         commands: list[bytes] = []
@@ -206,7 +206,7 @@ class SessionedMachine:
                 session.response_bytes += len(result)
         return applied
 
-    def _restore_session(self, reader: PieceReader) -> None:
+    def _restore_session(self, reader: ChunkReader) -> None:
         place = reader.offset
         session_id, ttl_ms, used_ms, acknowledged, count = _SESSION.unpack(reader.take(_SESSION.size, "a session"))
         if not 0 < session_id <= self._last_id or session_id in self._sessions:
@@ -246,14 +246,14 @@ class SessionedMachine:
 def _serialize(
     header: bytes, sessions: list[tuple[bytes, dict[int, Applied]]], machine: Iterator[bytes]
 ) -> Iterator[bytes]:
-    piece = bytearray(_MAGIC + header)
+    chunk = bytearray(_MAGIC + header)
     for form, responses in sessions:
-        piece += form
+        chunk += form
         for sequence, response in responses.items():
-            piece += _RESPONSE.pack(sequence, response.index, len(response.result))
-            piece += response.result
-            if len(piece) >= PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
-    yield bytes(piece)
+            chunk += _RESPONSE.pack(sequence, response.index, len(response.result))
+            chunk += response.result
+            if len(chunk) >= CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+    yield bytes(chunk)
     yield from machine

@@ -1,7 +1,7 @@
-"""A node's snapshots: when one is taken, piece by piece between the turns; what a leader sends, and what comes in (§7).
+"""A node's snapshots: when one is taken, chunk by chunk between the turns; what a leader sends, and what comes in (§7).
 
 A snapshot is captured at once and written over many turns, each of which adds one step: the service goes on. What takes
-the disk's time is done `elsewhere`, one piece at a time, so that the loop does not wait for it.
+the disk's time is done `executor`, one chunk at a time, so that the loop does not wait for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from raft_pkg.core.messages import InstallSnapshot, Message
-from raft_pkg.core.output import SnapshotPiece
 from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.types import SnapshotMetadata
 from raft_pkg.errors import CorruptLogError
 from raft_pkg.server.config import ServerConfig
@@ -19,17 +19,17 @@ from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.storage.interface import SnapshotWriter, Storage
 
 RESTORE_BYTES = 1024 * 1024
-"""A snapshot is read back in pieces of so many bytes."""
+"""A snapshot is read back in chunks of so many bytes."""
 OVERDUE = 4
 """When the log has grown to so many times what calls for a snapshot, one is taken even if a follower is being sent the
 one before, and must begin anew."""
 
 
-Elsewhere = Callable[[Callable[[], None]], "Future[None]"]
+Executor = Callable[[Callable[[], None]], "Future[None]"]
 """Does something in another thread; the future tells the end."""
 
 
-def at_once(work: Callable[[], None]) -> "Future[None]":
+def inline(work: Callable[[], None]) -> "Future[None]":
     """The same, here and now: what it raises is raised."""
     work()
     future: Future[None] = Future()
@@ -45,19 +45,19 @@ class Snapshots:
         config: ServerConfig,
         storage: Storage,
         machine: SessionedMachine,
-        elsewhere: Elsewhere = at_once,
+        executor: Executor = inline,
         written: Callable[[], None] = lambda: None,
     ) -> None:
         """`written` is called, from any thread, whenever a piece is on disk."""
         self._config = config
         self._storage = storage
         self._machine = machine
-        self._elsewhere = elsewhere
+        self._executor = executor
         self._written = written
         self._writing: Future[None] | None = None
-        """What is being written elsewhere of the snapshot that is being taken."""
+        """What is being written executor of the snapshot that is being taken."""
         self._writer: SnapshotWriter | None = None
-        self._pieces: Iterator[bytes] | None = None
+        self._chunks: Iterator[bytes] | None = None
         """What is still to be written of the snapshot that is being taken; None: none is."""
         self.captured_hash = ""
         """The state hash of the newest snapshot that was begun here."""
@@ -69,10 +69,10 @@ class Snapshots:
     @property
     def can_step(self) -> bool:
         """Whether there is a next step of a snapshot that is being taken: the one before is done."""
-        return self._pieces is not None and (self._writing is None or self._writing.done())
+        return self._chunks is not None and (self._writing is None or self._writing.done())
 
     def settle(self) -> None:
-        """Wait until nothing is being written elsewhere."""
+        """Wait until nothing is being written executor."""
         if self._writing is not None:
             wait([self._writing])
 
@@ -94,8 +94,8 @@ class Snapshots:
     def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
         """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
         if self._incoming is not None and applied_index >= self._incoming_index:
-            self._discard()  # the entries that it stands for came before its last piece
-        if self._pieces is None:
+            self._discard()  # the entries that it stands for came before its last chunk
+        if self._chunks is None:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
             self._begin(raft, applied_index)
@@ -113,30 +113,30 @@ class Snapshots:
         term = raft.log.term_at(applied_index)
         if term is None:
             raise InvariantError(f"{raft.node_id} has applied entry {applied_index}, and has it no longer")
-        self._pieces = self._machine.snapshot()
+        self._chunks = self._machine.snapshot()
         self.captured_hash = str(self._machine.state_hash)
         self._applied_bytes = 0
         self._writer = self._storage.begin_snapshot(applied_index, term, raft.configuration_at(applied_index))
 
     def _write_some(self) -> SnapshotMetadata | None:
         assert self._writer is not None
-        assert self._pieces is not None
+        assert self._chunks is not None
         if self._writing is not None:
             self._writing.result()
         step, size = [], 0
-        for piece in self._pieces:
-            step.append(piece)
-            size += len(piece)
+        for chunk in self._chunks:
+            step.append(chunk)
+            size += len(chunk)
             if size >= self._config.snapshot_step_bytes:
                 break
         if step:
-            self._writing = self._elsewhere(partial(self._writer.write, b"".join(step)))
+            self._writing = self._executor(partial(self._writer.write, b"".join(step)))
             self._writing.add_done_callback(lambda _writing: self._written())
         if size >= self._config.snapshot_step_bytes or not self.can_step:
             return None
         self._writing = None
         metadata = self._writer.commit()
-        self._writer = self._pieces = None
+        self._writer = self._chunks = None
         return metadata
 
     # --- sending and receiving one ----------------------------------------------------------------------------------
@@ -145,16 +145,16 @@ class Snapshots:
         """The message, with the data that it is to carry."""
         return replace(message, body=replace(body, data=self._storage.read_snapshot(body.offset, bytes_max)))
 
-    def keep(self, piece: SnapshotPiece) -> SnapshotMetadata | None:
+    def keep(self, chunk: SnapshotChunk) -> SnapshotMetadata | None:
         """Write a piece that has come; with the last one, restore the state machine and return the snapshot."""
-        metadata = piece.metadata
-        if piece.offset == 0:
+        metadata = chunk.metadata
+        if chunk.offset == 0:
             self._discard()
             self._incoming_index = metadata.index
             self._incoming = self._storage.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
         assert self._incoming is not None
-        self._incoming.write(piece.data)
-        if not piece.is_last:
+        self._incoming.write(chunk.data)
+        if not chunk.is_last:
             return None
         written, self._incoming = self._incoming.commit(), None
         if written != metadata:
@@ -170,7 +170,7 @@ class Snapshots:
         for writer in (self._writer, self._incoming):
             if writer is not None:
                 writer.discard()
-        self._writer = self._pieces = self._incoming = None
+        self._writer = self._chunks = self._incoming = None
 
     def _read(self, metadata: SnapshotMetadata) -> Iterator[bytes]:
         return (self._storage.read_snapshot(at, RESTORE_BYTES) for at in range(0, metadata.size, RESTORE_BYTES))

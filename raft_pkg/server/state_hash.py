@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from raft_pkg.server.sessions import Applied
 
 DIGEST_BYTES = 16
-TOLD_EVERY = 1000
+STATE_HASH_INTERVAL = 1000
 """Nodes tell the digest of every index that this number divides: at the same indexes, so that they can be compared."""
-QUIET_SECONDS = 1.0
+IDLE_SECONDS = 1.0
 """And when nothing was applied for so long, in seconds: after a burst all come to rest at the same index."""
 
 _NUMBERS = struct.Struct(">QQQ")  # the entry's index, the session that it opened, the sum of its outcomes' indexes

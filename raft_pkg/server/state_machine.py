@@ -19,15 +19,15 @@ class StateMachine(Protocol):
         ...
 
     def snapshot(self) -> Iterator[bytes]:
-        """Capture the state as it is now, and yield it as bytes, in pieces of any size up to some hundred KiB (§7).
+        """Capture the state as it is now, and yield it as bytes, in chunks of any size up to some hundred KiB (§7).
 
         The call itself must be quick (copy what is shared, share what never changes): the service waits for it. The
-        pieces are taken one by one later, while `apply` goes on; they must show the state as it was at the call.
+        chunks are taken one by one later, while `apply` goes on; they must show the state as it was at the call.
         Same state, same bytes, on every node.
         """
         ...
 
-    def restore(self, pieces: Iterable[bytes]) -> None:
+    def restore(self, chunks: Iterable[bytes]) -> None:
         """Replace the state by what `snapshot` yielded: the same bytes in the same order, cut anywhere.
 
         Raises `ValueError`, naming the place, when the bytes are not such a state.

@@ -27,16 +27,16 @@ RECONNECT_DELAY_MAX = 2.0
 """Seconds to which they grow with a peer that takes connections and ends each at once: it may be another node."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
-GONE_ATTEMPTS = 3
+REFUSED_ATTEMPTS = 3
 """A peer whose stream has broken is dialled so often at once, to learn whether its process has ended: one that is just
 ending may take another connection."""
-GONE_SECONDS = 0.05
+REFUSED_SECONDS = 0.05
 """Seconds that such an attempt may take."""
-GONE_PAUSE = 0.01
+REFUSED_PAUSE = 0.01
 """Seconds between two of them."""
-STRANGERS_MAX = 16
+NON_MEMBERS_MAX = 16
 """Links to nodes that are reached only to be answered; with one more, the oldest goes."""
-STRANGER_SECONDS_MAX = 60.0
+NON_MEMBER_SECONDS_MAX = 60.0
 """Seconds after which such a link goes when nothing more has come from that node."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """A batch takes no further message once it has reached this many bytes."""
@@ -98,10 +98,10 @@ class PeerLink:
 
     async def _is_refused(self, target: str) -> bool:
         """Whether nobody takes connections any more where the peer was."""
-        for attempt in range(GONE_ATTEMPTS):
+        for attempt in range(REFUSED_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(GONE_PAUSE)
-            if await is_refused(target, GONE_SECONDS):
+                await asyncio.sleep(REFUSED_PAUSE)
+            if await is_refused(target, REFUSED_SECONDS):
                 return True
         return False
 
@@ -135,17 +135,17 @@ class PeerLink:
 
 
 class GrpcTransport:
-    """Links to all whom the node wants to reach, and to strangers that asked it something; a `node.Transport`."""
+    """Links to all whom the node wants to reach, and to non-members that asked it something; a `node.Transport`."""
 
     def __init__(self, node_id: str, own_address: str, report: Report, proxy: str | None = None) -> None:
         self._node_id = node_id
         self._own_address = own_address
         self._proxy = proxy
         self._report = report
-        self.on_peer_gone: Callable[[str], None] = lambda _peer: None
+        self.on_peer_unreachable: Callable[[str], None] = lambda _peer: None
         """Called with a peer whose process has ended: its machine refuses connections."""
         self._links: dict[str, PeerLink] = {}
-        self._strangers: dict[str, float] = {}
+        self._non_members: dict[str, float] = {}
         """Nodes outside `reach` that have sent something or were inside, and when; the newest last."""
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -156,17 +156,17 @@ class GrpcTransport:
         Who is not among them any longer can be answered for a while: a leader that is being removed needs the answers.
         """
         wanted = {node_id: address for node_id, address in addresses.items() if node_id != self._node_id}
-        for node_id in self._links.keys() - wanted.keys() - self._strangers.keys():
-            self._note_stranger(node_id)
+        for node_id in self._links.keys() - wanted.keys() - self._non_members.keys():
+            self._note_non_member(node_id)
         for node_id, address in wanted.items():
-            self._strangers.pop(node_id, None)
+            self._non_members.pop(node_id, None)
             self._link(node_id, address)
 
     def meet(self, node_id: str, address: str) -> None:
         """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
-        if node_id != self._node_id and (node_id not in self._links or node_id in self._strangers):
+        if node_id != self._node_id and (node_id not in self._links or node_id in self._non_members):
             self._link(node_id, address)
-            self._note_stranger(node_id)
+            self._note_non_member(node_id)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
@@ -182,24 +182,24 @@ class GrpcTransport:
                 for node_id, link in self._links.items():
                     self._start(node_id, link)
                 while True:
-                    await asyncio.sleep(STRANGER_SECONDS_MAX / 4)
-                    self._drop_silent_strangers()
+                    await asyncio.sleep(NON_MEMBER_SECONDS_MAX / 4)
+                    self._drop_silent_non_members()
         finally:
             self._tasks = None
 
-    def _note_stranger(self, node_id: str) -> None:
-        self._strangers.pop(node_id, None)
-        self._strangers[node_id] = time.monotonic()
-        if len(self._strangers) > STRANGERS_MAX:
-            self._drop_stranger(next(iter(self._strangers)), "other nodes have asked since")
+    def _note_non_member(self, node_id: str) -> None:
+        self._non_members.pop(node_id, None)
+        self._non_members[node_id] = time.monotonic()
+        if len(self._non_members) > NON_MEMBERS_MAX:
+            self._drop_non_member(next(iter(self._non_members)), "other nodes have asked since")
 
-    def _drop_silent_strangers(self) -> None:
-        heard_before = time.monotonic() - STRANGER_SECONDS_MAX
-        for node_id in [node_id for node_id, heard_at in self._strangers.items() if heard_at < heard_before]:
-            self._drop_stranger(node_id, f"it has said nothing for {STRANGER_SECONDS_MAX:.0f} s")
+    def _drop_silent_non_members(self) -> None:
+        heard_before = time.monotonic() - NON_MEMBER_SECONDS_MAX
+        for node_id in [node_id for node_id, heard_at in self._non_members.items() if heard_at < heard_before]:
+            self._drop_non_member(node_id, f"it has said nothing for {NON_MEMBER_SECONDS_MAX:.0f} s")
 
-    def _drop_stranger(self, node_id: str, reason: str) -> None:
-        del self._strangers[node_id]
+    def _drop_non_member(self, node_id: str, reason: str) -> None:
+        del self._non_members[node_id]
         self._drop(node_id, reason)
 
     def _link(self, node_id: str, address: str) -> None:
@@ -213,7 +213,7 @@ class GrpcTransport:
 
     def _start(self, node_id: str, link: PeerLink) -> None:
         if self._tasks is not None:
-            self._runs[node_id] = self._tasks.create_task(link.run(self.on_peer_gone), name=f"link to {node_id}")
+            self._runs[node_id] = self._tasks.create_task(link.run(self.on_peer_unreachable), name=f"link to {node_id}")
 
     def _drop(self, node_id: str, reason: str) -> None:
         link, run = self._links.pop(node_id, None), self._runs.pop(node_id, None)

@@ -103,7 +103,7 @@ class Filesystem:
 
 
 def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
-    """Write every byte, also when the system takes them piecemeal."""
+    """Write every byte, also when the system takes them chunkmeal."""
     size = sum(map(len, buffers))
     written = filesystem.write(descriptor, buffers, offset)
     while written < size:
@@ -115,7 +115,7 @@ def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes],
 
 
 def read_all(filesystem: Filesystem, descriptor: int, size: int, offset: int) -> bytes:
-    """Read every byte, also when the system gives them piecemeal."""
+    """Read every byte, also when the system gives them chunkmeal."""
     data = filesystem.read_at(descriptor, size, offset)
     while len(data) < size:
         more = filesystem.read_at(descriptor, size - len(data), offset + len(data))

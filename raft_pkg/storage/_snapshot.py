@@ -1,10 +1,10 @@
-"""The file of a snapshot: how it is written under a temporary name, and read and checked piece by piece.
+"""The file of a snapshot: how it is written under a temporary name, and read and checked chunk by chunk.
 
     header      magic, format version, lengths, index, term, the node's identity, configuration, checksum
     data        the state machine's, as it is
     trailer     size and checksum of the data; checksum of these, seeded with the header's; an end mark
 
-All is appended, and every piece is synced as it comes, so that no call takes long. The file gets its name when all of
+All is appended, and every chunk is synced as it comes, so that no call takes long. The file gets its name when all of
 it is on disk: with the name, and not before, it is the storage's snapshot. So a crash leaves a temporary file, which
 recovery removes, or a whole snapshot, beside which the one before may still be there: the newer one counts.
 
@@ -39,7 +39,7 @@ _TRAILER_FIELDS = Struct("<QI")
 _TRAILER_END = Struct("<I4s")
 _TRAILER_BYTES = _TRAILER_FIELDS.size + _TRAILER_END.size
 _END_MARK = b"\xe5SNe"
-_PIECE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class NewSnapshot:
 
 
 class SnapshotReader:
-    """Reads pieces of a snapshot's data. Raises OSError as the system does."""
+    """Reads chunks of a snapshot's data. Raises OSError as the system does."""
 
     def __init__(self, filesystem: Filesystem, stored: StoredSnapshot) -> None:
         self._filesystem = filesystem
@@ -148,7 +148,7 @@ class SnapshotReader:
 
 
 def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSnapshot, str]:
-    """Read all of a snapshot's file, piece by piece; returns what is in it, and the identity of its node.
+    """Read all of a snapshot's file, chunk by chunk; returns what is in it, and the identity of its node.
 
     Raises CorruptLogError, StorageError for another format version, and OSError as the system does.
     """
@@ -181,9 +181,9 @@ def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSna
 
 def _checksum_of(filesystem: Filesystem, descriptor: int, offset: int, size: int) -> int:
     checksum = 0
-    for start in range(0, size, _PIECE_BYTES):
-        piece = read_all(filesystem, descriptor, min(_PIECE_BYTES, size - start), offset + start)
-        checksum = crc32(piece, checksum)
+    for start in range(0, size, _CHUNK_BYTES):
+        chunk = read_all(filesystem, descriptor, min(_CHUNK_BYTES, size - start), offset + start)
+        checksum = crc32(chunk, checksum)
     return checksum
 
 

@@ -45,10 +45,10 @@ def check_compact(snapshot_index: int, index: int) -> None:
         raise ValueError(f"entries up to {index} can't go: the snapshot replaces those up to {snapshot_index}")
 
 
-def check_piece(offset: int, size: int) -> None:
-    """Raise ValueError when there can be no such piece of a snapshot."""
+def check_chunk(offset: int, size: int) -> None:
+    """Raise ValueError when there can be no such chunk of a snapshot."""
     if offset < 0 or size < 0:
-        raise ValueError(f"there is no piece of {size} bytes at {offset} in a snapshot")
+        raise ValueError(f"there is no chunk of {size} bytes at {offset} in a snapshot")
 
 
 class LogState:

@@ -29,7 +29,7 @@ from raft_pkg.storage._log import LogReader
 from raft_pkg.storage._record import SEGMENT_BYTES_MAX, BatchEncoder
 from raft_pkg.storage._segment import NODE_ID_BYTES_MAX, KeptSegment, SegmentHeader, SegmentReader
 from raft_pkg.storage._snapshot import NewSnapshot, SnapshotHeader, SnapshotReader, StoredSnapshot
-from raft_pkg.storage._state import LogTerms, check_append, check_compact, check_piece, check_snapshot
+from raft_pkg.storage._state import LogTerms, check_append, check_chunk, check_compact, check_snapshot
 from raft_pkg.storage.interface import Recovered
 
 SEGMENT_BYTES = 16 << 20
@@ -185,7 +185,7 @@ class FileStorage:
     def read_snapshot(self, offset: int, size: int) -> bytes:
         """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
         self._usable()
-        check_piece(offset, size)
+        check_chunk(offset, size)
         if self._snapshot is None:
             raise ValueError(f"{self._directory.path}: holds no snapshot")
         with self._calls("read the snapshot", self._snapshot.path):
@@ -393,7 +393,7 @@ class FileStorage:
             raise ValueError(f"{new.path}: the snapshot was committed or discarded")
 
     def _close_snapshot(self) -> None:
-        """Let go of the file from which pieces of the snapshot before were read."""
+        """Let go of the file from which chunks of the snapshot before were read."""
         reader, self._snapshot_reader = self._snapshot_reader, None
         if reader is not None:
             reader.close()

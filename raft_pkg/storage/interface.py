@@ -37,7 +37,7 @@ class SnapshotWriter(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Add bytes, and make them durable: called with pieces of up to a MiB, so that no call takes long."""
+        """Add bytes, and make them durable: called with chunks of up to a MiB, so that no call takes long."""
         ...
 
     def commit(self) -> SnapshotMetadata:

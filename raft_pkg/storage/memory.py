@@ -7,7 +7,7 @@ from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.storage._incarnation import random_incarnation
-from raft_pkg.storage._state import LogState, check_append, check_compact, check_piece, check_snapshot
+from raft_pkg.storage._state import LogState, check_append, check_chunk, check_compact, check_snapshot
 from raft_pkg.storage.interface import Recovered
 
 
@@ -106,7 +106,7 @@ class MemoryStorage:
     def read_snapshot(self, offset: int, size: int) -> bytes:
         """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
         self._require_usable()
-        check_piece(offset, size)
+        check_chunk(offset, size)
         if self._snapshot is None:
             raise ValueError("memory: holds no snapshot")
         return self._snapshot_data[offset : offset + size]

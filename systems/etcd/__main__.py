@@ -14,7 +14,7 @@ from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from raft_pkg.server.services import CommandStreamService, KeyValueService
-from systems.etcd import words
+from systems.etcd import etcd_log_events
 from systems.etcd.node import POLL_SECONDS, EtcdNode, NodeService
 from systems.etcd.operations import Operations
 from systems.etcd.probes import serve_probes
@@ -58,7 +58,7 @@ async def _serve(settings: Settings) -> int:
     witness = Witness(settings.node_id, settings.member_names, log)
 
     def hear(message: str) -> None:
-        word = words.parse(message)
+        word = etcd_log_events.parse(message)
         if word is not None:
             witness.hear(word)
 

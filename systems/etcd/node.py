@@ -15,8 +15,8 @@ import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.rpc.requests import count_of, kind_of, mistake_in, one_by_one
-from raft_pkg.server.pending import Caller
+from raft_pkg.rpc.requests import count_of, one_by_one, request_type, validate
+from raft_pkg.server.pending import Waiter
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import ClusterStub, MaintenanceStub
 from systems.etcd.operations import Operations
@@ -67,27 +67,27 @@ class EtcdNode:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(
-        self, caller: Caller, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
+        self, waiter: Waiter, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
         """Begin each request, or settle it at once."""
         for row in requests:
-            mistake = mistake_in(row, session_id)
+            mistake = validate(row, session_id)
             if mistake:
                 message = f"request {row.id}: {mistake}"
                 code = pb.OUTCOME_CODE_INVALID
-                caller.settle(pb.Outcome(id=row.id, further=count_of(row) - 1, code=code, message=message))
+                waiter.settle(pb.Outcome(id=row.id, further=count_of(row) - 1, code=code, message=message))
                 continue
             for request in one_by_one(row):
-                self._begin(caller, request, session_id, acknowledged)
-        caller.flush()
+                self._begin(waiter, request, session_id, acknowledged)
+        waiter.flush()
 
-    def _begin(self, caller: Caller, request: pb.Request, session_id: int, acknowledged: int) -> None:
+    def _begin(self, waiter: Waiter, request: pb.Request, session_id: int, acknowledged: int) -> None:
         outcome = self._answer_at_once(request, session_id, acknowledged)
         if outcome is not None:
             outcome.id = request.id
-            caller.settle(outcome)
+            waiter.settle(outcome)
             return
-        task = asyncio.create_task(self._do(caller, request))
+        task = asyncio.create_task(self._do(waiter, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -97,7 +97,7 @@ class EtcdNode:
 
     def _answer_at_once(self, request: pb.Request, session_id: int, acknowledged: int) -> pb.Outcome | None:
         """The outcome of a request that etcd has no part in; None: it is etcd's."""
-        kind = kind_of(request)
+        kind = request_type(request)
         leader = self._witness.leader
         if leader is None or (leader != self._settings.node_id and not (kind == "queries" and request.any_node)):
             return pb.Outcome(
@@ -124,14 +124,14 @@ class EtcdNode:
         self._sessions[session_id] = Session()
         return session_id
 
-    async def _do(self, caller: Caller, request: pb.Request) -> None:
+    async def _do(self, waiter: Waiter, request: pb.Request) -> None:
         if request.queries:
             outcome = await self._operations.query(request.queries[0])
         else:
             outcome = await self._operations.command(request.commands[0])
         outcome.id = request.id
-        caller.settle(outcome)
-        caller.flush()
+        waiter.settle(outcome)
+        waiter.flush()
 
 
 class NodeService(raft_pb2_grpc.NodeServicer):

@@ -8,7 +8,7 @@ or when the node leads it: others have voted for it then, and were asked only af
 from collections.abc import Mapping
 
 from raft_pkg.events import Event, EventLog
-from systems.etcd.words import BecameFollower, Follows, LeaderLost, Leads, Recovered, Word
+from systems.etcd.etcd_log_events import BecameFollower, Follows, LeaderLost, Leads, Recovered, Word
 
 
 class Witness:

@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from raft_pkg.bench import Plan, Target, fill, measure, parse_mix
 from raft_pkg.errors import OperationError
+from raft_testbed.bench import Plan, Target, fill, measure, parse_mix
 from tests.benchmarks.errors import BenchmarkError
 from tests.benchmarks.processes import reply, serve_requests
 from tests.benchmarks.targets import connected

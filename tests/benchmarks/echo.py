@@ -19,7 +19,7 @@ async def main(address: str) -> None:
     put = grpc.unary_unary_rpc_method_handler(
         _put, request_deserializer=pb.PutRequest.FromString, response_serializer=pb.PutResponse.SerializeToString
     )
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raft.v1.KeyValue", {"Put": put})])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raft.v2.KeyValue", {"Put": put})])
     server.add_insecure_port(address)
     await server.start()
     await server.wait_for_termination()

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 import grpc.aio
 
-from raft_pkg.bench import AnyNodeReads, Target
 from raft_pkg.client import AsyncRaftClient
 from raft_pkg.errors import OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
+from raft_testbed.bench import AnyNodeReads, Target
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import KVStub
 

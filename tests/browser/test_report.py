@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from raft_pkg.check.run.directory import read_run
-from raft_pkg.check.run.judge import judge_run
-from raft_pkg.report import page
+from raft_testbed.report import report
+from raft_testbed.verdict.directory import read_run
+from raft_testbed.verdict.judge import judge_run
 from tests.support.runs import SECONDS, client_lines, fault, stale_history, write_run
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "violation": write_run(directory / "violation", history=client_lines(stale_history())),
     }
     for name, run in runs.items():
-        (directory / f"{name}.html").write_text(page.render(judge_run(read_run(run))), encoding="utf-8")
+        (directory / f"{name}.html").write_text(report.render(judge_run(read_run(run))), encoding="utf-8")
     return {name: directory / f"{name}.html" for name in runs}
 
 

@@ -64,8 +64,8 @@ class Ledger:
             for token in self.unknown & ends.keys()
             if len(ends[token]) > 1
         ]
-        strangers = ends.keys() - self.acknowledged.keys() - self.unknown
-        problems += [f"{token!r} is there: failed {token in self.failed}" for token in strangers]
+        non_members = ends.keys() - self.acknowledged.keys() - self.unknown
+        problems += [f"{token!r} is there: failed {token in self.failed}" for token in non_members]
         return problems
 
 

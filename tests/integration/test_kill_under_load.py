@@ -16,7 +16,7 @@ PROGRESS_TIMEOUT_SECONDS = 20
 async def kill_rounds(cluster: Cluster, rounds: int) -> None:
     up = await asyncio.to_thread(cluster.up)
     names = [node["id"] for node in up["nodes"]]
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     async with AsyncRaftClient(up["endpoints"]) as client:
         load = Load(client, keys=4, writers=8)
         terms = set()
@@ -25,10 +25,10 @@ async def kill_rounds(cluster: Cluster, rounds: int) -> None:
             status = await client.status()
             terms.add(status.term)
             leader = status.leader_id or names[0]
-            victims = names if number % 5 == 2 else [leader if number % 3 == 0 else chance.choice(names)]
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            victims = names if number % 5 == 2 else [leader if number % 3 == 0 else rng.choice(names)]
+            await asyncio.sleep(rng.uniform(0, 0.3))
             await asyncio.to_thread(cluster.control, "kill", *victims)
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.sleep(rng.uniform(0, 0.3))
             await asyncio.to_thread(cluster.control, "start", *victims)
             await progress(load, f"after round {number} of seed {SEED}, {victims} killed")
         await load.stop()

@@ -118,14 +118,14 @@ def test_a_node_that_refuses_its_data_is_shown_with_its_own_words(new_cluster):
 def test_a_process_that_got_a_nodes_number_later_is_left_alone(new_cluster):
     new_cluster.up("--nodes", "1")
     new_cluster.control("kill", "raft-0")
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other_process:
         file = new_cluster.directory / "cluster.json"
         description = json.loads(file.read_text())
-        description["nodes"][0]["pid"] = stranger.pid
+        description["nodes"][0]["pid"] = other_process.pid
         file.write_text(json.dumps(description))
         assert new_cluster.control("status", status=3)["nodes"][0]["state"] == "stopped"
         assert new_cluster.control("down") == {"changed": False, "nodes": []}
-        assert stranger.poll() is None
+        assert other_process.poll() is None
 
 
 def test_an_unreadable_description_is_refused_and_kept(new_cluster):

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from raft_pkg.simulation.conditions import Options
-from raft_pkg.simulation.mutation import MutantError, load_mutant
-from raft_pkg.simulation.world import run
+from raft_testbed.simulation.cluster import run
+from raft_testbed.simulation.mutation import MutantError, load_mutant
+from raft_testbed.simulation.schedule import Options
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import raft_pkg
-from raft_pkg.simulation.mutation import load_mutant, rewrite
+from raft_testbed.simulation.mutation import load_mutant, rewrite
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""A caller is told that its command is done when another leader's entry is applied at its index."""
+"""A waiter is told that its command is done when another leader's entry is applied at its index."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node._note_applied_term,

@@ -1,10 +1,10 @@
 """Entries are applied as soon as they are in the log (§5.3, only committed ones)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
-    Raft.take_output,
+    Raft.take_ready,
     "self.log.slice(self._handed_out + 1, self.commit_index + 1)",
     "self.log.slice(self._handed_out + 1, self.log.last_index + 1)",
 )

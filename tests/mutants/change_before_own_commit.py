@@ -1,7 +1,7 @@
 """A new leader changes the members before it has committed in its own term."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._why_no_change_now,

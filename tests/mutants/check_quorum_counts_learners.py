@@ -1,7 +1,7 @@
 """A leader that only learners answer believes itself in touch (dissertation §6.2, a quorum)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._tick_leader,

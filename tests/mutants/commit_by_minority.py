@@ -1,7 +1,7 @@
 """One copy fewer than a majority commits (§5.3)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._advance_commit_index,

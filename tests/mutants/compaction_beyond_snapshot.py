@@ -1,8 +1,8 @@
 """The log loses one entry more than the snapshot replaces (§7)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
 from raft_pkg.storage.file import FileStorage
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.snapshot_taken,

@@ -1,7 +1,7 @@
 """A node goes on by a configuration whose entry was replaced (§6, the newest one in its log)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._truncate_from,

@@ -1,7 +1,7 @@
 """Entries after an installed snapshot are kept, also where its last one has another term (Figure 13, step 6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._install,

@@ -1,7 +1,7 @@
 """All nodes wait equally long, so that votes split again and again (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._reset_election_timer,

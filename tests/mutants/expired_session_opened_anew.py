@@ -1,7 +1,7 @@
 """A command in a session that has expired opens it again: a repeat is applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     SessionedMachine._use,

@@ -1,7 +1,7 @@
 """A follower answers reads from what it has."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node._request_read,
@@ -9,5 +9,5 @@ rewrite(
     "            for pending in queries:\n"
     "                results = [self._machine.query(body) for body in pending.bodies]\n"
     "                for outcome in outcomes.of_results(pending.first_id, results, self.applied_index):\n"
-    "                    self._hand_over(pending.caller, outcome)\n",
+    "                    self._hand_over(pending.waiter, outcome)\n",
 )

@@ -1,7 +1,7 @@
 """A follower serves a read at its own commit index and asks nobody (dissertation §6.4)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.read_index,
@@ -9,5 +9,5 @@ rewrite(
     "        if self.role is Role.LEADER:\n"
     "            reads.add(number)\n"
     "        else:\n"
-    "            self._output.reads.append((number, self.commit_index))\n",
+    "            self._ready.reads.append((number, self.commit_index))\n",
 )

@@ -1,7 +1,7 @@
 """A follower answers a read before it has applied the index that its leader named (dissertation §6.4)."""
 
 from raft_pkg.core.reads import ForwardedReads
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     ForwardedReads.committed,

@@ -1,7 +1,7 @@
 """A follower stands for election although it hears from its leader (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._hear_leader,

@@ -1,7 +1,7 @@
 """A node that lost its disk is taken for the one that it was."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.receive,
@@ -9,7 +9,7 @@ rewrite(
     "",
 )
 rewrite(
-    Raft._is_heard,
+    Raft._is_from_member,
     "self._incarnations.get(message.sender) == message.sender_incarnation",
     "message.sender in self._incarnations",
 )

@@ -1,10 +1,10 @@
 """What a node promised before it lost its disk counts for the one that it is now."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
-    Raft._is_heard,
+    Raft._is_from_member,
     "self._incarnations.get(message.sender) == message.sender_incarnation",
     "message.sender in self._incarnations",
 )

@@ -1,7 +1,7 @@
 """Every disk has the same incarnation."""
 
-from raft_pkg.simulation.mutation import rewrite
 from raft_pkg.storage.file import FileStorage
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     FileStorage._recover,

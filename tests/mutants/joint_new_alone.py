@@ -1,7 +1,7 @@
 """C_new decides alone from C_old,new on (§6, a majority of each)."""
 
 from raft_pkg.core.configuration import Electorate
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Electorate.__init__,

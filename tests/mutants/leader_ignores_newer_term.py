@@ -1,7 +1,7 @@
 """A leader goes on when it hears of a newer term (§5.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.receive,

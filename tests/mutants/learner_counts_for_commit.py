@@ -1,7 +1,7 @@
 """A learner's copy counts for a majority (dissertation §4.2.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._advance_commit_index,

@@ -1,7 +1,7 @@
 """A lease is counted from the answers, not from when the heartbeats left (dissertation §6.4.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._confirm_reads,

@@ -1,7 +1,7 @@
 """After a restart the newest half of the log is gone, acknowledged entries too (Figure 2, log[] is persistent)."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node.__init__,

@@ -1,7 +1,7 @@
 """A leader believes that a follower which lost its disk still has what it had (matchIndex is void)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._track_followers,

@@ -1,7 +1,7 @@
 """The old snapshot goes before the new one has its name."""
 
-from raft_pkg.simulation.mutation import rewrite
 from raft_pkg.storage.file import FileStorage
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     FileStorage._commit_snapshot,

@@ -1,7 +1,7 @@
 """A voter takes over the term of a pre-vote that it grants (dissertation §9.6, it promises nothing)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._handle_pre_vote,

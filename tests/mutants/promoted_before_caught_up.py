@@ -1,7 +1,7 @@
 """A learner is promoted however much of the log it lacks (dissertation §4.2.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._has_caught_up,

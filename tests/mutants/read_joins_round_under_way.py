@@ -1,7 +1,7 @@
 """A read is confirmed by heartbeats that left before it came (dissertation §6.4, step 3)."""
 
 from raft_pkg.core.reads import ReadQueue
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     ReadQueue.begin_round,

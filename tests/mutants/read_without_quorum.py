@@ -1,7 +1,7 @@
 """A leader answers reads without asking anybody whether it still leads (dissertation §6.4)."""
 
 from raft_pkg.core.reads import ReadQueue
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     ReadQueue.confirmed,

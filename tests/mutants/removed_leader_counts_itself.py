@@ -1,7 +1,7 @@
 """A leader that is not in C_new counts itself for its majority (§6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._reached_by_quorum,

@@ -1,7 +1,7 @@
 """A leader that is not in C_new leads on when that is committed (§6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._configuration_committed,

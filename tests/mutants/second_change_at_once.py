@@ -1,7 +1,7 @@
 """A leader changes the members again before the last change is committed (§6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._why_no_change_now,

@@ -1,7 +1,7 @@
 """Old segments are removed before `node.json` says that the log begins after them."""
 
-from raft_pkg.simulation.mutation import rewrite
 from raft_pkg.storage.file import FileStorage
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     FileStorage.compact,

@@ -1,7 +1,7 @@
 """The mark below which a session's answers go is one too high."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node._batch,

@@ -1,7 +1,7 @@
 """A snapshot has the sessions, and not what was answered in them: a repeat is applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     SessionedMachine.snapshot,

@@ -1,7 +1,7 @@
 """What was answered in a session is known to its leader alone: a repeat through another one is applied again."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node._note_applied_term,

@@ -1,7 +1,7 @@
 """A snapshot has not the newest session's number, if that one has ended: it is given again."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     SessionedMachine.snapshot,

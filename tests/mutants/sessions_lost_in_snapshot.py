@@ -1,7 +1,7 @@
 """A snapshot has no sessions (dissertation §6.3, they are part of the state)."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     SessionedMachine.snapshot,

@@ -1,7 +1,7 @@
 """A snapshot says that it holds one entry more than was applied (§7)."""
 
 from raft_pkg.server.snapshots import Snapshots
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Snapshots._begin,

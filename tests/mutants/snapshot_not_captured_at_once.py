@@ -1,7 +1,7 @@
-"""The pieces of a snapshot show the state as it is when each is taken, not as it was at its index."""
+"""The chunks of a snapshot show the state as it is when each is taken, not as it was at its index."""
 
 from raft_pkg.kv.store import KeyValueStore
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     KeyValueStore.snapshot,

@@ -1,7 +1,7 @@
 """After a restart the state machine is empty, and goes on after the snapshot."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node.__init__,

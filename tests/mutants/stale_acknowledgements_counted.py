@@ -1,7 +1,7 @@
 """A leader counts acknowledgements of an earlier term (§5.1, stale messages are refused)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.receive,

@@ -1,7 +1,7 @@
 """A follower takes entries from a leader of an earlier term (Figure 2, AppendEntries receiver, step 1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft.receive,

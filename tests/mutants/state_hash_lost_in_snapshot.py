@@ -1,7 +1,7 @@
 """A snapshot has no state hash: who begins with one chains to nothing."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     SessionedMachine.restore,

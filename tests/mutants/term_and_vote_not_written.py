@@ -1,10 +1,10 @@
 """Only entries are written; term and vote go along with the next ones."""
 
 from raft_pkg.server.node import Node
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Node._write,
-    "if hard_state is not None or output.entries:",
-    "if output.entries:",
+    "if hard_state is not None or ready.entries:",
+    "if ready.entries:",
 )

@@ -1,7 +1,7 @@
 """A refused vote resets the election timer: stale candidates keep good ones from standing (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     Raft._handle_request_vote,

@@ -1,7 +1,7 @@
 """A crash between an installed snapshot and the new beginning of the log: recovery keeps the old log."""
 
-from raft_pkg.simulation.mutation import rewrite
 from raft_pkg.storage._log import LogReader
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
     LogReader._join_snapshot,

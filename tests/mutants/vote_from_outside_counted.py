@@ -1,10 +1,10 @@
 """A candidate asks former members too, and counts their votes (§6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
+from raft_testbed.simulation.mutation import rewrite
 
 rewrite(
-    Raft._go_by_configuration,
+    Raft._use_effective_configuration,
     "self._incarnations = {member",
     'self._incarnations = getattr(self, "_incarnations", {}) | {member',
 )

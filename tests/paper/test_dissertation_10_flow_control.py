@@ -9,9 +9,9 @@ from tests.support.members import configuration, lead, refuse
 ABC = configuration("abc")
 
 
-def sent_to(output, follower):
+def sent_to(ready, follower):
     """The indexes that each append to a follower carries."""
-    bodies = [m.body for m in output.early_messages if m.recipient == follower and isinstance(m.body, AppendEntries)]
+    bodies = [m.body for m in ready.early_messages if m.recipient == follower and isinstance(m.body, AppendEntries)]
     return [[entry.index for entry in body.entries] for body in bodies]
 
 
@@ -23,8 +23,8 @@ def test_appends_to_each_follower_in_flight_are_bounded():
         raft.propose(b"x")
         outputs.append(carry_out(raft))
         acknowledge(raft, "b")
-    assert [sent_to(output, "b") for output in outputs] == [[[2]], [[3]], [[4]], [[5]]]
-    assert [sent_to(output, "c") for output in outputs] == [[[2]], [[3]], [], []]
+    assert [sent_to(ready, "b") for ready in outputs] == [[[2]], [[3]], [[4]], [[5]]]
+    assert [sent_to(ready, "c") for ready in outputs] == [[[2]], [[3]], [], []]
 
 
 def test_what_waited_goes_in_one_append_when_there_is_room():

@@ -10,12 +10,12 @@ from raft_pkg.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raft_pkg.core.output import TransferEnded, TransferStarted
 from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
+from raft_pkg.core.ready import TransferEnded, TransferStarted
 from raft_pkg.core.types import Role
 from tests.paper.test_dissertation_9_6_pre_vote import BOTH
 from tests.support.cluster import Cluster
-from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, notices, receive, replies
+from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, raft_events, receive, replies
 
 
 def settled(config=BOTH, voters="abc"):
@@ -43,9 +43,9 @@ def test_a_target_that_is_up_to_date_is_told_to_time_out_at_once():
     """§3.10, step 3: TimeoutNow."""
     raft = settled()
     raft.transfer_leadership("b", 0.0)
-    output = carry_out(raft)
-    assert [(message.recipient, message.body) for message in output.messages] == [("b", TimeoutNow())]
-    assert notices(output, TransferStarted) == [TransferStarted(1, "b")]
+    ready = carry_out(raft)
+    assert [(message.recipient, message.body) for message in ready.messages] == [("b", TimeoutNow())]
+    assert raft_events(ready, TransferStarted) == [TransferStarted(1, "b")]
 
 
 def test_a_target_that_lags_is_brought_up_to_date_first():
@@ -69,7 +69,7 @@ def test_a_leader_takes_no_commands_while_it_hands_over():
         raft.propose(b"x")
 
 
-@pytest.mark.parametrize("target", ["a", "stranger"])
+@pytest.mark.parametrize("target", ["a", "non-member"])
 def test_a_transfer_to_nobody_is_refused(target):
     """§3.10: the target must be able to win."""
     raft = settled()
@@ -104,7 +104,7 @@ def test_a_leader_goes_on_when_the_target_does_not_take_over():
     carry_out(raft)
     for _ in range(10):
         raft.tick(raft.next_timeout())
-    assert notices(carry_out(raft), TransferEnded) == [TransferEnded(1, "b")]
+    assert raft_events(carry_out(raft), TransferEnded) == [TransferEnded(1, "b")]
     assert raft.propose(b"x").index == 2
 
 
@@ -122,9 +122,9 @@ def test_who_is_told_to_time_out_stands_at_once_without_asking_before():
     raft = follower([1], term=1, config=BOTH)
     append(raft, "b", (1, 1))
     receive(raft, "b", TimeoutNow())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 2)
-    assert replies(output, RequestVote) == [RequestVote(1, 1, leadership_transfer=True)] * 2
+    assert replies(ready, RequestVote) == [RequestVote(1, 1, leadership_transfer=True)] * 2
 
 
 def test_only_the_leader_can_order_an_election():

@@ -51,7 +51,7 @@ def test_its_vote_is_the_only_one_of_the_term_all_the_same():
     assert not vote(raft, "b", RequestVote(1, 1), term=2)
 
 
-def test_a_pre_vote_of_a_stranger_is_answered_too():
+def test_a_pre_vote_of_a_non_member_is_answered_too():
     """§4.1 with §9.6: else the election it asks about could not be won."""
     raft = follower(term=1, configuration=ABC)
     receive(raft, "newcomer", PreVote(2, 0, 0))
@@ -83,8 +83,8 @@ def test_a_server_without_any_configuration_obeys_a_leader():
 def test_a_candidate_counts_only_the_votes_of_its_own_configuration():
     """§4.1: whom it asks, and who counts, is for its own latest configuration to say."""
     raft = candidate(configuration=configuration("abcde"))
-    for stranger in "xyz":
-        receive(raft, stranger, RequestVoteReply(vote_granted=True))
+    for non_member in "xyz":
+        receive(raft, non_member, RequestVoteReply(vote_granted=True))
     assert raft.role is Role.CANDIDATE
     receive(raft, "b", RequestVoteReply(vote_granted=True))
     receive(raft, "c", RequestVoteReply(vote_granted=True))

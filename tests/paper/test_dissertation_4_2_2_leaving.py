@@ -31,7 +31,7 @@ def talk(*nodes):
     """Deliver all messages of these nodes until they have nothing more to say."""
     for _ in range(100):
         outputs = [carry_out(raft) for raft in nodes]
-        messages = [message for output in outputs for message in (*output.early_messages, *output.messages)]
+        messages = [message for ready in outputs for message in (*ready.early_messages, *ready.messages)]
         if not messages:
             return
         for message in messages:
@@ -61,6 +61,6 @@ def test_once_c_new_is_known_to_be_committed_who_has_left_stands_no_more():
     receive(left, "b", AppendEntries(3, 2, (), 3, 0))
     carry_out(left)
     left.tick(left.next_timeout())
-    output = carry_out(left)
-    assert replies(output, RequestVote) == replies(output, PreVote) == []
+    ready = carry_out(left)
+    assert replies(ready, RequestVote) == replies(ready, PreVote) == []
     assert (left.role, left.current_term) == (Role.FOLLOWER, 2)

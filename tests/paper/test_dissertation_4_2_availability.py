@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
-from raft_pkg.core.messages import AppendEntriesReply, Hello, Message, RequestVote, TimeoutNow
-from raft_pkg.core.output import BecameFollower, ChangeCompleted, ChangeFailed
+from raft_pkg.core.messages import AppendEntriesReply, Discovery, Message, RequestVote, TimeoutNow
 from raft_pkg.core.raft import JOIN_ELECTION_TIMEOUTS, TransferRefusedError
+from raft_pkg.core.ready import BecameFollower, ChangeCompleted, ChangeFailed
 from raft_pkg.core.types import Role
 from tests.support.changing import ChangingCluster, address_of
-from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, notices, receive, replies
+from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, raft_events, receive, replies
 from tests.support.members import configuration, lead
 
 ABC = configuration("abc")
@@ -19,11 +19,11 @@ BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
 FEW = replace(CONFIG, appends_in_flight_max=2)
 
 
-def say_hello(raft, sender, *, incarnation=7, blank=True, now=0.0, address=""):
+def say_hello(raft, sender, *, incarnation=7, uninitialized=True, now=0.0, address=""):
     """A node that belongs to no cluster, or to another one, says who it is: it was asked."""
     challenge = raft._challenges.get(sender, 0)
-    hello = Hello(blank, (), address or address_of(sender), answer=True, challenge=challenge)
-    raft.receive(Message(sender, raft.node_id, 0, hello, incarnation, 0), now)
+    discovery = Discovery(uninitialized, (), address or address_of(sender), answer=True, challenge=challenge)
+    raft.receive(Message(sender, raft.node_id, 0, discovery, incarnation, 0), now)
 
 
 # --- §4.2.1: learners count for nothing -------------------------------------------------------------------------------
@@ -66,9 +66,9 @@ def test_a_learner_never_stands():
     append(raft, "a", (0, 0))
     for _ in range(5):
         raft.tick(raft.next_timeout())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
-    assert replies(output, RequestVote) == []
+    assert replies(ready, RequestVote) == []
 
 
 def test_a_learner_is_not_handed_the_leadership():
@@ -89,14 +89,14 @@ def test_a_new_server_is_asked_who_it_is_and_added_as_that():
     """§4.2.1, §4.1: it joins by address alone; the configuration names the incarnation that answered."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
-    (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Hello)]
+    (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
     assert (message.recipient, message.recipient_incarnation, message.body.leader) == ("d", 0, "a")
     say_hello(raft, "d", incarnation=7)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert raft.configuration == configuration("abc", learners="d", incarnations={"d": 7})
-    assert [m.recipient_incarnation for m in output.early_messages if m.recipient == "d"] == [7]
+    assert [m.recipient_incarnation for m in ready.early_messages if m.recipient == "d"] == [7]
     acknowledge(raft, "b")
-    assert notices(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
+    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
 
 
 def test_it_is_asked_again_until_it_answers():
@@ -116,12 +116,12 @@ def test_who_does_not_answer_is_given_up():
         raft.change_members(Remove("c"), 0.0)
     while raft.next_timeout() <= JOIN_ELECTION_TIMEOUTS * CONFIG.election_timeout_max:
         raft.tick(raft.next_timeout())
-    assert notices(carry_out(raft), ChangeFailed) == []
+    assert raft_events(carry_out(raft), ChangeFailed) == []
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     why = "d did not answer at d:6000 within 6 s; does it run there?"
-    assert notices(output, ChangeFailed) == [ChangeFailed(1, why)]
-    assert sorted(output.addresses) == ["a", "b", "c"]
+    assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
+    assert sorted(ready.addresses) == ["a", "b", "c"]
     say_hello(raft, "d", now=raft.next_timeout())
     assert raft.configuration == ABC
 
@@ -132,10 +132,10 @@ def test_a_new_server_that_comes_too_late_is_not_added():
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     carry_out(raft)
     say_hello(raft, "d", now=5.0)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     why = "it would lose quorum: of the voters a, b, c only a answer"
-    assert notices(output, ChangeFailed) == [ChangeFailed(1, why)]
-    assert sorted(output.addresses) == ["a", "b", "c"]
+    assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
+    assert sorted(ready.addresses) == ["a", "b", "c"]
     assert raft.configuration == ABC
 
 
@@ -210,7 +210,7 @@ def test_any_later_leader_promotes_it():
     first = cluster.leader.node_id
     cluster.start("d")
     cluster.change(first, AddLearner("d", address_of("d"), promote=True))
-    cluster.deliver_all(lambda message: isinstance(message.body, Hello))
+    cluster.deliver_all(lambda message: isinstance(message.body, Discovery))
     cluster.carry_out(first)
     cluster.deliver_all()
     cluster.crash(first)
@@ -300,4 +300,4 @@ def test_leadership_is_not_handed_to_who_is_about_to_be_removed():
     raft.transfer_leadership("b", 0.0)
     acknowledge(raft, "b", "c")
     assert raft.transfer_target == "b"
-    assert notices(carry_out(raft), BecameFollower) == []
+    assert raft_events(carry_out(raft), BecameFollower) == []

@@ -14,7 +14,7 @@ from raft_pkg.core.membership import Remove
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
-    Hello,
+    Discovery,
     InstallSnapshotReply,
     Message,
     PreVoteReply,
@@ -31,7 +31,7 @@ BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
 PEERS = ("a", "b", "c")
 
 
-def blank(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, hard_state=None, entries=(), now=0.0):
+def uninitialized(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, hard_state=None, entries=(), now=0.0):
     """A node that was told of its peers and belongs to no cluster."""
     return Raft(
         node_id,
@@ -46,9 +46,13 @@ def blank(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, hard_state=
     )
 
 
-def hello(raft, sender, *, is_blank=True, peers=PEERS, incarnation=1, answer=True, leader="", to=None, now=0.0):
+def discovery(
+    raft, sender, *, is_uninitialized=True, peers=PEERS, incarnation=1, answer=True, leader="", to=None, now=0.0
+):
     """Somebody says who it is; to a leader that asks for it, again."""
-    body = Hello(is_blank, tuple(peers), address_of(sender), answer, leader, address_of(leader) if leader else "")
+    body = Discovery(
+        is_uninitialized, tuple(peers), address_of(sender), answer, leader, address_of(leader) if leader else ""
+    )
     recipient_incarnation = (raft.incarnation if answer else 0) if to is None else to
     if answer and raft.role is Role.LEADER:
         raft.receive(Message(sender, raft.node_id, 0, replace(body, answer=False), incarnation, 0), now)
@@ -65,109 +69,109 @@ def said(raft, sender, body, *, incarnation=0, term=None, to=0, now=0.0):
 # --- bootstrap --------------------------------------------------------------------------------------------------------
 
 
-def test_blank_nodes_ask_each_other_who_they_are():
+def test_uninitialized_nodes_ask_each_other_who_they_are():
     """§4.4: and go on asking."""
-    raft = blank()
+    raft = uninitialized()
     for _ in range(2):
         raft.tick(raft.next_timeout())
-        output = carry_out(raft)
-        greeting = Hello(blank=True, peers=PEERS, address="a:6000")
-        assert [(m.recipient, m.body, m.recipient_incarnation) for m in output.messages] == [
+        ready = carry_out(raft)
+        greeting = Discovery(uninitialized=True, peers=PEERS, address="a:6000")
+        assert [(m.recipient, m.body, m.recipient_incarnation) for m in ready.messages] == [
             ("b", greeting, 0),
             ("c", greeting, 0),
         ]
     assert raft.next_timeout() <= 2 * CONFIG.heartbeat_interval
 
 
-def test_one_of_them_begins_when_all_are_blank_and_were_told_the_same():
+def test_one_of_them_begins_when_all_are_uninitialized_and_were_told_the_same():
     """§4.4: with a configuration as the first entry of its log; each in the incarnation that has answered."""
-    raft = blank()
-    hello(raft, "b", incarnation=5)
+    raft = uninitialized()
+    discovery(raft, "b", incarnation=5)
     assert not raft.configuration
-    hello(raft, "c", incarnation=6)
-    output = carry_out(raft)
+    discovery(raft, "c", incarnation=6)
+    ready = carry_out(raft)
     expected = configuration("abc", incarnations={"a": 1, "b": 5, "c": 6})
     assert (raft.configuration, raft.configuration_index) == (expected, 1)
-    assert output.hard_state == HardState(1)
-    assert [(entry.term, entry.kind) for entry in output.entries] == [(1, EntryKind.CONFIGURATION)]
+    assert ready.hard_state == HardState(1)
+    assert [(entry.term, entry.kind) for entry in ready.entries] == [(1, EntryKind.CONFIGURATION)]
     raft.tick(raft.next_timeout())
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 2)
 
 
 def test_only_the_least_of_the_identities_begins():
     """§4.4: two that begin at once would be two clusters."""
-    raft = blank("b")
+    raft = uninitialized("b")
     for other in "ac":
-        hello(raft, other)
+        discovery(raft, other)
     assert not raft.configuration
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param({"is_blank": False}, id="one that has voted or has a log"),
+        pytest.param({"is_uninitialized": False}, id="one that has voted or has a log"),
         pytest.param({"peers": ("a", "b", "c", "d")}, id="one that was told otherwise"),
         pytest.param({"answer": False}, id="a greeting, which may be from long ago"),
         pytest.param({"to": 99}, id="an answer to a former life of this node"),
     ],
 )
-def test_nobody_begins_while_one_is_not_blank(answer):
+def test_nobody_begins_while_one_is_not_uninitialized(answer):
     """§4.4: a node that lost its disk would make a cluster beside the old one, of itself and others that are empty."""
-    raft = blank()
-    hello(raft, "b")
-    hello(raft, "c", **answer)
+    raft = uninitialized()
+    discovery(raft, "b")
+    discovery(raft, "c", **answer)
     raft.tick(raft.next_timeout())
     assert not raft.configuration
-    hello(raft, "c")
+    discovery(raft, "c")
     assert raft.configuration
 
 
-def test_who_was_blank_and_is_no_longer_counts_no_longer():
+def test_who_was_uninitialized_and_is_no_longer_counts_no_longer():
     """§4.4: it may have voted meanwhile."""
-    raft = blank()
-    hello(raft, "b")
-    hello(raft, "b", is_blank=False)
-    hello(raft, "c")
+    raft = uninitialized()
+    discovery(raft, "b")
+    discovery(raft, "b", is_uninitialized=False)
+    discovery(raft, "c")
     assert not raft.configuration
 
 
-def test_a_stranger_is_not_counted():
+def test_a_non_member_is_not_counted():
     """§4.4: only those that this node was told of begin with it."""
-    raft = blank()
-    hello(raft, "b")
-    hello(raft, "z")
+    raft = uninitialized()
+    discovery(raft, "b")
+    discovery(raft, "z")
     assert not raft.configuration
 
 
 def test_the_only_node_of_a_cluster_begins_by_itself():
     """§4.4."""
-    raft = blank(peers="a")
+    raft = uninitialized(peers="a")
     raft.tick(raft.next_timeout())
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert raft.role is Role.LEADER
-    assert [entry.kind for entry in output.committed] == [EntryKind.CONFIGURATION, EntryKind.NOOP]
+    assert [entry.kind for entry in ready.committed] == [EntryKind.CONFIGURATION, EntryKind.NOOP]
 
 
-def test_a_blank_node_never_stands():
+def test_a_uninitialized_node_never_stands():
     """§4.4: nobody may vote for it, since it may be one that lost its disk."""
-    raft = blank(config=BOTH)
+    raft = uninitialized(config=BOTH)
     for _ in range(50):
         raft.tick(raft.next_timeout())
-        assert {type(message.body) for message in carry_out(raft).messages} == {Hello}
+        assert {type(message.body) for message in carry_out(raft).messages} == {Discovery}
     assert (raft.role, raft.current_term) == (Role.FOLLOWER, 0)
 
 
-def test_a_blank_node_votes_when_it_is_asked():
+def test_a_uninitialized_node_votes_when_it_is_asked():
     """§4.1, §4.4: that is how the first leader is elected."""
-    raft = blank("b", config=BOTH)
+    raft = uninitialized("b", config=BOTH)
     said(raft, "a", RequestVote(1, 1), incarnation=1, term=2, to=1)
     assert replies(carry_out(raft), RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
-    assert not raft.is_blank
+    assert not raft.is_uninitialized
 
 
 @pytest.mark.parametrize(
-    ("hard_state", "entries", "is_blank"),
+    ("hard_state", "entries", "is_uninitialized"),
     [
         (HardState(0), (), True),
         (HardState(1), (), True),
@@ -177,29 +181,29 @@ def test_a_blank_node_votes_when_it_is_asked():
     ],
     ids=["nothing", "began, and stopped before the first entry", "a newer term", "a vote", "a log"],
 )
-def test_who_has_promised_something_is_not_blank(hard_state, entries, is_blank):
+def test_who_has_promised_something_is_not_uninitialized(hard_state, entries, is_uninitialized):
     """§4.4: in term 1 nobody is elected, so that nothing can have been promised in it."""
-    raft = blank(hard_state=hard_state, entries=entries)
-    assert raft.is_blank is is_blank
+    raft = uninitialized(hard_state=hard_state, entries=entries)
+    assert raft.is_uninitialized is is_uninitialized
     for other in "bc":
-        hello(raft, other)
-    assert bool(raft.configuration) is is_blank
+        discovery(raft, other)
+    assert bool(raft.configuration) is is_uninitialized
 
 
 def test_a_node_of_a_cluster_tells_who_leads_and_where():
     """§4.4: so that whoever was told of one node finds the leader."""
     raft = follower(configuration=configuration("abc"), term=1)
     said(raft, "b", AppendEntries(0, 0, (), 0, 0))
-    hello(raft, "z", answer=False)
-    (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Hello)]
-    assert message.body == Hello(False, (), "a:6000", answer=True, leader="b", leader_address="b:6000")
+    discovery(raft, "z", answer=False)
+    (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
+    assert message.body == Discovery(False, (), "a:6000", answer=True, leader="b", leader_address="b:6000")
     assert (message.recipient, message.recipient_incarnation) == ("z", 1)
 
 
 def test_a_node_asks_the_leader_that_it_was_told_of():
     """§4.4: wherever the cluster has moved since."""
-    raft = blank("a", peers="ab")
-    hello(raft, "b", is_blank=False, leader="z")
+    raft = uninitialized("a", peers="ab")
+    discovery(raft, "b", is_uninitialized=False, leader="z")
     assert carry_out(raft).addresses["z"] == "z:6000"
     raft.tick(raft.next_timeout())
     assert [message.recipient for message in carry_out(raft).messages] == ["b", "z"]
@@ -207,17 +211,17 @@ def test_a_node_asks_the_leader_that_it_was_told_of():
 
 def test_an_answer_is_not_answered():
     """Two nodes would go on for ever."""
-    raft = blank()
-    hello(raft, "b", is_blank=False)
+    raft = uninitialized()
+    discovery(raft, "b", is_uninitialized=False)
     assert carry_out(raft).messages == []
 
 
 def test_the_configuration_of_the_log_overrides_what_a_node_was_told():
     """§4.4: the peers it was started with are for its first start alone."""
-    raft = blank(peers="abc", hard_state=HardState(1), entries=())
+    raft = uninitialized(peers="abc", hard_state=HardState(1), entries=())
     for other in "bc":
-        hello(raft, other)
-    hello(raft, "b", is_blank=False, leader="z")
+        discovery(raft, other)
+    discovery(raft, "b", is_uninitialized=False, leader="z")
     assert sorted(raft.addresses) == ["a", "b", "c"]
 
 
@@ -228,7 +232,7 @@ def test_a_cluster_begins_when_the_last_node_has_come(late):
     cluster.wipe(late)
     cluster.run(3.0)
     assert cluster.leader is None
-    assert all(raft.is_blank for raft in cluster.running)
+    assert all(raft.is_uninitialized for raft in cluster.running)
     cluster.start(late)
     cluster.run(2.0)
     assert cluster.leader.voters == PEERS
@@ -237,7 +241,7 @@ def test_a_cluster_begins_when_the_last_node_has_come(late):
 
 def test_a_greeting_from_before_a_vote_begins_no_second_cluster():
     """§4.4: a began, led, and committed with b; c has nothing yet. Then a loses its disk, and only greetings from when
-    b and c were blank reach it. With them it would lead c, without what was committed."""
+    b and c were uninitialized reach it. With them it would lead c, without what was committed."""
     cluster = ChangingCluster("abc")
     cluster.tick("b")
     cluster.tick("c")
@@ -297,7 +301,7 @@ def test_a_former_incarnations_term_moves_nobody(body):
 
 def test_what_is_meant_for_a_former_incarnation_is_not_taken():
     """§3.8: entries after those that the former one had would stand on nothing; a vote would be a second one."""
-    raft = blank("b", incarnation=2)
+    raft = uninitialized("b", incarnation=2)
     said(raft, "a", AppendEntries(0, 0, tuple(log_of(1)), 0, 0), term=1, to=1)
     said(raft, "a", RequestVote(9, 9), term=9, to=1)
     assert (raft.current_term, raft.log.last_index, raft.voted_for) == (0, 0, None)
@@ -308,7 +312,7 @@ def test_messages_name_both_incarnations():
     """§3.8."""
     raft = lead(REBORN)
     assert {m.recipient: m.recipient_incarnation for m in carry_out_heartbeat(raft)} == {"b": 2, "c": 0}
-    other = blank("b", incarnation=2)
+    other = uninitialized("b", incarnation=2)
     said(other, "a", AppendEntries(0, 0, (), 0, 0), incarnation=7, term=1, to=2)
     (message,) = carry_out(other).messages
     assert (message.sender_incarnation, message.recipient_incarnation) == (2, 7)
@@ -323,11 +327,11 @@ def test_the_progress_of_a_former_incarnation_is_forgotten():
     """§5.3: matchIndex was about its log."""
     raft = lead(configuration("abc"))
     assert raft.progress["c"].match_index == 1
-    hello(raft, "c", incarnation=5, to=0, now=1.0)
+    discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert raft.role is Role.LEADER
     assert raft.configuration == configuration("abc")  # by then b is silent as well: there would be no quorum
     said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
-    hello(raft, "c", incarnation=5, to=0, now=1.0)
+    discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert (raft.progress["c"].match_index, raft.progress["c"].incarnation) == (0, 5)
 
 
@@ -344,7 +348,7 @@ def settled_with_c_silent():
 def test_a_voter_that_lost_its_disk_becomes_a_learner_that_will_be_promoted():
     """§4.2.1: its vote leaves by joint consensus, and comes back when it has caught up."""
     raft = settled_with_c_silent()
-    hello(raft, "c", incarnation=5, to=0, now=1.0)
+    discovery(raft, "c", incarnation=5, to=0, now=1.0)
     joint = replace(
         configuration("ab", learners="c", to_promote="c", incarnations={"c": 5}),
         outgoing=configuration("abc").voters,
@@ -363,7 +367,7 @@ def test_a_learner_that_lost_its_disk_stays_one(to_promote, promoted):
     raft = lead(configuration("abc", learners="d", to_promote=to_promote), silent="d")
     for voter in "bc":
         said(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
-    hello(raft, "d", incarnation=5, to=0, now=1.0)
+    discovery(raft, "d", incarnation=5, to=0, now=1.0)
     assert raft.configuration == configuration("abc", learners="d", to_promote=promoted, incarnations={"d": 5})
 
 
@@ -372,15 +376,15 @@ def test_a_greeting_that_comes_late_does_not_replace_who_lives():
     raft = lead(configuration("abc", incarnations={"c": 5}), silent="c")
     said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
     said(raft, "c", AppendEntriesReply(True, match_index=1), incarnation=5, now=1.0)
-    hello(raft, "c", incarnation=4, answer=False, now=1.0)
+    discovery(raft, "c", incarnation=4, answer=False, now=1.0)
     assert raft.configuration == configuration("abc", incarnations={"c": 5})
 
 
 def test_a_member_that_says_who_it_is_changes_nothing():
     """§4.2.1: it is known in that incarnation, or not at all."""
     raft = settled_with_c_silent()
-    hello(raft, "c", incarnation=0, to=0, now=1.0)
-    hello(raft, "z", incarnation=9, to=0, now=1.0)
+    discovery(raft, "c", incarnation=0, to=0, now=1.0)
+    discovery(raft, "z", incarnation=9, to=0, now=1.0)
     assert raft.configuration == configuration("abc")
 
 
@@ -391,14 +395,14 @@ def test_it_waits_while_another_change_is_under_way():
         said(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
     raft.change_members(Remove("d"), 1.0)
     under_way = raft.configuration
-    hello(raft, "c", incarnation=5, to=0, now=1.0)
+    discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert raft.configuration == under_way
 
 
 def test_a_voter_of_two_that_lost_its_disk_can_not_be_replaced():
     """§4.3: C_old needs both, and one of them is gone for ever: better no change than one that never ends."""
     raft = lead(configuration("ab"))
-    hello(raft, "b", incarnation=5, to=0, now=1.0)
+    discovery(raft, "b", incarnation=5, to=0, now=1.0)
     assert raft.configuration == configuration("ab")
 
 
@@ -456,12 +460,12 @@ def test_who_has_no_vote_and_hears_nobody_says_who_it_is():
     raft = follower(node_id="d", configuration=configuration("abc", learners="d"), term=3)
     raft.tick(raft.next_timeout())
     greetings = [(message.recipient, type(message.body)) for message in carry_out(raft).messages]
-    assert greetings == [("a", Hello), ("b", Hello), ("c", Hello)]
+    assert greetings == [("a", Discovery), ("b", Discovery), ("c", Discovery)]
 
 
 def test_a_node_without_a_configuration_that_lost_its_leader_names_none():
     """§4.4: else those who ask would go on to look for it there."""
-    raft = blank("b")
+    raft = uninitialized("b")
     said(raft, "a", AppendEntries(0, 0, (), 0, 0), incarnation=1, term=2, to=1)
     assert raft.leader == "a"
     raft.tick(raft.next_timeout())

@@ -44,8 +44,8 @@ def read(raft, now):
     """Ask for a read at a time; returns what was answered at once."""
     raft._now = now
     number = raft.read_index()
-    output = raft.take_output()
-    return [index for read_number, index in output.reads if read_number == number]
+    ready = raft.take_ready()
+    return [index for read_number, index in ready.reads if read_number == number]
 
 
 def test_leases_are_off_unless_they_are_asked_for():
@@ -70,7 +70,7 @@ def test_within_its_lease_a_leader_asks_nobody():
     """§6.4.1: a majority has promised to elect no other for an election time-out."""
     raft, began = holding()
     assert read(raft, began + 0.02) == [1]
-    assert replies(raft.take_output(), AppendEntries) == []
+    assert replies(raft.take_ready(), AppendEntries) == []
 
 
 def test_a_lease_counts_from_the_sending_of_the_round():

@@ -46,9 +46,9 @@ def test_it_answers_once_it_has_that_index():
     receive(raft, "b", AppendEntries(1, 1, tuple(log_of(1, 1, 1, 1)[1:]), 2, 0))
     assert carry_out(raft).reads == []
     receive(raft, "b", AppendEntries(4, 1, (), 4, 0))
-    output = carry_out(raft)
-    assert output.reads == [(number, 3)]
-    assert [entry.index for entry in output.committed] == [3, 4]
+    ready = carry_out(raft)
+    assert ready.reads == [(number, 3)]
+    assert [entry.index for entry in ready.committed] == [3, 4]
 
 
 def test_one_question_serves_all_reads_before_it():
@@ -130,8 +130,8 @@ def test_what_the_leader_has_said_outlives_it():
     number, question = ask(raft)
     receive(raft, "b", ReadIndexReply(question.number, 2))
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(1, 1)[1:]), 2, 0), term=2)
-    output = carry_out(raft)
-    assert (output.reads, output.failed_reads) == ([(number, 2)], [])
+    ready = carry_out(raft)
+    assert (ready.reads, ready.failed_reads) == ([(number, 2)], [])
 
 
 def test_who_hears_no_leader_gives_up_all_its_reads():
@@ -198,9 +198,9 @@ def test_the_leader_answers_when_a_majority_has_confirmed_it():
     """§6.4: steps 1 to 3, as for a read of its own."""
     raft = lead(ABC)
     question(raft, "b", 71)
-    output = carry_out(raft)
-    assert replies(output, ReadIndexReply) == []
-    assert [body.read_round for body in replies(output, AppendEntries)] == [1, 1]
+    ready = carry_out(raft)
+    assert replies(ready, ReadIndexReply) == []
+    assert [body.read_round for body in replies(ready, AppendEntries)] == [1, 1]
     acknowledge(raft, "c", read_round=1)
     (message,) = carry_out(raft).messages
     assert (message.recipient, message.body) == ("b", ReadIndexReply(71, 1))
@@ -214,9 +214,9 @@ def test_one_round_serves_the_questions_of_all():
     own = raft.read_index()
     assert [body.read_round for body in replies(carry_out(raft), AppendEntries)] == [1, 1]
     acknowledge(raft, "c", read_round=1)
-    output = carry_out(raft)
-    assert [(message.recipient, message.body.number) for message in output.messages] == [("b", 71), ("c", 71)]
-    assert output.reads == [(own, 1)]
+    ready = carry_out(raft)
+    assert [(message.recipient, message.body.number) for message in ready.messages] == [("b", 71), ("c", 71)]
+    assert ready.reads == [(own, 1)]
 
 
 def test_no_answer_before_the_leader_has_committed_in_its_own_term():
@@ -252,9 +252,9 @@ def test_a_deposed_leader_tells_those_who_asked():
     question(raft, "b", 71)
     own = raft.read_index()
     receive(raft, "c", AppendEntriesReply(False), term=9)
-    output = carry_out(raft)
-    assert replies(output, ReadIndexReply) == [ReadIndexReply(71, 0)]
-    assert output.failed_reads == [own]
+    ready = carry_out(raft)
+    assert replies(ready, ReadIndexReply) == [ReadIndexReply(71, 0)]
+    assert ready.failed_reads == [own]
 
 
 def test_a_learner_may_ask():

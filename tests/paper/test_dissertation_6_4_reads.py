@@ -18,18 +18,18 @@ def settled_leader(voters="abc"):
     return raft
 
 
-def rounds(output):
-    """The numbers of the rounds that the appends of an output carry."""
-    return [body.read_round for body in replies(output, AppendEntries)]
+def rounds(ready):
+    """The numbers of the rounds that the appends of an ready carry."""
+    return [body.read_round for body in replies(ready, AppendEntries)]
 
 
 def test_a_read_waits_for_the_answers_of_a_majority():
     """§6.4, step 3: a new round of heartbeats shows that no newer leader has superseded it."""
     raft = settled_leader("abcde")
     number = raft.read_index()
-    output = carry_out(raft)
-    assert output.reads == []
-    assert rounds(output) == [1, 1, 1, 1]
+    ready = carry_out(raft)
+    assert ready.reads == []
+    assert rounds(ready) == [1, 1, 1, 1]
     acknowledge(raft, "b", read_round=1)
     assert carry_out(raft).reads == []
     acknowledge(raft, "c", read_round=1)
@@ -52,9 +52,9 @@ def test_answers_to_earlier_heartbeats_do_not_count():
     carry_out(raft)
     raft.read_index()
     acknowledge(raft, "b", "c", read_round=0)  # answers to the heartbeat from before the read
-    output = carry_out(raft)
-    assert output.reads == []
-    assert rounds(output) == [1, 1]
+    ready = carry_out(raft)
+    assert ready.reads == []
+    assert rounds(ready) == [1, 1]
     acknowledge(raft, "b", "c", read_round=0)
     assert carry_out(raft).reads == []
 
@@ -67,9 +67,9 @@ def test_a_read_that_comes_during_a_round_waits_for_the_next():
     second = raft.read_index()
     assert rounds(carry_out(raft)) == []
     acknowledge(raft, "b", read_round=1)
-    output = carry_out(raft)
-    assert output.reads == [(first, 1)]
-    assert rounds(output) == [2, 2]
+    ready = carry_out(raft)
+    assert ready.reads == [(first, 1)]
+    assert rounds(ready) == [2, 2]
     acknowledge(raft, "c", read_round=2)
     assert carry_out(raft).reads == [(second, 1)]
 
@@ -89,13 +89,13 @@ def test_no_read_before_the_leader_has_committed_in_its_own_term():
     number = raft.read_index()
     assert rounds(carry_out(raft)) == []
     acknowledge(raft, "b", up_to=3)
-    output = carry_out(raft)
-    assert output.reads == []
-    assert set(rounds(output)) <= {0}
+    ready = carry_out(raft)
+    assert ready.reads == []
+    assert set(rounds(ready)) <= {0}
     acknowledge(raft, "b", up_to=4)
-    output = carry_out(raft)
-    assert rounds(output) == [1, 1]
-    assert [entry.index for entry in output.committed] == [1, 2, 3, 4]
+    ready = carry_out(raft)
+    assert rounds(ready) == [1, 1]
+    assert [entry.index for entry in ready.committed] == [1, 2, 3, 4]
     acknowledge(raft, "b", read_round=1)
     assert carry_out(raft).reads == [(number, 4)]
 
@@ -107,8 +107,8 @@ def test_a_read_sees_all_that_was_committed_when_it_came():
     carry_out(raft)
     acknowledge(raft, "b")
     number = raft.read_index()
-    output = carry_out(raft)
-    assert [entry.index for entry in output.committed] == [2]
+    ready = carry_out(raft)
+    assert [entry.index for entry in ready.committed] == [2]
     acknowledge(raft, "b", read_round=1)
     assert carry_out(raft).reads == [(number, 2)]
 
@@ -120,10 +120,10 @@ def test_what_a_read_must_see_is_handed_out_no_later_than_the_read():
     carry_out(raft)
     acknowledge(raft, "b", up_to=2)
     number = raft.read_index()
-    raft_output = raft.take_output()
+    raft_output = raft.take_ready()
     assert [entry.index for entry in raft_output.committed] == [2]
     acknowledge(raft, "c", read_round=1)
-    assert raft.take_output().reads == [(number, 2)]
+    assert raft.take_ready().reads == [(number, 2)]
 
 
 def test_a_lost_round_is_carried_by_the_next_heartbeat():
@@ -161,9 +161,9 @@ def test_a_deposed_leader_fails_its_reads():
     carry_out(raft)
     waiting = raft.read_index()
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0), term=9)
-    output = carry_out(raft)
-    assert output.reads == []
-    assert sorted(output.failed_reads) == [under_way, waiting]
+    ready = carry_out(raft)
+    assert ready.reads == []
+    assert sorted(ready.failed_reads) == [under_way, waiting]
     with pytest.raises(NotLeaderError):
         raft.read_index()
 
@@ -210,8 +210,8 @@ def test_a_leader_reelected_after_a_restart_of_others_serves_fresh_reads():
     assert raft.role is Role.LEADER
     number = raft.read_index()
     acknowledge(raft, "b", "c")
-    output = carry_out(raft)
-    assert output.reads == []
-    assert rounds(output) == [2, 2]
+    ready = carry_out(raft)
+    assert ready.reads == []
+    assert rounds(ready) == [2, 2]
     acknowledge(raft, "b", read_round=2)
     assert carry_out(raft).reads == [(number, 2)]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from raft_pkg.core.messages import AppendEntriesReply, PreVote, PreVoteReply, RequestVote, RequestVoteReply
-from raft_pkg.core.output import BecameFollower, ElectionStarted, PreVoteStarted
+from raft_pkg.core.ready import BecameFollower, ElectionStarted, PreVoteStarted
 from raft_pkg.core.types import Role
 from tests.support.cluster import Cluster
-from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, notices, receive, replies
+from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, raft_events, receive, replies
 
 PRE_VOTE = replace(CONFIG, pre_vote=True)
 CHECK_QUORUM = replace(CONFIG, check_quorum=True)
@@ -31,10 +31,10 @@ def test_a_pre_candidate_asks_all_others_and_keeps_its_term_and_vote():
     """§9.6: a candidate increments its term only once it knows that a majority would elect it."""
     raft = follower([1, 2], term=3, voted_for="b", config=PRE_VOTE)
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
-    assert output.hard_state is None
-    assert replies(output, PreVote) == [PreVote(next_term=4, last_log_index=2, last_log_term=2)] * 2
-    assert notices(output, PreVoteStarted) == [PreVoteStarted(3, votes_needed=2)]
+    ready = carry_out(raft)
+    assert ready.hard_state is None
+    assert replies(ready, PreVote) == [PreVote(next_term=4, last_log_index=2, last_log_term=2)] * 2
+    assert raft_events(ready, PreVoteStarted) == [PreVoteStarted(3, votes_needed=2)]
     assert (raft.current_term, raft.voted_for) == (3, "b")
 
 
@@ -44,10 +44,10 @@ def test_a_pre_candidate_with_a_majority_begins_the_election():
     receive(raft, "b", PreVoteReply(1, vote_granted=True), term=0)
     assert raft.role is Role.PRE_CANDIDATE
     receive(raft, "c", PreVoteReply(1, vote_granted=True), term=0)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 1)
-    assert len(replies(output, RequestVote)) == 4
-    assert notices(output, ElectionStarted) == [ElectionStarted(1, 3)]
+    assert len(replies(ready, RequestVote)) == 4
+    assert raft_events(ready, ElectionStarted) == [ElectionStarted(1, 3)]
 
 
 def test_refused_pre_votes_begin_nothing():
@@ -101,9 +101,9 @@ def test_a_pre_vote_is_granted_as_a_vote_would_be(request_, granted):
     raft = follower([1, 2], term=3, config=PRE_VOTE)
     before = raft.next_timeout()
     receive(raft, "b", request_)
-    output = carry_out(raft)
-    assert replies(output, PreVoteReply) == [PreVoteReply(request_.next_term, granted)]
-    assert output.hard_state is None
+    ready = carry_out(raft)
+    assert replies(ready, PreVoteReply) == [PreVoteReply(request_.next_term, granted)]
+    assert ready.hard_state is None
     assert (raft.current_term, raft.voted_for, raft.next_timeout()) == (3, None, before)
 
 
@@ -159,9 +159,9 @@ def test_who_heard_from_a_leader_just_now_passes_over_requests_for_votes():
     soon = 10.0 + CONFIG.election_timeout_min - 0.001
     receive(raft, "c", RequestVote(9, 9), term=8, now=soon)
     receive(raft, "c", PreVote(9, 9, 9), term=8, now=soon)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.current_term, raft.voted_for) == (3, None)
-    assert [message.body for message in output.messages] == [PreVoteReply(9, vote_granted=False)]
+    assert [message.body for message in ready.messages] == [PreVoteReply(9, vote_granted=False)]
 
 
 def test_who_heard_from_no_leader_for_the_minimum_timeout_votes():
@@ -225,10 +225,10 @@ def test_a_leader_that_hears_from_no_quorum_steps_down():
     raft = leader(voters="abcde", config=CHECK_QUORUM)
     number = raft.read_index()
     keep_alive(raft, "b", until=5.0)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
-    assert output.failed_reads == [number]
-    assert [notice.reason for notice in notices(output, BecameFollower)] == [
+    assert ready.failed_reads == [number]
+    assert [raft_event.reason for raft_event in raft_events(ready, BecameFollower)] == [
         "no quorum has answered for an election time-out"
     ]
 

@@ -43,18 +43,18 @@ def test_a_conflicting_entry_and_all_that_follow_it_are_deleted():
     raft = follower([1, 1, 2, 2, 2], term=3)
     new = Entry(3, 3, EntryKind.COMMANDS, b"new")
     receive(raft, "b", AppendEntries(2, 1, (new,), 0, 0))
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert terms_of(raft) == [1, 1, 3]
-    assert output.entries == [new]
+    assert ready.entries == [new]
 
 
 def test_entries_that_are_there_are_kept_and_new_ones_appended():
     """Figure 2, AppendEntries receiver 4: "any new entries not already in the log"."""
     raft = follower([1, 1, 2], term=2)
     receive(raft, "b", AppendEntries(0, 0, tuple(log_of(1, 1, 2, 2, 2)), 0, 0))
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert terms_of(raft) == [1, 1, 2, 2, 2]
-    assert output.entries == log_of(1, 1, 2, 2, 2)[3:]
+    assert ready.entries == log_of(1, 1, 2, 2, 2)[3:]
 
 
 def test_an_append_that_ends_early_deletes_nothing_behind_it():
@@ -140,12 +140,12 @@ def test_messages_for_others_are_passed_over(sender, recipient):
 def test_a_leader_outside_the_configuration_is_obeyed():
     """§6: servers accept log entries from a leader that is not part of their latest configuration."""
     raft = follower(term=1)
-    assert append(raft, "stranger", (0, 0), term=9).success
-    assert (raft.current_term, raft.leader) == (9, "stranger")
+    assert append(raft, "non-member", (0, 0), term=9).success
+    assert (raft.current_term, raft.leader) == (9, "non-member")
 
 
 @pytest.mark.parametrize(
-    ("sender", "incarnation"), [("stranger", 0), ("b", 7)], ids=["a stranger", "another incarnation"]
+    ("sender", "incarnation"), [("non-member", 0), ("b", 7)], ids=["a non-member", "another incarnation"]
 )
 def test_answers_of_others_than_members_are_passed_over(sender, incarnation):
     """§6: only members, in the incarnation that the configuration names, count for anything."""

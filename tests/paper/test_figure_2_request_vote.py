@@ -3,21 +3,21 @@
 import pytest
 
 from raft_pkg.core.messages import AppendEntries, RequestVote, RequestVoteReply
-from raft_pkg.core.output import VoteGranted
+from raft_pkg.core.ready import VoteGranted
 from raft_pkg.core.types import HardState, Role
-from tests.support.core import candidate, carry_out, follower, leader, notices, receive, replies, vote
+from tests.support.core import candidate, carry_out, follower, leader, raft_events, receive, replies, vote
 
 
 def test_a_candidate_sends_its_term_its_id_and_its_last_entry():
     """Figure 2, RequestVote, arguments."""
     raft = follower([1, 1, 3], term=4)
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
-    assert {(message.sender, message.recipient, message.term) for message in output.messages} == {
+    ready = carry_out(raft)
+    assert {(message.sender, message.recipient, message.term) for message in ready.messages} == {
         ("a", "b", 5),
         ("a", "c", 5),
     }
-    assert replies(output, RequestVote) == [RequestVote(last_log_index=3, last_log_term=3)] * 2
+    assert replies(ready, RequestVote) == [RequestVote(last_log_index=3, last_log_term=3)] * 2
 
 
 def test_a_vote_is_refused_to_a_candidate_of_an_older_term_which_learns_the_newer_one():
@@ -33,10 +33,10 @@ def test_a_vote_is_granted_to_the_first_candidate_whose_log_is_up_to_date():
     """Figure 2, RequestVote receiver 2: votedFor is null."""
     raft = follower([1, 1], term=2)
     receive(raft, "b", RequestVote(2, 1))
-    output = carry_out(raft)
-    assert replies(output, RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
-    assert output.hard_state == HardState(2, "b")
-    assert notices(output, VoteGranted) == [VoteGranted(2, "b")]
+    ready = carry_out(raft)
+    assert replies(ready, RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
+    assert ready.hard_state == HardState(2, "b")
+    assert raft_events(ready, VoteGranted) == [VoteGranted(2, "b")]
 
 
 def test_a_vote_is_granted_again_to_the_same_candidate():
@@ -44,10 +44,10 @@ def test_a_vote_is_granted_again_to_the_same_candidate():
     raft = follower(term=2)
     assert vote(raft, "b", RequestVote(0, 0))
     receive(raft, "b", RequestVote(0, 0))
-    output = carry_out(raft)
-    assert replies(output, RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
-    assert output.hard_state is None
-    assert notices(output, VoteGranted) == []
+    ready = carry_out(raft)
+    assert replies(ready, RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
+    assert ready.hard_state is None
+    assert raft_events(ready, VoteGranted) == []
 
 
 def test_a_second_candidate_of_the_same_term_is_refused():

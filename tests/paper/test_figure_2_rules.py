@@ -3,8 +3,8 @@
 import pytest
 
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
-from raft_pkg.core.output import BecameFollower, BecameLeader, ElectionStarted, LeaderChanged
 from raft_pkg.core.raft import NotLeaderError
+from raft_pkg.core.ready import BecameFollower, BecameLeader, ElectionStarted, LeaderChanged
 from raft_pkg.core.types import EntryKind, HardState, Role
 from tests.support.core import (
     CONFIG,
@@ -15,7 +15,7 @@ from tests.support.core import (
     follower,
     leader,
     log_of,
-    notices,
+    raft_events,
     receive,
     replies,
     terms_of,
@@ -80,9 +80,9 @@ def test_a_follower_starts_nothing_before_its_election_timeout():
     """§5.2: followers "issue no requests on their own"."""
     raft = follower(now=10.0)
     raft.tick(raft.next_timeout() - 0.001)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert raft.role is Role.FOLLOWER
-    assert output.messages == output.early_messages == []
+    assert ready.messages == ready.early_messages == []
 
 
 def test_a_follower_that_hears_nothing_becomes_a_candidate():
@@ -108,7 +108,7 @@ def test_a_follower_says_whom_it_follows_once():
     raft = follower(term=1)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
-    assert notices(carry_out(raft), LeaderChanged) == [LeaderChanged(1, "b")]
+    assert raft_events(carry_out(raft), LeaderChanged) == [LeaderChanged(1, "b")]
 
 
 @pytest.mark.parametrize("make", [follower, candidate])
@@ -132,10 +132,10 @@ def test_a_candidate_increments_its_term_votes_for_itself_and_asks_all_others():
     raft = follower([1, 1], term=2, voters="abcde")
     due = raft.next_timeout()
     raft.tick(due)
-    output = carry_out(raft)
-    assert output.hard_state == HardState(3, "a")
-    assert sorted(message.recipient for message in output.messages) == ["b", "c", "d", "e"]
-    assert notices(output, ElectionStarted) == [ElectionStarted(3, votes_needed=3)]
+    ready = carry_out(raft)
+    assert ready.hard_state == HardState(3, "a")
+    assert sorted(message.recipient for message in ready.messages) == ["b", "c", "d", "e"]
+    assert raft_events(ready, ElectionStarted) == [ElectionStarted(3, votes_needed=3)]
     assert raft.next_timeout() >= due + CONFIG.election_timeout_min
 
 
@@ -148,8 +148,8 @@ def test_a_candidate_leads_with_the_votes_of_a_majority_and_no_fewer(voters, nee
     assert raft.role is Role.CANDIDATE
     receive(raft, raft.peers[needed - 1], RequestVoteReply(vote_granted=True))
     assert raft.role is Role.LEADER
-    (notice,) = notices(carry_out(raft), BecameLeader)
-    assert notice.votes == ("a", *raft.peers[:needed])
+    (raft_event,) = raft_events(carry_out(raft), BecameLeader)
+    assert raft_event.votes == ("a", *raft.peers[:needed])
 
 
 def test_one_voter_counts_once():
@@ -172,20 +172,20 @@ def test_the_only_server_of_a_cluster_elects_itself():
     """§5.2: its own vote is a majority of one."""
     raft = follower(voters="a")
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert raft.role is Role.LEADER
-    assert output.hard_state == HardState(1, "a")
-    assert [entry.kind for entry in output.committed] == [EntryKind.NOOP]
+    assert ready.hard_state == HardState(1, "a")
+    assert [entry.kind for entry in ready.committed] == [EntryKind.NOOP]
 
 
 def test_a_candidate_gives_way_to_the_leader_of_its_term():
     """Figure 2, Candidates: "If AppendEntries RPC received from new leader: convert to follower"."""
     raft = candidate(term=1)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.leader, raft.current_term) == (Role.FOLLOWER, "b", 2)
-    assert notices(output, BecameFollower) == [BecameFollower(2, "b", "b leads")]
-    assert output.hard_state is None  # its vote of this term stays given
+    assert raft_events(ready, BecameFollower) == [BecameFollower(2, "b", "b leads")]
+    assert ready.hard_state is None  # its vote of this term stays given
 
 
 def test_a_candidate_does_not_give_way_to_a_leader_of_an_older_term():
@@ -201,9 +201,9 @@ def test_a_candidate_that_neither_wins_nor_loses_stands_again():
     raft = candidate(voters="abcde")
     receive(raft, "b", RequestVoteReply(vote_granted=True))
     raft.tick(raft.next_timeout())
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 2)
-    assert len(replies(output, RequestVote)) == 4
+    assert len(replies(ready, RequestVote)) == 4
     receive(raft, "c", RequestVoteReply(vote_granted=True))
     assert raft.role is Role.CANDIDATE
 
@@ -216,12 +216,12 @@ def test_a_leader_speaks_to_all_at_once_upon_election():
     raft = candidate([1, 1], term=2, voters="abcde")
     receive(raft, "b", RequestVoteReply(vote_granted=True))
     receive(raft, "c", RequestVoteReply(vote_granted=True))
-    output = carry_out(raft)
-    assert sorted(message.recipient for message in output.early_messages) == ["b", "c", "d", "e"]
-    for body in replies(output, AppendEntries):
+    ready = carry_out(raft)
+    assert sorted(message.recipient for message in ready.early_messages) == ["b", "c", "d", "e"]
+    for body in replies(ready, AppendEntries):
         assert (body.prev_log_index, body.prev_log_term) == (2, 1)
         assert [(entry.index, entry.term, entry.kind) for entry in body.entries] == [(3, 3, EntryKind.NOOP)]
-    assert notices(output, LeaderChanged)[-1] == LeaderChanged(3, "a")
+    assert raft_events(ready, LeaderChanged)[-1] == LeaderChanged(3, "a")
 
 
 def test_an_idle_leader_repeats_heartbeats():
@@ -234,8 +234,8 @@ def test_an_idle_leader_repeats_heartbeats():
         raft.tick(due - 0.001)
         assert carry_out(raft).early_messages == []
         raft.tick(due)
-        output = carry_out(raft)
-        assert [body.entries for body in replies(output, AppendEntries)] == [(), ()]
+        ready = carry_out(raft)
+        assert [body.entries for body in replies(ready, AppendEntries)] == [(), ()]
         assert raft.next_timeout() == due + CONFIG.heartbeat_interval
 
 
@@ -245,10 +245,10 @@ def test_a_leader_appends_a_command_to_its_log_and_sends_it():
     acknowledge(raft, "b", "c")
     carry_out(raft)
     entry = raft.propose(b"x")
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (entry.index, entry.term, entry.data) == (2, 1, b"x")
-    assert [body.entries for body in replies(output, AppendEntries)] == [(entry,), (entry,)]
-    assert output.committed == []  # "respond after entry applied to state machine"
+    assert [body.entries for body in replies(ready, AppendEntries)] == [(entry,), (entry,)]
+    assert ready.committed == []  # "respond after entry applied to state machine"
 
 
 def test_a_leader_sends_from_next_index_and_takes_note_of_success():
@@ -290,7 +290,7 @@ def test_a_leader_counts_itself_only_after_its_own_sync():
     acknowledge(raft, "b", "c")
     carry_out(raft)
     entry = raft.propose(b"x")
-    raft.take_output()
+    raft.take_ready()
     acknowledge(raft, "b")
     assert raft.commit_index == 1
     raft.synced(entry)
@@ -304,7 +304,7 @@ def test_a_leader_does_not_count_what_stood_on_its_disk_before_a_conflict():
     raft.tick(raft.next_timeout())
     carry_out(raft)
     receive(raft, "b", RequestVoteReply(vote_granted=True))
-    entry = raft.take_output().entries[-1]
+    entry = raft.take_ready().entries[-1]
     acknowledge(raft, "b")
     assert (terms_of(raft), raft.commit_index) == ([1, 1, 2, 3], 0)
     raft.synced(entry)
@@ -317,7 +317,7 @@ def test_a_majority_of_followers_commits_without_the_leaders_disk():
     acknowledge(raft, "b", "c")
     carry_out(raft)
     raft.propose(b"x")
-    raft.take_output()
+    raft.take_ready()
     acknowledge(raft, "b", "c")
     assert raft.commit_index == 2
 
@@ -326,7 +326,7 @@ def test_a_sync_of_what_was_replaced_meanwhile_counts_for_nothing():
     """§5.3: a deposed leader's entry is not the one that now stands at its index."""
     raft = leader()
     entry = raft.propose(b"x")
-    raft.take_output()
+    raft.take_ready()
     append(raft, "b", (0, 0), log_of(2, 2, 2), term=2)
     raft.synced(entry)
     assert terms_of(raft) == [2, 2, 2]
@@ -348,9 +348,9 @@ def test_a_deposed_leader_stops_to_lead():
     """Figure 2, All Servers, for the leader: no appends, no heartbeats, an election timer again."""
     raft = leader()
     receive(raft, "b", RequestVoteReply(vote_granted=False), term=5, now=1.0)
-    output = carry_out(raft)
-    assert notices(output, BecameFollower) == [BecameFollower(5, None, "b has a newer term")]
-    assert output.early_messages == []
+    ready = carry_out(raft)
+    assert raft_events(ready, BecameFollower) == [BecameFollower(5, None, "b has a newer term")]
+    assert ready.early_messages == []
     assert 1.0 + CONFIG.election_timeout_min <= raft.next_timeout() <= 1.0 + CONFIG.election_timeout_max
     receive(raft, "c", AppendEntriesReply(True, match_index=1))
     assert raft.commit_index == 0

@@ -45,30 +45,30 @@ def test_term_and_vote_are_written_with_the_answer_that_promises_them():
     """Figure 2: persistent state is "updated on stable storage before responding to RPCs"."""
     raft = follower(term=1)
     receive(raft, "b", RequestVote(0, 0), term=2)
-    output = raft.take_output()
-    assert output.hard_state == HardState(2, "b")
-    assert output.early_messages == []
-    assert [message.body for message in output.messages] == [RequestVoteReply(vote_granted=True)]
+    ready = raft.take_ready()
+    assert ready.hard_state == HardState(2, "b")
+    assert ready.early_messages == []
+    assert [message.body for message in ready.messages] == [RequestVoteReply(vote_granted=True)]
 
 
 def test_entries_are_written_with_the_answer_that_promises_them():
     """Figure 2: the log too is on stable storage before the follower says success."""
     raft = follower(term=1)
     receive(raft, "b", AppendEntries(0, 0, tuple(log_of(1, 1)), leader_commit=0, read_round=0))
-    output = raft.take_output()
-    assert output.entries == log_of(1, 1)
-    assert output.early_messages == []
-    assert [message.body for message in output.messages] == [AppendEntriesReply(True, match_index=2)]
+    ready = raft.take_ready()
+    assert ready.entries == log_of(1, 1)
+    assert ready.early_messages == []
+    assert [message.body for message in ready.messages] == [AppendEntriesReply(True, match_index=2)]
 
 
 def test_a_candidate_asks_for_votes_only_once_its_own_is_on_disk():
     """§5.2: a candidate votes for itself; that vote is a promise as any other."""
     raft = follower(term=1)
     raft.tick(raft.next_timeout())
-    output = raft.take_output()
-    assert output.hard_state == HardState(2, "a")
-    assert output.early_messages == []
-    assert len(output.messages) == 2
+    ready = raft.take_ready()
+    assert ready.hard_state == HardState(2, "a")
+    assert ready.early_messages == []
+    assert len(ready.messages) == 2
 
 
 def test_a_leaders_appends_may_leave_before_its_own_disk_has_them():
@@ -78,9 +78,9 @@ def test_a_leaders_appends_may_leave_before_its_own_disk_has_them():
         receive(raft, peer, AppendEntriesReply(True, match_index=1))
     carry_out(raft)
     raft.propose(b"x")
-    output = raft.take_output()
-    assert [entry.data for entry in output.entries] == [b"x"]
-    assert len(replies(output, AppendEntries)) == len(output.early_messages) == 2
+    ready = raft.take_ready()
+    assert [entry.data for entry in ready.entries] == [b"x"]
+    assert len(replies(ready, AppendEntries)) == len(ready.early_messages) == 2
 
 
 def test_nothing_is_written_or_handed_out_twice():
@@ -88,8 +88,8 @@ def test_nothing_is_written_or_handed_out_twice():
     raft = follower(term=1)
     for _ in range(3):
         receive(raft, "b", AppendEntries(0, 0, tuple(log_of(1, 1)), leader_commit=2, read_round=0))
-    output = raft.take_output()
-    assert output.entries == output.committed == log_of(1, 1)
+    ready = raft.take_ready()
+    assert ready.entries == ready.committed == log_of(1, 1)
     receive(raft, "b", AppendEntries(0, 0, tuple(log_of(1, 1)), leader_commit=2, read_round=0))
-    output = raft.take_output()
-    assert output.entries == output.committed == []
+    ready = raft.take_ready()
+    assert ready.entries == ready.committed == []

@@ -15,7 +15,7 @@ from tests.paper.test_figure_3_random_schedules import EXTENDED, STEPS, HostileW
 from tests.support.changing import ChangingCluster, address_of
 
 ALL = "abcdefg"
-CHANGING = replace(EXTENDED, snapshot_piece_bytes=100, tail_entries_max=2)
+CHANGING = replace(EXTENDED, snapshot_chunk_bytes=100, tail_entries_max=2)
 
 
 class ChangingWorld(HostileWorld):

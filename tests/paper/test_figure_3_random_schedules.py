@@ -22,7 +22,7 @@ STEPS = 2500
 
 
 class HostileWorld:
-    """One cluster and one source of chance; each step does one thing to it."""
+    """One cluster and one source of rng; each step does one thing to it."""
 
     def __init__(self, seed: int, *, extended: bool) -> None:
         self.random = Random(seed)
@@ -81,7 +81,7 @@ class HostileWorld:
 
     def carry_out(self, node_id: str) -> None:
         """As `Cluster.carry_out`, and now and then a crash in the middle."""
-        while (output := self.cluster.write(node_id)) is not None:
+        while (ready := self.cluster.write(node_id)) is not None:
             if self.random.random() < 0.004:
                 self.crashes_amid_writes += 1
                 unsynced = self.cluster.members[node_id].disk.unsynced
@@ -92,7 +92,7 @@ class HostileWorld:
                 self.cluster.members[node_id].disk.sync()
                 self.cluster.crash(node_id)
                 return
-            self.cluster.finish(node_id, output)
+            self.cluster.finish(node_id, ready)
 
     def lose(self) -> None:
         if self.cluster.network:

@@ -32,10 +32,10 @@ def deliver(messages, recipient):
 def test_a_leader_by_its_own_vote_sends_nothing_before_that_vote_is_on_disk():
     leader = start("a")
     lead(leader, b"x")
-    output = leader.take_output()
-    assert output.hard_state == HardState(1, "a")
-    assert output.early_messages == []
-    assert [type(message.body) for message in output.messages] == [RequestVote, AppendEntries]
+    ready = leader.take_ready()
+    assert ready.hard_state == HardState(1, "a")
+    assert ready.early_messages == []
+    assert [type(message.body) for message in ready.messages] == [RequestVote, AppendEntries]
 
 
 def test_a_sole_voter_that_crashes_before_its_sync_leads_no_term_twice():
@@ -43,13 +43,13 @@ def test_a_sole_voter_that_crashes_before_its_sync_leads_no_term_twice():
     which leads the same term, would take other commands for the same places."""
     leader, learner = start("a"), start("d")
     lead(leader, b"x")
-    deliver(leader.take_output().early_messages, learner)  # and the leader crashes before it has synced
+    deliver(leader.take_ready().early_messages, learner)  # and the leader crashes before it has synced
 
     leader = start("a")
     lead(leader, b"y")
     for _ in range(5):
-        output = carry_out(leader)
-        for reply in deliver([*output.early_messages, *output.messages], learner):
+        ready = carry_out(leader)
+        for reply in deliver([*ready.early_messages, *ready.messages], learner):
             leader.receive(reply, 0.0)
         leader.tick(leader.next_timeout())
     assert leader.progress["d"].match_index == 2

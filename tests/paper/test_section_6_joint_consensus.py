@@ -7,8 +7,8 @@ import pytest
 
 from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, PreVote, RequestVote, RequestVoteReply, TimeoutNow
-from raft_pkg.core.output import BecameFollower, ChangeCompleted, ConfigurationChanged
 from raft_pkg.core.raft import Raft
+from raft_pkg.core.ready import BecameFollower, ChangeCompleted, ConfigurationChanged
 from raft_pkg.core.types import EntryKind, HardState, Role
 from tests.support.changing import ChangingCluster
 from tests.support.core import (
@@ -19,7 +19,7 @@ from tests.support.core import (
     carry_out,
     follower,
     log_of,
-    notices,
+    raft_events,
     receive,
     replies,
 )
@@ -88,10 +88,10 @@ def test_a_server_goes_by_the_newest_configuration_of_its_log_committed_or_not()
     """§6: "a server always uses the latest configuration in its log, regardless of whether the entry is committed"."""
     raft = follower(term=1, configuration=OLD)
     receive(raft, "b", AppendEntries(0, 0, (configuration_entry(1, 1, JOINT),), 0, 0))
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.configuration, raft.configuration_index, raft.commit_index) == (JOINT, 1, 0)
-    assert notices(output, ConfigurationChanged) == [ConfigurationChanged(1, 1, JOINT)]
-    assert sorted(output.addresses) == ["a", "b", "c", "d", "e"]
+    assert raft_events(ready, ConfigurationChanged) == [ConfigurationChanged(1, 1, JOINT)]
+    assert sorted(ready.addresses) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_configuration_that_is_truncated_counts_no_more():
@@ -100,7 +100,7 @@ def test_a_configuration_that_is_truncated_counts_no_more():
     append(raft, "b", (0, 0), [configuration_entry(1, 1, OLD), configuration_entry(2, 1, JOINT)])
     append(raft, "b", (2, 1), [configuration_entry(3, 1, NEW)])
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(2, 2)[1:]), 0, 0), term=2)
-    assert notices(carry_out(raft), ConfigurationChanged) == [ConfigurationChanged(2, 1, OLD)]
+    assert raft_events(carry_out(raft), ConfigurationChanged) == [ConfigurationChanged(2, 1, OLD)]
     assert (raft.configuration, raft.configuration_index) == (OLD, 1)
     assert raft.peers == ("b", "c")
 
@@ -111,7 +111,7 @@ def test_a_truncation_behind_the_configuration_leaves_it():
     append(raft, "b", (0, 0), [configuration_entry(1, 1, JOINT), *log_of(1, 1)[1:]])
     carry_out(raft)
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(2, 2)[1:]), 0, 0), term=2)
-    assert notices(carry_out(raft), ConfigurationChanged) == []
+    assert raft_events(carry_out(raft), ConfigurationChanged) == []
     assert raft.configuration == JOINT
 
 
@@ -139,11 +139,11 @@ def test_a_change_of_voters_begins_with_c_old_new():
     """§6: it "stores the configuration for joint consensus (C_old,new …) as a log entry and replicates that entry"."""
     raft = lead(OLD)
     raft.change_members(Remove("c"), 0.0)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     joint = configuration("ab", outgoing="abc")
     assert configurations(raft) == [(2, joint)]
     assert raft.configuration == joint
-    sent = [(message.recipient, message.body.entries) for message in output.early_messages]
+    sent = [(message.recipient, message.body.entries) for message in ready.early_messages]
     assert sent == [("b", (configuration_entry(2, 1, joint),)), ("c", (configuration_entry(2, 1, joint),))]
 
 
@@ -158,10 +158,10 @@ def test_c_new_follows_only_when_c_old_new_is_committed():
     acknowledge(raft, "d")
     assert configurations(raft) == [(2, joint), (3, configuration("abcd"))]
     assert raft.commit_index == 2
-    output = carry_out(raft)
-    assert notices(output, ChangeCompleted) == []
+    ready = carry_out(raft)
+    assert raft_events(ready, ChangeCompleted) == []
     acknowledge(raft, "b", "d")
-    assert notices(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 3)]
+    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 3)]
     assert not raft.configuration.is_joint
 
 
@@ -222,7 +222,7 @@ def test_a_learner_comes_and_goes_in_one_step():
     carry_out(raft)
     acknowledge(raft, "b")
     assert configurations(raft) == [(2, OLD)]
-    assert notices(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
+    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
     assert sorted(raft.progress) == ["b", "c"]
 
 
@@ -257,10 +257,10 @@ def test_a_leader_that_is_not_in_c_new_steps_down_once_that_is_committed():
     acknowledge(raft, "b")
     assert raft.role is Role.LEADER
     acknowledge(raft, "c")
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.commit_index) == (Role.FOLLOWER, 3)
-    assert notices(output, ChangeCompleted) == [ChangeCompleted(1, 3)]
-    assert notices(output, BecameFollower) == [BecameFollower(1, None, "this node was removed from the voters")]
+    assert raft_events(ready, ChangeCompleted) == [ChangeCompleted(1, 3)]
+    assert raft_events(ready, BecameFollower) == [BecameFollower(1, None, "this node was removed from the voters")]
 
 
 def test_meanwhile_it_does_not_count_itself():
@@ -296,9 +296,9 @@ def test_a_removed_server_stands_for_no_election():
     append(raft, "b", (0, 0), [configuration_entry(1, 1, configuration("bc"))], commit=1)
     before = raft.next_timeout()
     raft.tick(before)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
-    assert replies(output, RequestVote) == replies(output, PreVote) == []
+    assert replies(ready, RequestVote) == replies(ready, PreVote) == []
     assert raft.next_timeout() > before
 
 
@@ -377,8 +377,8 @@ def test_a_new_server_first_gets_the_log_without_a_vote():
     them, but they are not considered for majorities)"."""
     raft = lead(configuration("abc", learners="d"))
     entry = raft.propose(b"x")
-    output = carry_out(raft)
-    assert ("d", (entry,)) in [(message.recipient, message.body.entries) for message in output.early_messages]
+    ready = carry_out(raft)
+    assert ("d", (entry,)) in [(message.recipient, message.body.entries) for message in ready.early_messages]
     acknowledge(raft, "d")
     assert raft.commit_index == 1
     acknowledge(raft, "b")
@@ -389,6 +389,6 @@ def test_a_server_that_is_unknown_to_the_leader_is_greeted_before_it_is_added():
     """§6: it takes its place in the configuration as the incarnation that answers."""
     raft = lead(OLD)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
-    output = carry_out(raft)
+    ready = carry_out(raft)
     assert raft.configuration == OLD
-    assert output.addresses["d"] == "d:6000"
+    assert ready.addresses["d"] == "d:6000"

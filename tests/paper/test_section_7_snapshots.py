@@ -8,9 +8,9 @@ import pytest
 
 from raft_pkg.core.membership import Remove
 from raft_pkg.core.messages import AppendEntries, InstallSnapshot, InstallSnapshotReply
-from raft_pkg.core.output import BecameFollower, ConfigurationChanged, SnapshotPiece
-from raft_pkg.core.progress import PIECE_HEARTBEATS_MAX
+from raft_pkg.core.progress import CHUNK_HEARTBEATS_MAX
 from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.ready import BecameFollower, ConfigurationChanged, SnapshotChunk
 from raft_pkg.core.types import HardState, Role, SnapshotMetadata
 from tests.support.changing import ChangingCluster
 from tests.support.core import (
@@ -21,7 +21,7 @@ from tests.support.core import (
     carry_out,
     follower,
     log_of,
-    notices,
+    raft_events,
     receive,
     replies,
     terms_of,
@@ -30,7 +30,7 @@ from tests.support.members import configuration, configuration_entry, lead, refu
 
 ABC = configuration("abc")
 DATA = b"0123456789"
-NO_TAIL = replace(CONFIG, tail_entries_max=0, snapshot_piece_bytes=4)
+NO_TAIL = replace(CONFIG, tail_entries_max=0, snapshot_chunk_bytes=4)
 
 
 def snapshot(index=5, term=2, *, data=DATA, who=ABC):
@@ -38,12 +38,12 @@ def snapshot(index=5, term=2, *, data=DATA, who=ABC):
     return SnapshotMetadata(index, term, who, len(data), crc32(data))
 
 
-def send_piece(raft, metadata, offset, data, *, sender="b", term=None, now=0.0, read_round=0):
-    """A piece of a leader's snapshot arrives; returns the answer and all that the node does."""
+def send_chunk(raft, metadata, offset, data, *, sender="b", term=None, now=0.0, read_round=0):
+    """A chunk of a leader's snapshot arrives; returns the answer and all that the node does."""
     receive(raft, sender, InstallSnapshot(metadata, offset, data, read_round), term=term, now=now)
-    output = carry_out(raft)
-    (reply,) = replies(output, InstallSnapshotReply)
-    return reply, output
+    ready = carry_out(raft)
+    (reply,) = replies(ready, InstallSnapshotReply)
+    return reply, ready
 
 
 # --- Figure 13, receiver implementation -------------------------------------------------------------------------------
@@ -53,49 +53,49 @@ def test_1_a_snapshot_of_an_older_term_is_refused():
     """Figure 13, receiver 1: "Reply immediately if term < currentTerm"."""
     raft = follower(term=3)
     receive(raft, "b", InstallSnapshot(snapshot(), 0, DATA, 0), term=2)
-    output = carry_out(raft)
-    (message,) = output.messages
+    ready = carry_out(raft)
+    (message,) = ready.messages
     assert (message.term, message.body) == (3, InstallSnapshotReply(5, 0))
-    assert output.pieces == []
+    assert ready.chunks == []
 
 
-def test_2_the_first_piece_begins_a_new_snapshot():
+def test_2_the_first_chunk_begins_a_new_snapshot():
     """Figure 13, receiver 2: "Create new snapshot file if first chunk (offset is 0)"."""
-    reply, output = send_piece(follower(term=3), snapshot(), 0, DATA[:4])
-    assert output.pieces == [SnapshotPiece(snapshot(), 0, DATA[:4])]
+    reply, ready = send_chunk(follower(term=3), snapshot(), 0, DATA[:4])
+    assert ready.chunks == [SnapshotChunk(snapshot(), 0, DATA[:4])]
     assert reply == InstallSnapshotReply(5, 4)
 
 
-def test_3_pieces_are_written_at_their_offsets_in_order():
+def test_3_chunks_are_written_at_their_offsets_in_order():
     """Figure 13, receiver 3: "Write data into snapshot file at given offset"."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, output = send_piece(raft, snapshot(), 4, DATA[4:8])
-    assert output.pieces == [SnapshotPiece(snapshot(), 4, DATA[4:8])]
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), 4, DATA[4:8])
+    assert ready.chunks == [SnapshotChunk(snapshot(), 4, DATA[4:8])]
     assert reply.next_offset == 8
 
 
 @pytest.mark.parametrize("offset", [0, 2, 6], ids=["a second time", "overlapping", "with a gap"])
-def test_3_a_piece_at_another_place_is_not_written(offset):
-    """Figure 13, receiver 3, on a network that repeats and reorders: the answer says which piece is the next."""
+def test_3_a_chunk_at_another_place_is_not_written(offset):
+    """Figure 13, receiver 3, on a network that repeats and reorders: the answer says which chunk is the next."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, output = send_piece(raft, snapshot(), offset, DATA[offset : offset + 4])
-    assert output.pieces == []
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), offset, DATA[offset : offset + 4])
+    assert ready.chunks == []
     assert reply.next_offset == 4
 
 
-def test_3_a_piece_that_reaches_beyond_the_end_is_not_written():
+def test_3_a_chunk_that_reaches_beyond_the_end_is_not_written():
     """Figure 13, receiver 3: its size was announced."""
-    reply, output = send_piece(follower(term=3), snapshot(), 0, DATA + b"more")
-    assert (output.pieces, reply.next_offset) == ([], 0)
+    reply, ready = send_chunk(follower(term=3), snapshot(), 0, DATA + b"more")
+    assert (ready.chunks, reply.next_offset) == ([], 0)
 
 
-def test_4_more_pieces_are_waited_for():
+def test_4_more_chunks_are_waited_for():
     """Figure 13, receiver 4: "Reply and wait for more data chunks if done is false"."""
     raft = follower([1, 1], term=3)
-    reply, output = send_piece(raft, snapshot(), 0, DATA[:9])
-    assert not output.pieces[-1].is_last
+    reply, ready = send_chunk(raft, snapshot(), 0, DATA[:9])
+    assert not ready.chunks[-1].is_last
     assert reply.next_offset < snapshot().size
     assert (terms_of(raft), raft.commit_index, raft.snapshot) == ([1, 1], 0, None)
 
@@ -103,11 +103,11 @@ def test_4_more_pieces_are_waited_for():
 def test_5_another_snapshot_takes_the_place_of_one_that_is_not_complete():
     """Figure 13, receiver 5: "discard any existing or partial snapshot with a smaller index"."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
+    send_chunk(raft, snapshot(), 0, DATA[:4])
     newer = snapshot(index=9)
-    assert send_piece(raft, newer, 4, DATA[4:8])[0] == InstallSnapshotReply(9, 0)
-    reply, output = send_piece(raft, newer, 0, DATA)
-    assert [piece.is_last for piece in output.pieces] == [True]
+    assert send_chunk(raft, newer, 4, DATA[4:8])[0] == InstallSnapshotReply(9, 0)
+    reply, ready = send_chunk(raft, newer, 0, DATA)
+    assert [chunk.is_last for chunk in ready.chunks] == [True]
     assert reply == InstallSnapshotReply(9, len(DATA))
     assert raft.snapshot == newer
 
@@ -117,20 +117,20 @@ def test_6_a_log_that_has_the_last_included_entry_is_kept(terms):
     """Figure 13, receiver 6: "If existing log entry has same index and term … retain log entries following it and
     reply"; and §7: entries up to there are committed."""
     raft = follower(terms, term=3)
-    reply, output = send_piece(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), 0, DATA[:4])
     assert reply == InstallSnapshotReply(5, len(DATA))
-    assert output.pieces == []
+    assert ready.chunks == []
     assert terms_of(raft) == list(terms)
-    assert (raft.commit_index, [entry.index for entry in output.committed]) == (5, [1, 2, 3, 4, 5])
+    assert (raft.commit_index, [entry.index for entry in ready.committed]) == (5, [1, 2, 3, 4, 5])
 
 
 def test_6_a_snapshot_of_what_is_committed_is_not_installed_again():
     """§7: what comes late, or twice, does not take the state machine back."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA)
+    send_chunk(raft, snapshot(), 0, DATA)
     append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:], commit=7)
-    reply, output = send_piece(raft, snapshot(), 0, DATA)
-    assert (reply, output.pieces) == (InstallSnapshotReply(5, len(DATA)), [])
+    reply, ready = send_chunk(raft, snapshot(), 0, DATA)
+    assert (reply, ready.chunks) == (InstallSnapshotReply(5, len(DATA)), [])
     assert (raft.commit_index, raft.log.last_index) == (7, 7)
 
 
@@ -138,9 +138,9 @@ def test_6_a_snapshot_of_what_is_committed_is_not_installed_again():
 def test_7_any_other_log_is_discarded(terms):
     """Figure 13, receiver 7: "Discard the entire log"."""
     raft = follower(terms, term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, output = send_piece(raft, snapshot(), 4, DATA[4:])
-    assert output.pieces[-1].is_last
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), 4, DATA[4:])
+    assert ready.chunks[-1].is_last
     assert reply == InstallSnapshotReply(5, len(DATA))
     assert (raft.log.base_index, raft.log.last_index, raft.log.last_term) == (5, 5, 2)
 
@@ -149,20 +149,20 @@ def test_8_the_snapshots_configuration_holds_from_then_on():
     """Figure 13, receiver 8: "load snapshot's cluster configuration"."""
     who = configuration("ab", learners="d")
     raft = follower(term=3, configuration=ABC)
-    _, output = send_piece(raft, snapshot(who=who), 0, DATA)
+    _, ready = send_chunk(raft, snapshot(who=who), 0, DATA)
     assert (raft.configuration, raft.configuration_index) == (who, 5)
-    assert notices(output, ConfigurationChanged) == [ConfigurationChanged(3, 5, who)]
-    assert sorted(output.addresses) == ["a", "b", "d"]
+    assert raft_events(ready, ConfigurationChanged) == [ConfigurationChanged(3, 5, who)]
+    assert sorted(ready.addresses) == ["a", "b", "d"]
 
 
 def test_8_what_it_replaces_is_committed_and_is_not_applied_again():
     """Figure 13, receiver 8: "Reset state machine using snapshot contents"."""
     raft = follower([1, 1], term=3)
-    _, output = send_piece(raft, snapshot(), 0, DATA)
-    assert (raft.commit_index, output.committed) == (5, [])
+    _, ready = send_chunk(raft, snapshot(), 0, DATA)
+    assert (raft.commit_index, ready.committed) == (5, [])
     receive(raft, "b", AppendEntries(5, 2, tuple(log_of(1, 1, 1, 1, 1, 3)[5:]), 6, 0))
-    output = carry_out(raft)
-    assert [entry.index for entry in output.entries] == [entry.index for entry in output.committed] == [6]
+    ready = carry_out(raft)
+    assert [entry.index for entry in ready.entries] == [entry.index for entry in ready.committed] == [6]
 
 
 # --- what else a receiver does ----------------------------------------------------------------------------------------
@@ -171,20 +171,20 @@ def test_8_what_it_replaces_is_committed_and_is_not_applied_again():
 def test_a_snapshot_with_a_wrong_checksum_is_not_installed():
     """§7, on disks that err: it is asked for anew, from the beginning."""
     raft = follower([1], term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, output = send_piece(raft, snapshot(), 4, b"damage")
-    assert output.pieces == []
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), 4, b"damage")
+    assert ready.chunks == []
     assert reply == InstallSnapshotReply(5, 0)
     assert (terms_of(raft), raft.commit_index) == ([1], 0)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    assert send_piece(raft, snapshot(), 4, DATA[4:])[1].pieces[-1].is_last
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    assert send_chunk(raft, snapshot(), 4, DATA[4:])[1].chunks[-1].is_last
 
 
 def test_another_leader_goes_on_with_the_same_snapshot():
     """Figure 13: equal metadata mean equal bytes, whoever sends them."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, _ = send_piece(raft, snapshot(), 4, DATA[4:], sender="c", term=4)
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, _ = send_chunk(raft, snapshot(), 4, DATA[4:], sender="c", term=4)
     assert (reply.next_offset, raft.snapshot) == (len(DATA), snapshot())
 
 
@@ -192,23 +192,23 @@ def test_a_snapshot_without_bytes_can_be_installed():
     """§7: a state machine may have nothing to say."""
     empty = snapshot(data=b"")
     raft = follower(term=3)
-    reply, output = send_piece(raft, empty, 0, b"")
-    assert (reply, output.pieces) == (InstallSnapshotReply(5, 0), [SnapshotPiece(empty, 0, b"")])
+    reply, ready = send_chunk(raft, empty, 0, b"")
+    assert (reply, ready.chunks) == (InstallSnapshotReply(5, 0), [SnapshotChunk(empty, 0, b"")])
     assert raft.snapshot == empty
 
 
-def test_a_piece_without_bytes_asks_how_far_the_follower_has_come():
+def test_a_chunk_without_bytes_asks_how_far_the_follower_has_come():
     """§5.2: while a snapshot is sent, heartbeats go on, and they write nothing."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4])
-    reply, output = send_piece(raft, snapshot(), 4, b"", read_round=7)
-    assert (reply, output.pieces) == (InstallSnapshotReply(5, 4, read_round=7), [])
+    send_chunk(raft, snapshot(), 0, DATA[:4])
+    reply, ready = send_chunk(raft, snapshot(), 4, b"", read_round=7)
+    assert (reply, ready.chunks) == (InstallSnapshotReply(5, 4, read_round=7), [])
 
 
-def test_a_piece_is_a_sign_of_life():
+def test_a_chunk_is_a_sign_of_life():
     """§5.2: it comes from the leader, and so puts off the election."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA[:4], now=7.0)
+    send_chunk(raft, snapshot(), 0, DATA[:4], now=7.0)
     assert raft.leader == "b"
     assert raft.next_timeout() >= 7.0 + CONFIG.election_timeout_min
 
@@ -216,8 +216,8 @@ def test_a_piece_is_a_sign_of_life():
 def test_a_candidate_gives_way_to_who_sends_a_snapshot():
     """§5.2: of its own term, that can only be the leader."""
     raft = candidate(term=3)
-    _, output = send_piece(raft, snapshot(), 0, DATA[:4])
-    assert notices(output, BecameFollower) == [BecameFollower(4, "b", "b leads")]
+    _, ready = send_chunk(raft, snapshot(), 0, DATA[:4])
+    assert raft_events(ready, BecameFollower) == [BecameFollower(4, "b", "b leads")]
 
 
 def test_two_leaders_of_a_term_stop_here_too():
@@ -230,7 +230,7 @@ def test_two_leaders_of_a_term_stop_here_too():
 def test_entries_from_before_the_snapshot_are_passed_over():
     """§7, Figure 2, receiver 2: up to its base a log is committed, so whatever precedes matches."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA)
+    send_chunk(raft, snapshot(), 0, DATA)
     reply = append(raft, "b", (2, 1), log_of(1, 1, 2, 2, 2, 3, 3)[2:], commit=6)
     assert (reply.success, reply.match_index) == (True, 7)
     assert ([entry.index for entry in raft.log.slice(6, 8)], raft.commit_index) == ([6, 7], 6)
@@ -239,7 +239,7 @@ def test_entries_from_before_the_snapshot_are_passed_over():
 def test_an_append_that_ends_before_the_snapshot_matches_up_to_it():
     """§7: and nothing is taken back."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA)
+    send_chunk(raft, snapshot(), 0, DATA)
     reply = append(raft, "b", (1, 1), log_of(1, 1, 1)[1:], commit=3)
     assert (reply.success, reply.match_index) == (True, 5)
     assert (raft.commit_index, raft.log.last_index) == (5, 5)
@@ -248,7 +248,7 @@ def test_an_append_that_ends_before_the_snapshot_matches_up_to_it():
 def test_a_log_in_conflict_behind_a_snapshot_is_refused_from_its_beginning():
     """§5.3, §7: the fast back-up does not reach behind the base."""
     raft = follower(term=3)
-    send_piece(raft, snapshot(), 0, DATA)
+    send_chunk(raft, snapshot(), 0, DATA)
     append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:])
     reply = append(raft, "c", (7, 4), term=4)
     assert (reply.success, reply.conflict_term, reply.conflict_index) == (False, 3, 6)
@@ -268,8 +268,8 @@ def test_a_server_restarts_from_its_snapshot():
         base=(3, 2),
         snapshot=snapshot(who=who),
     )
-    output = carry_out(raft)
-    assert (raft.commit_index, output.committed, raft.configuration) == (5, [], who)
+    ready = carry_out(raft)
+    assert (raft.commit_index, ready.committed, raft.configuration) == (5, [], who)
     assert [raft.log.term_at(index) for index in (3, 4, 5, 6)] == [2, 2, 2, 3]
 
 
@@ -345,9 +345,9 @@ def behind(config=NO_TAIL):
     return raft, taken
 
 
-def pieces(output):
-    """Recipient and offset of each piece that leaves."""
-    return [(message.recipient, body.offset) for message, body in output.snapshot_messages]
+def chunks(ready):
+    """Recipient and offset of each chunk that leaves."""
+    return [(message.recipient, body.offset) for message, body in ready.snapshot_messages]
 
 
 def answer(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
@@ -359,30 +359,30 @@ def answer(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
 def test_a_follower_that_needs_what_is_gone_gets_the_snapshot():
     """§7: "when the leader has already discarded the next log entry that it needs to send to a follower"."""
     raft, taken = behind()
-    output = carry_out(raft)
-    (message,) = [message for message, _ in output.snapshot_messages]
+    ready = carry_out(raft)
+    (message,) = [message for message, _ in ready.snapshot_messages]
     assert (message.recipient, message.body) == ("c", InstallSnapshot(taken, 0, b"", 0))
     assert raft.progress["c"].snapshot == taken
 
 
-def test_pieces_go_one_after_the_other_each_when_the_last_is_on_disk():
+def test_chunks_go_one_after_the_other_each_when_the_last_is_on_disk():
     """Figure 13: "Leaders always send chunks in order"."""
     raft, taken = behind()
-    assert pieces(carry_out(raft)) == [("c", 0)]
-    assert pieces(carry_out(raft)) == []
-    assert pieces(answer(raft, taken, 4)) == [("c", 4)]
-    assert pieces(answer(raft, taken, 4)) == []
-    assert pieces(answer(raft, taken, 8)) == [("c", 8)]
+    assert chunks(carry_out(raft)) == [("c", 0)]
+    assert chunks(carry_out(raft)) == []
+    assert chunks(answer(raft, taken, 4)) == [("c", 4)]
+    assert chunks(answer(raft, taken, 4)) == []
+    assert chunks(answer(raft, taken, 8)) == [("c", 8)]
 
 
-def test_after_the_last_piece_the_entries_go_on():
+def test_after_the_last_chunk_the_entries_go_on():
     """Figure 13, §7: the follower's log matches up to the snapshot's index."""
     raft, taken = behind()
     entry = raft.propose(b"x")
     carry_out(raft)
-    output = answer(raft, taken, taken.size)
-    assert pieces(output) == []
-    assert [(m.recipient, m.body.entries) for m in output.early_messages if m.recipient == "c"] == [("c", (entry,))]
+    ready = answer(raft, taken, taken.size)
+    assert chunks(ready) == []
+    assert [(m.recipient, m.body.entries) for m in ready.early_messages if m.recipient == "c"] == [("c", (entry,))]
     progress = raft.progress["c"]
     assert (progress.match_index, progress.snapshot) == (taken.index, None)
 
@@ -401,27 +401,27 @@ def test_a_snapshot_that_is_there_counts_for_the_commitment():
     assert raft.commit_index == entry.index
 
 
-def test_a_lost_piece_is_sent_again_after_some_heartbeats():
-    """Figure 13 on a network that loses messages; pieces are heavy, so not at once."""
+def test_a_lost_chunk_is_sent_again_after_some_heartbeats():
+    """Figure 13 on a network that loses messages; chunks are heavy, so not at once."""
     raft, _ = behind()
     carry_out(raft)
-    for _ in range(PIECE_HEARTBEATS_MAX):
+    for _ in range(CHUNK_HEARTBEATS_MAX):
         raft.tick(raft.next_timeout())
-        output = carry_out(raft)
-        assert pieces(output) == []
-        assert [m.body.data for m in output.early_messages if m.recipient == "c"] == [b""]
+        ready = carry_out(raft)
+        assert chunks(ready) == []
+        assert [m.body.data for m in ready.early_messages if m.recipient == "c"] == [b""]
     raft.tick(raft.next_timeout())
-    assert pieces(carry_out(raft)) == [("c", 0)]
+    assert chunks(carry_out(raft)) == [("c", 0)]
 
 
 def test_a_broken_transfer_goes_on_where_the_follower_is():
     """Figure 13: the follower's answer names the place."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 4)  # the piece from 4 on is lost
+    answer(raft, taken, 4)  # the chunk from 4 on is lost
     raft.tick(raft.next_timeout())
     carry_out(raft)
-    assert pieces(answer(raft, taken, 8)) == [("c", 8)]
+    assert chunks(answer(raft, taken, 8)) == [("c", 8)]
 
 
 def test_a_follower_that_lost_what_it_had_gets_it_from_the_beginning():
@@ -429,7 +429,7 @@ def test_a_follower_that_lost_what_it_had_gets_it_from_the_beginning():
     raft, taken = behind()
     carry_out(raft)
     answer(raft, taken, 8)
-    assert pieces(answer(raft, taken, 0)) == [("c", 0)]
+    assert chunks(answer(raft, taken, 0)) == [("c", 0)]
 
 
 def test_a_newer_snapshot_is_sent_from_its_beginning():
@@ -442,9 +442,9 @@ def test_a_newer_snapshot_is_sent_from_its_beginning():
     acknowledge(raft, "b")
     newer = snapshot(12, 2, data=b"newer")
     raft.snapshot_taken(newer)
-    output = carry_out(raft)
-    assert [(body.metadata, body.offset) for _, body in output.snapshot_messages] == [(newer, 0)]
-    assert pieces(answer(raft, taken, 8)) == []  # an answer about the older one
+    ready = carry_out(raft)
+    assert [(body.metadata, body.offset) for _, body in ready.snapshot_messages] == [(newer, 0)]
+    assert chunks(answer(raft, taken, 8)) == []  # an answer about the older one
 
 
 def test_an_answer_about_another_snapshot_proves_nothing():
@@ -486,8 +486,8 @@ def test_the_others_go_on_while_one_gets_the_snapshot():
     carry_out(raft)
     assert raft.is_sending_snapshot()
     raft.propose(b"x")
-    output = carry_out(raft)
-    assert [m.recipient for m in output.early_messages if m.body.entries] == ["b"]
+    ready = carry_out(raft)
+    assert [m.recipient for m in ready.early_messages if m.body.entries] == ["b"]
     acknowledge(raft, "b")
     assert raft.commit_index == 12
     answer(raft, taken, taken.size)
@@ -504,13 +504,13 @@ def test_a_silent_follower_keeps_no_snapshot_from_being_taken():
     assert not raft.is_sending_snapshot()
 
 
-def test_pieces_confirm_leadership_for_reads():
+def test_chunks_confirm_leadership_for_reads():
     """Dissertation §6.4: a piece is answered as a heartbeat is."""
     raft, taken = behind()
     carry_out(raft)
     number = raft.read_index()
-    output = carry_out(raft)
-    assert {message.body.read_round for message in output.early_messages} == {1}
+    ready = carry_out(raft)
+    assert {message.body.read_round for message in ready.early_messages} == {1}
     assert answer(raft, taken, 4, read_round=1).reads == [(number, 11)]
 
 
@@ -526,8 +526,8 @@ def test_a_leader_that_has_neither_the_entry_nor_a_snapshot_stops():
 
 
 def test_a_follower_far_behind_is_caught_up_by_snapshot_and_then_by_entries():
-    """§7, over pieces that are cut anywhere, with a crash of the follower in the middle."""
-    cluster = ChangingCluster("abc", config=replace(NO_TAIL, snapshot_piece_bytes=50))
+    """§7, over chunks that are cut anywhere, with a crash of the follower in the middle."""
+    cluster = ChangingCluster("abc", config=replace(NO_TAIL, snapshot_chunk_bytes=50))
     cluster.run(2.0)
     leader = cluster.leader.node_id
     slow = next(node_id for node_id in "abc" if node_id != leader)

@@ -28,7 +28,7 @@ from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Re
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
-    Hello,
+    Discovery,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -38,7 +38,8 @@ from raft_pkg.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_pkg.core.output import (
+from raft_pkg.core.raft import NotLeaderError, Raft, TransferRefusedError
+from raft_pkg.core.ready import (
     BecameFollower,
     BecameLeader,
     ChangeCompleted,
@@ -46,14 +47,13 @@ from raft_pkg.core.output import (
     ConfigurationChanged,
     ElectionStarted,
     LeaderChanged,
-    Notice,
-    Output,
     PreVoteStarted,
+    RaftEvent,
+    Ready,
     TransferEnded,
     TransferStarted,
     VoteGranted,
 )
-from raft_pkg.core.raft import NotLeaderError, Raft, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role
 from tests.support.changing import ChangingCluster, address_of
 from tests.support.core import CONFIG, log_of
@@ -236,33 +236,33 @@ class Stage(ChangingCluster):
         super().run(seconds)
         self._tells_messages = True
 
-    def write(self, node_id: str) -> Output | None:
+    def write(self, node_id: str) -> Ready | None:
         """As in `ChangingCluster`, and told."""
         last_written = self.members[node_id].last_written
-        output = super().write(node_id)
-        if output is None:
+        ready = super().write(node_id)
+        if ready is None:
             return None
-        for notice in output.notices:
-            self._tell(node_id, *noticed(node_id, notice))
-        for piece in output.pieces:
-            end = piece.offset + len(piece.data)
-            self._tell(node_id, f"keeps bytes {piece.offset} to {end} of snapshot {piece.metadata.index}")
-            if piece.is_last:
-                self._tell(node_id, f"installs snapshot {piece.metadata.index}")
-                last_written = piece.metadata.index
-        if output.entries:
-            replaced = last_written + 1 - output.entries[0].index
+        for raft_event in ready.raft_events:
+            self._tell(node_id, *noticed(node_id, raft_event))
+        for chunk in ready.chunks:
+            end = chunk.offset + len(chunk.data)
+            self._tell(node_id, f"keeps bytes {chunk.offset} to {end} of snapshot {chunk.metadata.index}")
+            if chunk.is_last:
+                self._tell(node_id, f"installs snapshot {chunk.metadata.index}")
+                last_written = chunk.metadata.index
+        if ready.entries:
+            replaced = last_written + 1 - ready.entries[0].index
             instead = f" instead of {replaced} that stood there" if replaced > 0 else ""
-            self._tell(node_id, f"writes {placed(output.entries)}{instead}")
-        return output
+            self._tell(node_id, f"writes {placed(ready.entries)}{instead}")
+        return ready
 
-    def finish(self, node_id: str, output: Output) -> None:
+    def finish(self, node_id: str, ready: Ready) -> None:
         """As in `Cluster`, and told."""
-        super().finish(node_id, output)
-        if output.committed:
-            self._tell(node_id, f"applies {placed(output.committed)}")
-        self._tell(node_id, *(f"answers {self._reads[node_id, number]} at {index}" for number, index in output.reads))
-        self._tell(node_id, *(f"gives up {self._reads[node_id, number]}" for number in output.failed_reads))
+        super().finish(node_id, ready)
+        if ready.committed:
+            self._tell(node_id, f"applies {placed(ready.committed)}")
+        self._tell(node_id, *(f"answers {self._reads[node_id, number]} at {index}" for number, index in ready.reads))
+        self._tell(node_id, *(f"gives up {self._reads[node_id, number]}" for number in ready.failed_reads))
 
     def _tell(self, node_id: str, *what: str) -> None:
         self._told += [f"{node_id}: {line}" for line in what]
@@ -323,8 +323,10 @@ def contents(message: Message) -> str:  # noqa: C901, PLR0911 - one line a kind
             return f" has {offset} bytes of {index}{in_round(read_round)}"
         case ReadIndexReply(_, index):
             return f" {index}"
-        case Hello(blank=blank, leader=leader):
-            return f" {'blank' if blank else 'not blank'}{f', follows {leader}' if leader else ''}"
+        case Discovery(uninitialized=uninitialized, leader=leader):
+            return (
+                f" {'uninitialized' if uninitialized else 'not uninitialized'}{f', follows {leader}' if leader else ''}"
+            )
     return ""
 
 
@@ -359,9 +361,9 @@ def members_of(configuration: Configuration) -> str:
     return f"{voters}{learners}{f' and before {outgoing}' if outgoing else ''}"
 
 
-def noticed(node_id: str, notice: Notice) -> list[str]:  # noqa: C901, PLR0911 - one line a kind
-    """A notice in words; nothing where another one says it."""
-    match notice:
+def noticed(node_id: str, raft_event: RaftEvent) -> list[str]:  # noqa: C901, PLR0911 - one line a kind
+    """A raft_event in words; nothing where another one says it."""
+    match raft_event:
         case PreVoteStarted(term):
             return [f"asks whether it would win term {term + 1}"]
         case ElectionStarted(term, votes_needed):

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from raft_pkg.simulation.disk import SECTOR_BYTES, Moment, SimulatedCrash, SimulatedFilesystem
+from raft_testbed.simulation.disk import SECTOR_BYTES, Moment, SimulatedCrash, SimulatedFilesystem
 
 FILE = Path("/file")
 

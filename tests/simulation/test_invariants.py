@@ -16,7 +16,8 @@ from raft_pkg.core.messages import (
     RequestVoteReply,
 )
 from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
-from raft_pkg.simulation.invariants import (
+from raft_pkg.storage import Recovered
+from raft_testbed.simulation.invariants import (
     ACKNOWLEDGED_WRITES,
     AT_MOST_ONCE,
     COMMIT_INDEX,
@@ -40,14 +41,13 @@ from raft_pkg.simulation.invariants import (
     SNAPSHOT_CONTENT,
     STABLE_BEFORE_PROMISED,
     STATE_MACHINE_SAFETY,
-    STRANGERS,
+    NON_MEMBERS,
     TERM_AND_VOTE,
     Identity,
     Invariants,
     Observation,
     Violation,
 )
-from raft_pkg.storage import Recovered
 
 VOTERS = ("a", "b", "c")
 ABC = Configuration.of(*VOTERS)
@@ -331,7 +331,7 @@ def snapshot_is_not_what_it_says(cluster: Cluster) -> None:
     cluster.invariants.snapshot_kept("a", snapshot(2, 1), b"stale")
 
 
-def sends_what_is_no_piece(cluster: Cluster) -> None:
+def sends_what_is_no_chunk(cluster: Cluster) -> None:
     cluster.commit()
     cluster.append(change(3, 1, ABC), commit=3)
     cluster.invariants.snapshot_kept("a", snapshot(3, 1), b"state")
@@ -460,7 +460,7 @@ def reads_the_past(cluster: Cluster) -> None:
 BREACHES: list[tuple[Callable[[Cluster], None], str]] = [
     (two_leaders, ELECTION_SAFETY),
     (leader_by_a_learner, LEARNERS),
-    (leader_by_a_lost_disk, STRANGERS),
+    (leader_by_a_lost_disk, NON_MEMBERS),
     (leader_by_one_of_two_majorities, ELECTION_SAFETY),
     (leader_without_votes, ELECTION_SAFETY),
     (leader_without_own_entry, OWN_TERM_ENTRY),
@@ -480,7 +480,7 @@ BREACHES: list[tuple[Callable[[Cluster], None], str]] = [
     (commits_old_term, COMMIT_RULE),
     (commits_without_majority, COMMIT_RULE),
     (commits_by_a_learner, LEARNERS),
-    (commits_by_a_lost_disk, STRANGERS),
+    (commits_by_a_lost_disk, NON_MEMBERS),
     (commits_by_the_new_majority_alone, COMMIT_RULE),
     (majorities_apart, QUORUMS_OVERLAP),
     (two_changes_at_once, ONE_CHANGE),
@@ -493,7 +493,7 @@ BREACHES: list[tuple[Callable[[Cluster], None], str]] = [
     (snapshot_with_another_configuration, SNAPSHOT_CONTENT),
     (snapshots_differ, SNAPSHOT_BYTES),
     (snapshot_is_not_what_it_says, SNAPSHOT_BYTES),
-    (sends_what_is_no_piece, SNAPSHOT_BYTES),
+    (sends_what_is_no_chunk, SNAPSHOT_BYTES),
     (speaks_of_a_snapshot_before_its_term_is_on_disk, STABLE_BEFORE_PROMISED),
     (follower_commits_first, COMMIT_RULE),
     (commits_beyond_log, COMMIT_RULE),

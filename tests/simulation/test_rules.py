@@ -23,8 +23,8 @@ from raft_pkg.core.messages import (
 from raft_pkg.core.progress import Progress
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
-from raft_pkg.simulation.invariants import Violation
-from raft_pkg.simulation.rules import (
+from raft_testbed.simulation.invariants import Violation
+from raft_testbed.simulation.rules import (
     CANDIDATES,
     CAUGHT_UP,
     CHECK_QUORUM,
@@ -55,8 +55,8 @@ class Watched:
             message = Message(sender, "a", term, body)
             self.rules.received(message)
             self.raft.receive(message, now)
-        self.rules.turn_began()
-        self.rules.turn_ended(self.raft, now)
+        self.rules.iteration_began()
+        self.rules.iteration_ended(self.raft, now)
 
     def lead(self) -> None:
         self.raft.current_term, self.raft.role, self.raft.progress = 1, Role.LEADER, {}
@@ -70,7 +70,7 @@ class Watched:
 
     def answer(self, read_round: int, incarnation: int = 0) -> None:
         self.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=read_round), incarnation))
-        self.rules.turn_began()
+        self.rules.iteration_began()
 
 
 HEARTBEAT = AppendEntries(0, 0, (), 0, 0)
@@ -160,11 +160,11 @@ def test_answering_a_read_by_heartbeats_from_before_it() -> None:
     watched.sends(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 1)), 1.0)
     round_before = watched.rules.read_arrived()
     watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=1)))
-    watched.rules.turn_began()
+    watched.rules.iteration_began()
     with breaks(READ_INDEX):
         watched.rules.read_answered(round_before, watched.raft, 1.0)
     watched.rules.received(Message("b", "a", 1, AppendEntriesReply(True, read_round=2)))
-    watched.rules.turn_began()
+    watched.rules.iteration_began()
     watched.rules.read_answered(round_before, watched.raft, 1.0)
 
 
@@ -223,7 +223,7 @@ def test_a_lease_outlasts_a_change_of_the_members() -> None:
 def test_a_node_without_a_vote_may_wait_as_it_likes() -> None:
     watched = Watched()
     watched.raft._configurations.append(1, Configuration.of("b", "c"))
-    watched.raft._go_by_configuration()
+    watched.raft._use_effective_configuration()
     watched.turn(0.05)
     watched.raft._reset_election_timer(0.1)
     watched.turn(0.1)

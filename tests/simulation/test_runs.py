@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.conditions import NEVER, Options, draw
-from raft_pkg.simulation.faults import FAULTS, plan
-from raft_pkg.simulation.runner import Job
-from raft_pkg.simulation.runner import simulate as simulate_in_processes
-from raft_pkg.simulation.shrink import shrink
-from raft_pkg.simulation.world import Failure, Result, run
+from raft_testbed.simulation.cluster import Failure, Result, run
+from raft_testbed.simulation.faults import FAULTS, plan
+from raft_testbed.simulation.runner import Job
+from raft_testbed.simulation.runner import simulate as simulate_in_processes
+from raft_testbed.simulation.schedule import NEVER, Options, draw
+from raft_testbed.simulation.shrink import shrink
 
 MUTANTS = Path(__file__).parents[1] / "mutants"
 
@@ -162,8 +162,8 @@ def test_wrong_usage_is_named(arguments: list[str], what: str) -> None:
 LOAD_EACH = """
 import os, sys
 from pathlib import Path
-import raft_pkg.simulation.world
-from raft_pkg.simulation.mutation import MutantError, load_mutant
+import raft_testbed.simulation.cluster
+from raft_testbed.simulation.mutation import MutantError, load_mutant
 stale = []
 for path in sys.argv[1:]:
     child = os.fork()

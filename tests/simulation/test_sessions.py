@@ -8,7 +8,7 @@ import pytest
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
-from raft_pkg.simulation.sessions import SessionModel
+from raft_testbed.simulation.sessions import SessionModel
 from tests.support.entries import command_batch
 
 
@@ -28,7 +28,7 @@ class Recorder:
     def snapshot(self) -> Iterator[bytes]:
         return iter(())
 
-    def restore(self, pieces: Iterable[bytes]) -> None:
+    def restore(self, chunks: Iterable[bytes]) -> None:
         raise NotImplementedError
 
 
@@ -40,31 +40,31 @@ def batch(index: int, time_ms: int, commands: list[tuple[bytes, int, int, int]])
     return Entry(index, 1, EntryKind.COMMANDS, command_batch(commands, time_ms).SerializeToString())
 
 
-def random_entry(chance: Random, index: int, time_ms: int) -> Entry:
-    if chance.random() < 0.2:
-        return opening(index, time_ms, chance.choice((50, 300)))
+def random_entry(rng: Random, index: int, time_ms: int) -> Entry:
+    if rng.random() < 0.2:
+        return opening(index, time_ms, rng.choice((50, 300)))
     commands = [
-        (b"%d.%d" % (index, number), chance.randint(0, 6), chance.randint(1, 8), chance.randint(1, 5))
-        for number in range(chance.randint(1, 4))
+        (b"%d.%d" % (index, number), rng.randint(0, 6), rng.randint(1, 8), rng.randint(1, 5))
+        for number in range(rng.randint(1, 4))
     ]
     return batch(index, time_ms, commands)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_the_model_applies_what_the_real_sessions_apply(seed: int) -> None:
-    chance = Random(seed)
+    rng = Random(seed)
     model, recorder = SessionModel(), Recorder()
     machine = SessionedMachine(recorder)
     expected: list[bytes] = []
     time_ms = 1000
     for index in range(1, 120):
-        time_ms += chance.randint(-20, 30)
-        entry = random_entry(chance, index, time_ms)
+        time_ms += rng.randint(-20, 30)
+        entry = random_entry(rng, index, time_ms)
         expected += model.effects_of(entry)
         if entry.kind is EntryKind.OPEN_SESSION:
             machine.open_session(pb.OpenSession.FromString(entry.data))
         else:
-            machine.apply(pb.CommandBatch.FromString(entry.data), index)
+            machine.apply(pb.CommandEntry.FromString(entry.data), index)
     assert recorder.commands == expected
     assert len(expected) > 20
 

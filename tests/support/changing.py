@@ -14,8 +14,8 @@ from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.membership import Change
 from raft_pkg.core.messages import InstallSnapshot, Message
-from raft_pkg.core.output import Output, SnapshotPiece
 from raft_pkg.core.raft import Raft
+from raft_pkg.core.ready import Ready, SnapshotChunk
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.storage import MemoryStorage
 from raft_pkg.storage.interface import SnapshotWriter
@@ -100,34 +100,34 @@ class ChangingCluster(Cluster):
         self.members[node_id].disk = self._empty_disk()
         self.given.pop(node_id, None)
 
-    def write(self, node_id: str) -> Output | None:
-        """As in `Cluster`, with the pieces of snapshots that come in and go out."""
+    def write(self, node_id: str) -> Ready | None:
+        """As in `Cluster`, with the chunks of snapshots that come in and go out."""
         raft, member = self[node_id], self.members[node_id]
-        output = raft.take_output()
-        output.addresses = None
-        if output == Output():
+        ready = raft.take_ready()
+        ready.addresses = None
+        if ready == Ready():
             return None
-        if output.pieces:
-            member.disk.append(output.hard_state, ())
-            for piece in output.pieces:
-                self._keep(member, piece)
-        self.properties.check_written(raft, output.entries)
-        if output.entries:
-            member.last_written = output.entries[-1].index
-        member.disk.append(None if output.pieces else output.hard_state, output.entries)
-        self.send(output.early_messages)
-        self.send(self._filled(member, message, body) for message, body in output.snapshot_messages)
-        return output
+        if ready.chunks:
+            member.disk.append(ready.hard_state, ())
+            for chunk in ready.chunks:
+                self._keep(member, chunk)
+        self.properties.check_written(raft, ready.entries)
+        if ready.entries:
+            member.last_written = ready.entries[-1].index
+        member.disk.append(None if ready.chunks else ready.hard_state, ready.entries)
+        self.send(ready.early_messages)
+        self.send(self._filled(member, message, body) for message, body in ready.snapshot_messages)
+        return ready
 
-    def _keep(self, member: Member, piece: SnapshotPiece) -> None:
-        metadata = piece.metadata
-        if piece.offset == 0:
+    def _keep(self, member: Member, chunk: SnapshotChunk) -> None:
+        metadata = chunk.metadata
+        if chunk.offset == 0:
             if member.node_id in self.incoming:
                 self.incoming.pop(member.node_id).discard()
             writer = member.disk.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
             self.incoming[member.node_id] = writer
-        self.incoming[member.node_id].write(piece.data)
-        if piece.is_last:
+        self.incoming[member.node_id].write(chunk.data)
+        if chunk.is_last:
             assert self.incoming.pop(member.node_id).commit() == metadata
             restored = decode_state(member.disk.read_snapshot(0, metadata.size))
             assert restored[: len(member.applied)] == member.applied, "State Machine Safety: the past has changed"
@@ -137,7 +137,7 @@ class ChangingCluster(Cluster):
             member.last_written = metadata.index
 
     def _filled(self, member: Member, message: Message, body: InstallSnapshot) -> Message:
-        data = member.disk.read_snapshot(body.offset, self.config.snapshot_piece_bytes)
+        data = member.disk.read_snapshot(body.offset, self.config.snapshot_chunk_bytes)
         return replace(message, body=replace(body, data=data))
 
     def snapshot(self, node_id: str) -> None:

@@ -11,8 +11,8 @@ from random import Random
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import AppendEntries, Message
-from raft_pkg.core.output import BecameLeader, Output
 from raft_pkg.core.raft import Raft
+from raft_pkg.core.ready import BecameLeader, Ready
 from raft_pkg.core.types import Entry, HardState, Role
 from raft_pkg.storage import MemoryStorage
 from tests.support.core import CONFIG, log_of
@@ -144,42 +144,42 @@ class Cluster:
 
     def carry_out(self, node_id: str) -> None:
         """Do all that a member's core asks for."""
-        while (output := self.write(node_id)) is not None:
-            self.finish(node_id, output)
+        while (ready := self.write(node_id)) is not None:
+            self.finish(node_id, ready)
 
-    def write(self, node_id: str) -> Output | None:
+    def write(self, node_id: str) -> Ready | None:
         """Write what a core asks for, and send what need not wait for the sync; None: it asks for nothing."""
         raft, member = self[node_id], self.members[node_id]
-        output = raft.take_output()
-        output.addresses = None
-        if output == Output():
+        ready = raft.take_ready()
+        ready.addresses = None
+        if ready == Ready():
             return None
-        self.properties.check_written(raft, output.entries)
-        if output.entries:
-            appends = output.entries[0].index == member.last_written + 1
+        self.properties.check_written(raft, ready.entries)
+        if ready.entries:
+            appends = ready.entries[0].index == member.last_written + 1
             assert appends or raft.role is not Role.LEADER, f"Leader Append-Only: {node_id} replaces its own entries"
-            self.properties.replaced += max(0, member.last_written + 1 - output.entries[0].index)
-            member.last_written = output.entries[-1].index
-        member.disk.append(output.hard_state, output.entries)
-        self.send(output.early_messages)
-        return output
+            self.properties.replaced += max(0, member.last_written + 1 - ready.entries[0].index)
+            member.last_written = ready.entries[-1].index
+        member.disk.append(ready.hard_state, ready.entries)
+        self.send(ready.early_messages)
+        return ready
 
-    def finish(self, node_id: str, output: Output) -> None:
+    def finish(self, node_id: str, ready: Ready) -> None:
         """Sync what `write` wrote, and do the rest."""
         member, raft = self.members[node_id], self[node_id]
         member.disk.sync()
-        for notice in output.notices:
-            if isinstance(notice, BecameLeader) and notice.term == raft.current_term:
-                self.properties.check_leader(raft, notice.last_log_index)
-        if output.entries:
-            raft.synced(output.entries[-1])
-        self.send(output.messages)
-        member.applied += output.committed
-        self.properties.check_committed(node_id, output.committed)
-        for number, index in output.reads:
+        for raft_event in ready.raft_events:
+            if isinstance(raft_event, BecameLeader) and raft_event.term == raft.current_term:
+                self.properties.check_leader(raft, raft_event.last_log_index)
+        if ready.entries:
+            raft.synced(ready.entries[-1])
+        self.send(ready.messages)
+        member.applied += ready.committed
+        self.properties.check_committed(node_id, ready.committed)
+        for number, index in ready.reads:
             assert index <= len(member.applied), "a read was let go before what it must see was applied"
             member.answered_reads[number] = index
-        member.failed_reads |= set(output.failed_reads)
+        member.failed_reads |= set(ready.failed_reads)
 
     # --- the network ------------------------------------------------------------------------------------------------
 

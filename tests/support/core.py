@@ -13,8 +13,8 @@ from raft_pkg.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_pkg.core.output import Notice, Output
 from raft_pkg.core.raft import Raft
+from raft_pkg.core.ready import RaftEvent, Ready
 from raft_pkg.core.types import Entry, EntryKind, HardState, Role
 
 CONFIG = RaftConfig(
@@ -86,26 +86,26 @@ def receive(raft: Raft, sender: str, body: Body, *, term: int | None = None, now
     raft.receive(Message(sender, raft.node_id, raft.current_term if term is None else term, body), now)
 
 
-def carry_out(raft: Raft) -> Output:
+def carry_out(raft: Raft) -> Ready:
     """Do what the loop of a node does, with a disk that never fails; returns all that the core asked for."""
-    total = Output()
+    total = Ready()
     while True:
-        output = raft.take_output()
-        if output.hard_state is not None:
-            total.hard_state = output.hard_state
-        for name in ("pieces", "entries", "early_messages", "snapshot_messages", "messages", "committed", "reads"):
-            getattr(total, name).extend(getattr(output, name))
-        total.failed_reads += output.failed_reads
-        total.notices += output.notices
-        total.addresses = output.addresses or total.addresses
-        if not output.entries:
+        ready = raft.take_ready()
+        if ready.hard_state is not None:
+            total.hard_state = ready.hard_state
+        for name in ("chunks", "entries", "early_messages", "snapshot_messages", "messages", "committed", "reads"):
+            getattr(total, name).extend(getattr(ready, name))
+        total.failed_reads += ready.failed_reads
+        total.raft_events += ready.raft_events
+        total.addresses = ready.addresses or total.addresses
+        if not ready.entries:
             return total
-        raft.synced(output.entries[-1])
+        raft.synced(ready.entries[-1])
 
 
-def replies(output: Output, kind: type[Body]) -> list[Body]:
-    """The bodies of one kind among all that the output sends."""
-    return [message.body for message in (*output.early_messages, *output.messages) if isinstance(message.body, kind)]
+def replies(ready: Ready, kind: type[Body]) -> list[Body]:
+    """The bodies of one kind among all that the ready sends."""
+    return [message.body for message in (*ready.early_messages, *ready.messages) if isinstance(message.body, kind)]
 
 
 def vote(raft: Raft, sender: str, body: RequestVote, *, term: int | None = None, now: float = 0.0) -> bool:
@@ -135,9 +135,9 @@ def append(
     return reply
 
 
-def notices(output: Output, kind: type[Notice]) -> list[Notice]:
-    """The notices of one kind."""
-    return [notice for notice in output.notices if isinstance(notice, kind)]
+def raft_events(ready: Ready, kind: type[RaftEvent]) -> list[RaftEvent]:
+    """The raft_events of one kind."""
+    return [raft_event for raft_event in ready.raft_events if isinstance(raft_event, kind)]
 
 
 def acknowledge(raft: Raft, *followers: str, up_to: int | None = None, read_round: int = 0) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from raft_pkg.check.history import MISMATCH, Operation
-from raft_pkg.check.models import Impossible, State, step_of
+from raft_testbed.checker.models import Impossible, State, step_of
+from raft_testbed.history import MISMATCH, Operation
 
 MIX = {"read": 6, "write": 3, "cas": 3, "append": 4, "delete": 1}
 
@@ -23,7 +23,7 @@ class Generator:
     """How many outcomes nobody knows; half of those take effect, at any later time."""
 
     def __post_init__(self) -> None:
-        self._chance = Random(self.seed)
+        self._rng = Random(self.seed)
         self._state: dict[str, State] = defaultdict(lambda: None)
         self._position = count(1)
         self._processes = count(self.clients)
@@ -32,18 +32,18 @@ class Generator:
 
     def run(self) -> list[Operation]:
         """The operations in the order of their calls."""
-        chance = self._chance
+        rng = self._rng
         phases: list[tuple[Operation, bool] | int] = list(range(self.clients))  # a process number: it is idle
         while len(self._history) < self.operations or any(not isinstance(phase, int) for phase in phases):
-            client = chance.randrange(self.clients)
+            client = rng.randrange(self.clients)
             phase = phases[client]
             if isinstance(phase, int):
                 if len(self._history) < self.operations:
                     phases[client] = (self._call(phase), False)
                 continue
             operation, effected = phase
-            if chance.random() < self.unknown_share / 2:
-                if not effected and chance.random() < 0.5:
+            if rng.random() < self.unknown_share / 2:
+                if not effected and rng.random() < 0.5:
                     self._late.append(operation)
                 phases[client] = next(self._processes)
             elif not effected:
@@ -54,18 +54,18 @@ class Generator:
                 operation.completed_at = operation.completed * 10_000
                 operation.outcome = "fail" if operation.error else "ok"
                 phases[client] = operation.process
-            if self._late and chance.random() < 0.01:
-                self._take_effect(self._late.pop(chance.randrange(len(self._late))))
+            if self._late and rng.random() < 0.01:
+                self._take_effect(self._late.pop(rng.randrange(len(self._late))))
         for operation in self._history:
             if operation.completed is None:
                 operation.output = operation.error = None
         return self._history
 
     def _call(self, process: int) -> Operation:
-        chance, number = self._chance, len(self._history)
-        key = f"key-{chance.randrange(self.keys)}"
-        (f,) = chance.choices(list(MIX), list(MIX.values()))
-        old = self._state[key] if chance.random() < 0.7 else f"w{chance.randrange(number + 1)};"
+        rng, number = self._rng, len(self._history)
+        key = f"key-{rng.randrange(self.keys)}"
+        (f,) = rng.choices(list(MIX), list(MIX.values()))
+        old = self._state[key] if rng.random() < 0.7 else f"w{rng.randrange(number + 1)};"
         value = {"read": None, "delete": None, "cas": [old, f"c{number};"]}.get(f, f"{f[0]}{number};")
         at = next(self._position)
         self._history.append(Operation(process, f, key, value, at, invoked_at=at * 10_000))

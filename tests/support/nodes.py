@@ -16,7 +16,7 @@ from raft_pkg.storage import FileStorage, Filesystem
 from tests.support.witness import Witness, WitnessedStorage, WitnessedStore, WitnessedTransport
 
 
-class Caller:
+class Waiter:
     """Takes outcomes; `flushed` holds those that a client would have got."""
 
     def __init__(self) -> None:
@@ -42,16 +42,16 @@ class Wire:
     def __init__(self, network: list[Message]) -> None:
         self._network = network
         self.addresses: dict[str, str] = {}
-        self.strangers: dict[str, str] = {}
+        self.non_members: dict[str, str] = {}
 
     def reach(self, addresses: Mapping[str, str]) -> None:
         self.addresses = dict(addresses)
 
     def meet(self, node_id: str, address: str) -> None:
-        self.strangers[node_id] = address
+        self.non_members[node_id] = address
 
     def send(self, messages: Sequence[Message]) -> None:
-        known = self.addresses.keys() | self.strangers.keys()
+        known = self.addresses.keys() | self.non_members.keys()
         self._network += [message for message in messages if message.recipient in known]
 
 
@@ -154,7 +154,7 @@ class NodeCluster:
             for sender in sorted({message.sender for message in reached}):
                 batch = [m for m in reached if (m.sender, m.recipient) == (sender, node_id)]
                 self.nodes[node_id].deliver(batch, self.peers.get(sender, ""))
-            self.nodes[node_id].turn()
+            self.nodes[node_id].run_iteration()
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -166,7 +166,7 @@ class NodeCluster:
                 self.now = end
                 return
             self.now = max(self.now, node.next_timeout())
-            node.turn()
+            node.run_iteration()
 
     @property
     def leader(self) -> Node:
@@ -180,9 +180,9 @@ class NodeCluster:
         """Those that do not lead."""
         return [node for node in self.nodes.values() if not node.is_leader]
 
-    def submit(self, node: Node, *requests: pb.Request, session_id: int = 0, acknowledged: int = 0) -> Caller:
+    def submit(self, node: Node, *requests: pb.Request, session_id: int = 0, acknowledged: int = 0) -> Waiter:
         """Give requests to a node and let it take a turn."""
-        caller = Caller()
-        node.submit(caller, requests, session_id=session_id, acknowledged=acknowledged)
-        node.turn()
-        return caller
+        waiter = Waiter()
+        node.submit(waiter, requests, session_id=session_id, acknowledged=acknowledged)
+        node.run_iteration()
+        return waiter

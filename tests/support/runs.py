@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raft_pkg.check.history import Operation, history_lines
+from raft_testbed.history import Operation, history_lines
 from tests.support.histories import Generator
 
 START = 1_800_000_000

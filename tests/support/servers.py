@@ -50,8 +50,8 @@ class Server:
     """One node with its services."""
 
     def __init__(self, config: ServerConfig, cut: set[str], filesystem: Filesystem | None) -> None:
-        self.output = io.StringIO()
-        log = EventLog(config.node_id, self.output)
+        self.ready = io.StringIO()
+        log = EventLog(config.node_id, self.ready)
         self.storage = FileStorage(config.data_dir, config.node_id, filesystem=filesystem)
         self.transport = Switch(GrpcTransport(config.node_id, config.peers[config.node_id], log.emit), cut)
         self.node = Node(config, self.storage, KeyValueStore(), self.transport, log)
@@ -79,7 +79,7 @@ class Server:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What it has logged."""
-        return [json.loads(line) for line in self.output.getvalue().splitlines()]
+        return [json.loads(line) for line in self.ready.getvalue().splitlines()]
 
 
 class Servers:

@@ -83,7 +83,7 @@ class Witness:
         self.disks[node_id].sync()
 
     def wrote_snapshot(self, node_id: str, index: int, data: bytes) -> None:
-        """A piece of a snapshot is on disk."""
+        """A chunk of a snapshot is on disk."""
         self.seen.append((node_id, "snapshot"))
         sizes = self.disks[node_id].snapshot_bytes
         sizes[index] = sizes.get(index, 0) + len(data)

@@ -79,7 +79,7 @@ class Fault:
         """Why it can't be had here; empty: it can."""
         return ""
 
-    def widen(self, cluster: Cluster, view: View, targets: list[str], chance: Random) -> list[str]:
+    def widen(self, cluster: Cluster, view: View, targets: list[str], rng: Random) -> list[str]:
         """Who really suffers when these are chosen."""
         return targets
 

@@ -73,7 +73,7 @@ class MachineFault(Fault):
             return "the cluster's machines are not this testbed's to break"
         return cluster.lone_machine()
 
-    def widen(self, cluster: Cluster, view: View, targets: list[str], chance: Random) -> list[str]:
+    def widen(self, cluster: Cluster, view: View, targets: list[str], rng: Random) -> list[str]:
         machines = {cluster.machine_of(node_id) for node_id in targets}
         return [node_id for node_id in view.ids if cluster.machine_of(node_id) in machines]
 

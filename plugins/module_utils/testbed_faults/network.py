@@ -1,6 +1,6 @@
 """Faults of the network: cuts, loss, delay, repetition.
 
-Locally a proxy between the nodes (raft_pkg/proxy) does it to whole messages. On Kubernetes, iptables does it to packets
+Locally a proxy between the nodes (raft_testbed/proxy) does it to whole messages. On Kubernetes, iptables does it to packets
 in the network namespace of the Pods that suffer, entered from their node; what is lost one way over TCP then stalls the
 way back as well, once the sender's window is full or its acknowledgements are what is lost.
 """
@@ -240,7 +240,7 @@ class PartitionRing(NetworkFault):
             raise FaultError(f"a ring needs five nodes, not {len(ids)}")
         return far
 
-    def widen(self, cluster: Cluster, view: View, targets: list[str], chance: Random) -> list[str]:
+    def widen(self, cluster: Cluster, view: View, targets: list[str], rng: Random) -> list[str]:
         return view.ids
 
     def unavailable(self, cluster: Cluster) -> str:

@@ -82,8 +82,8 @@ class View:
         return ""
 
 
-def choose_targets(target: str, view: View, chance: Random) -> list[str]:
-    """Who suffers. The same chance chooses the same among the same nodes and roles.
+def choose_targets(target: str, view: View, rng: Random) -> list[str]:
+    """Who suffers. The same rng chooses the same among the same nodes and roles.
 
     Raises `TargetError`.
     """
@@ -100,11 +100,11 @@ def choose_targets(target: str, view: View, chance: Random) -> list[str]:
         raise TargetError(f"{len(ids)} node(s) have no {target}")
     chosen = {
         "leader": lambda: [leader],
-        "follower": lambda: [chance.choice(followers)],
-        "random": lambda: [chance.choice(ids)],
-        "minority": lambda: chance.sample(ids, minority),
-        "minority_with_leader": lambda: [leader, *chance.sample(followers, minority - 1)],
-        "majority": lambda: chance.sample(ids, len(ids) // 2 + 1),
+        "follower": lambda: [rng.choice(followers)],
+        "random": lambda: [rng.choice(ids)],
+        "minority": lambda: rng.sample(ids, minority),
+        "minority_with_leader": lambda: [leader, *rng.sample(followers, minority - 1)],
+        "majority": lambda: rng.sample(ids, len(ids) // 2 + 1),
         "all": lambda: ids,
     }
     return sorted(chosen[target]())

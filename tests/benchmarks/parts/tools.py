@@ -35,7 +35,7 @@ def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, A
 
     Reads, writes and appends; of a few nobody hears, which then took no effect.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     state: dict[str, str | None] = {}
     processes = list(range(CLIENTS))
     under_way: dict[int, dict[str, Any]] = {}
@@ -43,18 +43,18 @@ def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, A
     next_process = CLIENTS
     time = 0
     while calls < operations or under_way:
-        place = chance.randrange(CLIENTS)
+        place = rng.randrange(CLIENTS)
         process = processes[place]
         time += 1_000
         if process not in under_way:
             if calls < operations:
                 calls += 1
-                under_way[process] = call = _call(chance, process, calls)
+                under_way[process] = call = _call(rng, process, calls)
                 yield {"time": time, "type": "invoke", **call}
             continue
         call = under_way[process]
         if "outcome" not in call:
-            call["outcome"] = _take_effect(call, state) if chance.random() > 0.001 else {"type": "info"}
+            call["outcome"] = _take_effect(call, state) if rng.random() > 0.001 else {"type": "info"}
             continue
         outcome = call.pop("outcome")
         del under_way[process]
@@ -63,10 +63,10 @@ def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, A
             processes[place], next_process = next_process, next_process + 1
 
 
-def _call(chance: random.Random, process: int, number: int) -> dict[str, Any]:
-    f = chance.choice(("read", "read", "write", "append"))
+def _call(rng: random.Random, process: int, number: int) -> dict[str, Any]:
+    f = rng.choice(("read", "read", "write", "append"))
     value = {"read": None, "write": f"w{number}", "append": f",{number}"}[f]
-    return {"process": process, "f": f, "key": f"k{chance.randrange(KEYS)}", "value": value}
+    return {"process": process, "f": f, "key": f"k{rng.randrange(KEYS)}", "value": value}
 
 
 def _take_effect(call: dict[str, Any], state: dict[str, str | None]) -> dict[str, Any]:

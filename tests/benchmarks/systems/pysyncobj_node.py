@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
-from raft_pkg.bench import Window, collecting
+from raft_testbed.bench import Window, collecting
 from tests.benchmarks.driver import PROBE_SECONDS, plan_from
 from tests.benchmarks.errors import BenchmarkError
 from tests.benchmarks.processes import reply

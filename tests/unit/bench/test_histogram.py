@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_pkg.bench import Histogram
+from raft_testbed.bench import Histogram
 
 
 def histogram_of(durations):
@@ -33,8 +33,8 @@ def test_a_quantile_is_within_a_percent_of_the_exact_one(durations, share):
 
 
 def test_quantiles_of_many():
-    chance = random.Random(1)
-    durations = [int(chance.lognormvariate(14, 1)) for _ in range(20_000)]
+    rng = random.Random(1)
+    durations = [int(rng.lognormvariate(14, 1)) for _ in range(20_000)]
     histogram = histogram_of(durations)
     for share in (0.5, 0.9, 0.99):
         assert histogram.quantile(share) == pytest.approx(sorted(durations)[int(share * 20_000)], rel=0.02)

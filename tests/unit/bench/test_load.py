@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from raft_pkg.bench import Plan, collecting, fill, measure, parse_mix
 from raft_pkg.errors import ConfigurationError, InvalidOperationError, OperationFailedError, OutcomeUnknownError
+from raft_testbed.bench import Plan, collecting, fill, measure, parse_mix
 
 
 class Store:

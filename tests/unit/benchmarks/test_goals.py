@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from raft_pkg.check.history import read_history
-from raft_pkg.check.linearizability import check_history
+from raft_testbed.checker.linearizability import check_history
+from raft_testbed.history import read_history
 from tests.benchmarks.goals import rows
 from tests.benchmarks.parts.failover import longest_gap_ms
 from tests.benchmarks.parts.tools import linearizable_history

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from raft_pkg.check.history import history_lines
 from raft_pkg.cli import main
+from raft_testbed.history import history_lines
 from tests.support.histories import Generator
 
-HISTORIES = Path(__file__).parent.parent / "check" / "histories"
+HISTORIES = Path(__file__).parent.parent / "checker" / "histories"
 
 
 def raftctl(*arguments: str) -> int:

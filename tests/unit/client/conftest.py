@@ -74,8 +74,8 @@ class ScriptedNode:
         )
         server.add_generic_rpc_handlers(
             (
-                grpc.method_handlers_generic_handler("raft.v1.CommandStream", {"Run": run}),
-                grpc.method_handlers_generic_handler("raft.v1.Node", {"Status": status}),
+                grpc.method_handlers_generic_handler("raft.v2.CommandStream", {"Run": run}),
+                grpc.method_handlers_generic_handler("raft.v2.Node", {"Status": status}),
             )
         )
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")

@@ -111,13 +111,13 @@ async def test_a_read_on_a_stream_that_broke_is_made_elsewhere(make_node):
 
 
 async def test_a_server_that_is_no_raft_node_is_passed_over(make_node):
-    stranger = grpc.aio.server()
-    port = stranger.add_insecure_port("127.0.0.1:0")
-    await stranger.start()
+    non_member = grpc.aio.server()
+    port = non_member.add_insecure_port("127.0.0.1:0")
+    await non_member.start()
     node = await make_node()
     async with AsyncRaftClient([f"127.0.0.1:{port}", node.address]) as client:
         await client.put("k", b"v")
-    await stranger.stop(0)
+    await non_member.stop(0)
 
 
 async def test_a_leader_that_was_restarted_is_found_again(make_node):

@@ -109,10 +109,10 @@ def test_a_service_that_was_restored_stays_the_same(before, after, size):
 
 
 def test_a_snapshot_shows_the_state_at_the_call(locks):
-    pieces = locks.snapshot()
+    chunks = locks.snapshot()
     tell(locks, "acquire deploy alice")
     other = LockService()
-    other.restore(pieces)
+    other.restore(chunks)
     assert other.query(b"holder deploy") == b"free"
 
 

@@ -368,7 +368,7 @@ def test_a_session_takes_no_more_commands_than_the_cluster_records():
 # --- all of it at once ----------------------------------------------------------------------------------------------
 
 
-def troubled(state, node, other, chance):
+def troubled(state, node, other, rng):
     """Two leaders that share a log, refuse some commands, lose some answers, and let sessions expire."""
     run = node.script
 
@@ -376,7 +376,7 @@ def troubled(state, node, other, chance):
         if state.index % 100 == 99:
             state.index += 1
             state.time_ms += state.ttl_ms + 1
-        match chance.randrange(40):
+        match rng.randrange(40):
             case 0:
                 return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_BUSY)
             case 1:
@@ -398,10 +398,10 @@ def troubled(state, node, other, chance):
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_happens_a_command_is_applied_once(make_node, state, seed):
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     one, other = await make_node(), await make_node()
     state.serve(one, other)
-    one.script, other.script = troubled(state, one, other, chance), troubled(state, other, one, chance)
+    one.script, other.script = troubled(state, one, other, rng), troubled(state, other, one, rng)
     ledger = Ledger("k")
     async with AsyncRaftClient([one.address, other.address]) as client:
 

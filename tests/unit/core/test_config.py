@@ -25,7 +25,7 @@ def test_the_defaults_keep_the_order_of_the_paper():
         ({"heartbeat_interval": 0.15}, r"below election_timeout_min \(0.15 s\)"),
         ({"append_bytes_max": 0}, "append_bytes_max must be at least 1, not 0"),
         ({"appends_in_flight_max": 0}, "appends_in_flight_max must be at least 1, not 0"),
-        ({"snapshot_piece_bytes": 0}, "snapshot_piece_bytes must be at least 1, not 0"),
+        ({"snapshot_chunk_bytes": 0}, "snapshot_chunk_bytes must be at least 1, not 0"),
         ({"tail_entries_max": -1}, "tail_entries_max must be at least 0, not -1"),
         ({"tail_bytes_max": -1}, "tail_bytes_max must be at least 0, not -1"),
         ({"clock_drift_max": 1.0}, r"clock_drift_max must be at least 0 and below 1, not 1\.0"),

@@ -236,7 +236,7 @@ def test_quorums_overlap_is_what_it_says(voters, outgoing, later_voters, later_o
         assert not quorums_overlap(before, after)
         return
     always = all(one & other for one in decisive(before) for other in decisive(after))
-    # Two joint configurations could overlap by chance, without a pair of groups that always does; none is adjacent.
+    # Two joint configurations could overlap by rng, without a pair of groups that always does; none is adjacent.
     assert quorums_overlap(before, after) is always or (always and before.is_joint and after.is_joint)
 
 

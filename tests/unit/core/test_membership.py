@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from raft_pkg.core.configuration import Configuration, Member, quorums_overlap
 from raft_pkg.core.membership import (
     LEADERS_MAX,
-    Acquaintances,
+    BootstrapPeers,
     ChangeRefusedError,
     ConfigurationLog,
     finished,
@@ -16,7 +16,7 @@ from raft_pkg.core.membership import (
     replaced,
     with_learner,
 )
-from raft_pkg.core.messages import Hello
+from raft_pkg.core.messages import Discovery
 from tests.support.members import configuration
 
 # --- from one to the next ---------------------------------------------------------------------------------------------
@@ -116,59 +116,61 @@ def test_a_snapshot_keeps_the_one_that_holds_at_its_index():
 PEERS = {"a": "a:6000", "b": "b:6000", "c": "c:6000"}
 
 
-def answer(*, blank=True, peers=("a", "b", "c"), leader="", answer=True):
-    return Hello(blank, peers, "", answer, leader, f"{leader}:6000" if leader else "")
+def answer(*, uninitialized=True, peers=("a", "b", "c"), leader="", answer=True):
+    return Discovery(uninitialized, peers, "", answer, leader, f"{leader}:6000" if leader else "")
 
 
-def test_all_must_have_answered_that_they_are_blank():
-    acquaintances = Acquaintances(PEERS)
-    assert acquaintances.beginning("a", 1) is None
-    acquaintances.heard("b", 2, answer())
-    assert acquaintances.beginning("a", 1) is None
-    acquaintances.heard("c", 3, answer())
-    assert acquaintances.beginning("a", 1) == configuration("abc", incarnations={"a": 1, "b": 2, "c": 3})
-    assert acquaintances.beginning("b", 2) is None
+def test_all_must_have_answered_that_they_are_uninitialized():
+    bootstrap_peers = BootstrapPeers(PEERS)
+    assert bootstrap_peers.beginning("a", 1) is None
+    bootstrap_peers.heard("b", 2, answer())
+    assert bootstrap_peers.beginning("a", 1) is None
+    bootstrap_peers.heard("c", 3, answer())
+    assert bootstrap_peers.beginning("a", 1) == configuration("abc", incarnations={"a": 1, "b": 2, "c": 3})
+    assert bootstrap_peers.beginning("b", 2) is None
 
 
 def test_the_newest_incarnation_of_each_is_named():
-    acquaintances = Acquaintances(PEERS)
+    bootstrap_peers = BootstrapPeers(PEERS)
     for incarnation in (2, 5):
-        acquaintances.heard("b", incarnation, answer())
-    acquaintances.heard("c", 3, answer())
-    assert acquaintances.beginning("a", 1).votes("b", 5)
+        bootstrap_peers.heard("b", incarnation, answer())
+    bootstrap_peers.heard("c", 3, answer())
+    assert bootstrap_peers.beginning("a", 1).votes("b", 5)
 
 
 @pytest.mark.parametrize(
-    "hello", [answer(blank=False), answer(peers=("a", "b"))], ids=["not blank any more", "told of others"]
+    "discovery",
+    [answer(uninitialized=False), answer(peers=("a", "b"))],
+    ids=["not uninitialized any more", "told of others"],
 )
-def test_who_takes_it_back_is_not_counted(hello):
-    acquaintances = Acquaintances(PEERS)
-    acquaintances.heard("b", 2, answer())
-    acquaintances.heard("c", 3, answer())
-    acquaintances.heard("c", 3, hello)
-    assert acquaintances.beginning("a", 1) is None
+def test_who_takes_it_back_is_not_counted(discovery):
+    bootstrap_peers = BootstrapPeers(PEERS)
+    bootstrap_peers.heard("b", 2, answer())
+    bootstrap_peers.heard("c", 3, answer())
+    bootstrap_peers.heard("c", 3, discovery)
+    assert bootstrap_peers.beginning("a", 1) is None
 
 
-def test_greetings_and_strangers_count_for_nothing():
-    acquaintances = Acquaintances(PEERS)
-    acquaintances.heard("b", 2, answer(answer=False))
-    acquaintances.heard("c", 3, answer())
-    for stranger in range(1000):
-        acquaintances.heard(f"n{stranger}", 1, answer())
-    assert acquaintances.beginning("a", 1) is None
-    assert acquaintances._blank == {"c": 3}
+def test_greetings_and_non_members_count_for_nothing():
+    bootstrap_peers = BootstrapPeers(PEERS)
+    bootstrap_peers.heard("b", 2, answer(answer=False))
+    bootstrap_peers.heard("c", 3, answer())
+    for non_member in range(1000):
+        bootstrap_peers.heard(f"n{non_member}", 1, answer())
+    assert bootstrap_peers.beginning("a", 1) is None
+    assert bootstrap_peers._uninitialized == {"c": 3}
 
 
 def test_who_was_told_of_nobody_begins_nothing():
-    assert Acquaintances({}).beginning("a", 1) is None
-    assert Acquaintances({"a": "a:6000"}).beginning("a", 1) == configuration("a", incarnations={"a": 1})
-    assert Acquaintances({"b": "b:6000"}).beginning("a", 1) is None
+    assert BootstrapPeers({}).beginning("a", 1) is None
+    assert BootstrapPeers({"a": "a:6000"}).beginning("a", 1) == configuration("a", incarnations={"a": 1})
+    assert BootstrapPeers({"b": "b:6000"}).beginning("a", 1) is None
 
 
 def test_leaders_that_are_named_are_remembered_within_a_limit():
-    acquaintances = Acquaintances(PEERS)
-    acquaintances.heard("b", 2, answer(blank=False, leader="z"))
-    assert acquaintances.leaders == {"z": "z:6000"}
+    bootstrap_peers = BootstrapPeers(PEERS)
+    bootstrap_peers.heard("b", 2, answer(uninitialized=False, leader="z"))
+    assert bootstrap_peers.leaders == {"z": "z:6000"}
     for number in range(2 * LEADERS_MAX):
-        acquaintances.heard("b", 2, answer(blank=False, leader=f"n{number}"))
-    assert len(acquaintances.leaders) == LEADERS_MAX
+        bootstrap_peers.heard("b", 2, answer(uninitialized=False, leader=f"n{number}"))
+    assert len(bootstrap_peers.leaders) == LEADERS_MAX

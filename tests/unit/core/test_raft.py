@@ -25,7 +25,7 @@ def test_entries_with_a_gap_are_refused():
 
 
 def test_the_same_calls_have_the_same_results():
-    """Pure: no clock, no chance but the generator's."""
+    """Pure: no clock, no rng but the generator's."""
 
     def run():
         raft = leader([1, 1], voters="abcde", seed=7)
@@ -50,7 +50,7 @@ def test_a_leader_that_lacks_its_own_entries_stops():
     raft.log.append(Entry(1, 1, EntryKind.NOOP, b""))
     raft.tick(raft.next_timeout())
     with pytest.raises(InvariantError, match="a leads and lacks entry 3 of its own log"):
-        raft.take_output()
+        raft.take_ready()
 
 
 def test_a_body_of_another_version_is_passed_over():
@@ -59,5 +59,5 @@ def test_a_body_of_another_version_is_passed_over():
     carry_out(raft)
     receive(raft, "b", "a body that this version does not know")
     receive(raft, "b", "a body that this version does not know", term=0)
-    output = carry_out(raft)
-    assert output.messages == output.early_messages == []
+    ready = carry_out(raft)
+    assert ready.messages == ready.early_messages == []

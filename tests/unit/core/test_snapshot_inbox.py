@@ -1,4 +1,4 @@
-"""SnapshotInbox: whatever the network does to the pieces, they are taken in order, and only if they add up."""
+"""SnapshotInbox: whatever the network does to the chunks, they are taken in order, and only if they add up."""
 
 from zlib import crc32
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import InstallSnapshot
-from raft_pkg.core.output import SnapshotPiece
+from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.snapshots import SnapshotInbox
 from raft_pkg.core.types import SnapshotMetadata
 
@@ -21,24 +21,24 @@ def request(metadata, offset, data):
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 10), st.data())
-def test_repeated_reordered_and_lost_pieces_add_up_to_the_snapshot(data, piece_bytes, chance):
+def test_repeated_reordered_and_lost_chunks_add_up_to_the_snapshot(data, chunk_bytes, rng):
     inbox, metadata = SnapshotInbox(), metadata_of(data)
     received = bytearray()
     for _ in range(500):
         offset = inbox.next_offset(metadata)
-        if chance.draw(st.booleans()):
-            offset = chance.draw(st.integers(0, len(data)))
-        piece = inbox.take(request(metadata, offset, data[offset : offset + piece_bytes]))
-        if piece is not None:
-            assert piece == SnapshotPiece(metadata, len(received), data[offset : offset + piece_bytes])
-            received += piece.data
-            if piece.is_last:
+        if rng.draw(st.booleans()):
+            offset = rng.draw(st.integers(0, len(data)))
+        chunk = inbox.take(request(metadata, offset, data[offset : offset + chunk_bytes]))
+        if chunk is not None:
+            assert chunk == SnapshotChunk(metadata, len(received), data[offset : offset + chunk_bytes])
+            received += chunk.data
+            if chunk.is_last:
                 assert received == data
                 return
     raise AssertionError("it does not come to its end")
 
 
-def test_damage_anywhere_shows_with_the_last_piece():
+def test_damage_anywhere_shows_with_the_last_chunk():
     inbox, metadata = SnapshotInbox(), metadata_of(b"0123456789")
     assert inbox.take(request(metadata, 0, b"01234")) is not None
     assert inbox.take(request(metadata, 5, b"5678X")) is None
@@ -50,7 +50,7 @@ def test_another_snapshot_begins_anew():
     inbox, older, newer = SnapshotInbox(), metadata_of(b"0123456789"), metadata_of(b"01234", index=9)
     inbox.take(request(older, 0, b"01234"))
     assert inbox.next_offset(newer) == 0
-    assert inbox.take(request(newer, 0, b"012")) == SnapshotPiece(newer, 0, b"012")
+    assert inbox.take(request(newer, 0, b"012")) == SnapshotChunk(newer, 0, b"012")
     assert (inbox.next_offset(newer), inbox.next_offset(older)) == (3, 0)
     assert inbox.take(request(newer, 3, b"34")).is_last
 
@@ -75,6 +75,6 @@ def test_after_clearing_nothing_is_there():
     assert inbox.next_offset(metadata) == 0
 
 
-def test_a_snapshot_without_bytes_is_one_piece():
+def test_a_snapshot_without_bytes_is_one_chunk():
     inbox, metadata = SnapshotInbox(), metadata_of(b"")
-    assert inbox.take(request(metadata, 0, b"")) == SnapshotPiece(metadata, 0, b"")
+    assert inbox.take(request(metadata, 0, b"")) == SnapshotChunk(metadata, 0, b"")

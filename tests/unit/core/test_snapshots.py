@@ -1,4 +1,4 @@
-"""SnapshotInbox: pieces are taken in order, once, and only if in the end they are what the leader announced (§7)."""
+"""SnapshotInbox: chunks are taken in order, once, and only if in the end they are what the leader announced (§7)."""
 
 from dataclasses import replace
 from zlib import crc32
@@ -14,7 +14,7 @@ DATA = b"0123456789"
 METADATA = SnapshotMetadata(7, 2, Configuration.of(*"abc"), len(DATA), crc32(DATA))
 
 
-def piece(start, stop, *, metadata=METADATA, data=DATA):
+def chunk(start, stop, *, metadata=METADATA, data=DATA):
     return InstallSnapshot(metadata, start, data[start:stop], 0)
 
 
@@ -23,8 +23,8 @@ def inbox():
     return SnapshotInbox()
 
 
-def test_pieces_are_taken_in_order_and_the_last_one_is_known(inbox):
-    taken = [inbox.take(piece(0, 4)), inbox.take(piece(4, 8)), inbox.take(piece(8, 10))]
+def test_chunks_are_taken_in_order_and_the_last_one_is_known(inbox):
+    taken = [inbox.take(chunk(0, 4)), inbox.take(chunk(4, 8)), inbox.take(chunk(8, 10))]
     assert [(one.offset, one.data, one.is_last) for one in taken] == [
         (0, b"0123", False),
         (4, b"4567", False),
@@ -33,26 +33,26 @@ def test_pieces_are_taken_in_order_and_the_last_one_is_known(inbox):
 
 
 @pytest.mark.parametrize("again", [(0, 4), (2, 6), (5, 8), (8, 10)], ids=str)
-def test_only_the_next_piece_is_taken(inbox, again):
+def test_only_the_next_chunk_is_taken(inbox, again):
     """Messages are lost, repeated, and come late."""
-    inbox.take(piece(0, 4))
-    assert inbox.take(piece(*again)) is None
+    inbox.take(chunk(0, 4))
+    assert inbox.take(chunk(*again)) is None
     assert inbox.next_offset(METADATA) == 4
-    assert inbox.take(piece(4, 10)).is_last
+    assert inbox.take(chunk(4, 10)).is_last
 
 
-def test_a_piece_without_data_asks_how_far_the_snapshot_is(inbox):
-    inbox.take(piece(0, 4))
-    assert inbox.take(piece(4, 4)) is None
+def test_a_chunk_without_data_asks_how_far_the_snapshot_is(inbox):
+    inbox.take(chunk(0, 4))
+    assert inbox.take(chunk(4, 4)) is None
     assert inbox.next_offset(METADATA) == 4
 
 
-def test_an_empty_snapshot_is_one_piece(inbox):
-    assert inbox.take(piece(0, 0, metadata=replace(METADATA, size=0, checksum=0))).is_last
+def test_an_empty_snapshot_is_one_chunk(inbox):
+    assert inbox.take(chunk(0, 0, metadata=replace(METADATA, size=0, checksum=0))).is_last
 
 
-def test_a_piece_beyond_the_end_is_refused(inbox):
-    assert inbox.take(piece(0, 11, data=DATA + b"x")) is None
+def test_a_chunk_beyond_the_end_is_refused(inbox):
+    assert inbox.take(chunk(0, 11, data=DATA + b"x")) is None
     assert inbox.next_offset(METADATA) == 0
 
 
@@ -60,23 +60,23 @@ def test_a_piece_beyond_the_end_is_refused(inbox):
 def test_another_snapshot_begins_anew(inbox, change):
     """Equal metadata mean equal bytes, whoever sends them; others may share no byte."""
     other = replace(METADATA, **change)
-    inbox.take(piece(0, 4))
+    inbox.take(chunk(0, 4))
     assert inbox.next_offset(other) == 0
-    assert inbox.take(piece(4, 8, metadata=other)) is None
-    assert inbox.take(piece(0, 4, metadata=other)) is not None
+    assert inbox.take(chunk(4, 8, metadata=other)) is None
+    assert inbox.take(chunk(0, 4, metadata=other)) is not None
     assert inbox.next_offset(METADATA) == 0
 
 
 def test_what_is_not_as_announced_in_the_end_is_thrown_away(inbox):
     """Step 7 of Figure 13 replaces the whole state by it."""
-    inbox.take(piece(0, 4))
-    assert inbox.take(piece(4, 10, data=b"0123456780")) is None
+    inbox.take(chunk(0, 4))
+    assert inbox.take(chunk(4, 10, data=b"0123456780")) is None
     assert inbox.next_offset(METADATA) == 0
-    inbox.take(piece(0, 4))
-    assert inbox.take(piece(4, 10)).is_last
+    inbox.take(chunk(0, 4))
+    assert inbox.take(chunk(4, 10)).is_last
 
 
 def test_a_snapshot_that_is_not_needed_any_more_is_forgotten(inbox):
-    inbox.take(piece(0, 4))
+    inbox.take(chunk(0, 4))
     inbox.clear()
     assert inbox.next_offset(METADATA) == 0

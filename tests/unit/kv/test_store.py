@@ -129,8 +129,8 @@ def test_batches_do_not_matter(commands, size):
     wire = [command.SerializeToString(deterministic=True) for command in commands]
     one, other = KeyValueStore(), KeyValueStore()
     at_once = one.apply(wire)
-    in_pieces = [answer for start in range(0, len(wire), size) for answer in other.apply(wire[start : start + size])]
-    assert at_once == in_pieces
+    in_chunks = [answer for start in range(0, len(wire), size) for answer in other.apply(wire[start : start + size])]
+    assert at_once == in_chunks
     assert [get(one, key) for key in "ab"] == [get(other, key) for key in "ab"]
 
 
@@ -153,15 +153,15 @@ def test_it_does_what_a_dictionary_does(commands):
     assert {key: get(store, key) for key in "ab"} == {key: model.get(key) for key in "ab"}
 
 
-def recut(pieces, size):
-    """The same bytes in pieces of another size."""
-    whole = b"".join(pieces)
+def recut(chunks, size):
+    """The same bytes in chunks of another size."""
+    whole = b"".join(chunks)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def restored(pieces):
+def restored(chunks):
     store = KeyValueStore()
-    store.restore(pieces)
+    store.restore(chunks)
     return store
 
 
@@ -178,25 +178,25 @@ def test_a_store_that_was_restored_stays_the_same(before, after, size):
 
 def test_a_snapshot_shows_the_state_at_the_call(store):
     run(store, put=pb.PutRequest(key="k", value=b"1"))
-    pieces = store.snapshot()
+    chunks = store.snapshot()
     run(store, put=pb.PutRequest(key="k", value=b"2"))
     run(store, put=pb.PutRequest(key="l", value=b"3"))
-    other = restored(pieces)
+    other = restored(chunks)
     assert (get(other, "k"), get(other, "l")) == (b"1", None)
 
 
-def test_pieces_are_of_moderate_size_and_hold_the_largest_keys_and_values(store):
+def test_chunks_are_of_moderate_size_and_hold_the_largest_keys_and_values(store):
     for i in range(2000):
         run(store, put=pb.PutRequest(key=f"k{i}", value=bytes(256)))
     run(store, put=pb.PutRequest(key="k" * MAX_KEY_BYTES, value=b"x" * MAX_VALUE_BYTES))
     run(store, put=pb.PutRequest(key="é", value=b""))
-    pieces = list(store.snapshot())
-    assert max(map(len, pieces)) <= MAX_VALUE_BYTES + 128 * 1024
-    assert sorted(map(len, pieces))[-2] <= 128 * 1024
-    other = restored(pieces)
+    chunks = list(store.snapshot())
+    assert max(map(len, chunks)) <= MAX_VALUE_BYTES + 128 * 1024
+    assert sorted(map(len, chunks))[-2] <= 128 * 1024
+    other = restored(chunks)
     assert get(other, "k" * MAX_KEY_BYTES) == b"x" * MAX_VALUE_BYTES
     assert get(other, "é") == b""
-    assert b"".join(other.snapshot()) == b"".join(pieces)
+    assert b"".join(other.snapshot()) == b"".join(chunks)
 
 
 def test_restore_replaces_what_was_there(store):

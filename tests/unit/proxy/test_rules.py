@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raft_pkg.errors import ConfigurationError
-from raft_pkg.proxy.rules import Network, Rule
+from raft_testbed.proxy.rules import Network, Rule
 
 LINK = ("raft-0", "raft-1")
 BACK = ("raft-1", "raft-0")

@@ -1,7 +1,7 @@
 """What is drawn of the operations."""
 
-from raft_pkg.check.history import MISMATCH, Operation
-from raft_pkg.report.points import points_of, rates_of, thinned
+from raft_testbed.history import MISMATCH, Operation
+from raft_testbed.report.points import points_of, rates_of, thinned
 
 
 def operation(number: int, *, seconds: float = 0.001, outcome: str = "ok", error: str | None = None) -> Operation:

@@ -13,7 +13,7 @@ from raft_pkg.core.configuration import MEMBERS_MAX, Configuration, Member
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
-    Hello,
+    Discovery,
     InstallSnapshot,
     Message,
     RequestVote,
@@ -61,7 +61,9 @@ snapshots = st.builds(SnapshotMetadata, numbers, numbers, configurations(), numb
 by_hand = {
     AppendEntries: append_entries(),
     InstallSnapshot: st.builds(InstallSnapshot, snapshots, numbers, st.binary(max_size=200), numbers, st.booleans()),
-    Hello: st.builds(Hello, st.booleans(), st.lists(names).map(tuple), names, st.booleans(), names, names, numbers),
+    Discovery: st.builds(
+        Discovery, st.booleans(), st.lists(names).map(tuple), names, st.booleans(), names, names, numbers
+    ),
 }
 
 
@@ -132,21 +134,21 @@ def test_damaged_messages_are_decoded_or_refused(data):
 
 
 @given(any_message, st.sampled_from(["index", "snapshot_term", "size", "offset", "checksum"]), numbers)
-def test_a_snapshot_of_any_size_takes_no_more_room_than_its_piece(message, field, number):
+def test_a_snapshot_of_any_size_takes_no_more_room_than_its_chunk(message, field, number):
     """The numbers say what is to come; nothing is set aside for it."""
-    body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 5, 0), 0, b"piece", 0)
+    body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 5, 0), 0, b"chunk", 0)
     wire = encode_message(replace(message, body=body))
     setattr(wire.install_snapshot, field, number % 2**32 if field == "checksum" else number)
-    assert decode_message(wire).body.data == b"piece"
+    assert decode_message(wire).body.data == b"chunk"
 
 
 @pytest.mark.parametrize("damage", [{"data": b"other"}, {"data": b""}, {"data_checksum": 1}])
-def test_a_piece_that_was_changed_on_its_way_is_refused(damage):
-    body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 500, 0), 32, b"piece", 0)
+def test_a_chunk_that_was_changed_on_its_way_is_refused(damage):
+    body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 500, 0), 32, b"chunk", 0)
     wire = encode_message(Message("a", "b", 1, body))
     for name, value in damage.items():
         setattr(wire.install_snapshot, name, value)
-    with pytest.raises(DecodeError, match="snapshot of index 9: the piece at offset 32 does not match its checksum"):
+    with pytest.raises(DecodeError, match="snapshot of index 9: the chunk at offset 32 does not match its checksum"):
         decode_message(wire)
 
 
@@ -188,7 +190,7 @@ def test_what_is_no_configuration_is_refused_in_entries_and_in_snapshots(data):
 @pytest.mark.parametrize("field", ["from_incarnation", "to_incarnation"])
 def test_an_incarnation_that_no_node_can_have_is_refused(field):
     """Regression: in a greeting it became part of a configuration that can't be, and ended the node."""
-    wire = encode_message(Message("raft-7", "b", 0, Hello(True, ("a", "b"), "")))
+    wire = encode_message(Message("raft-7", "b", 0, Discovery(True, ("a", "b"), "")))
     setattr(wire, field, 2**63)
     with pytest.raises(DecodeError, match="raft-7 sent a message with incarnation 9223372036854775808"):
         decode_message(wire)

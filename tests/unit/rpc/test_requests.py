@@ -3,7 +3,7 @@
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import count_of, kind_of, mistake_in, one_by_one, result_of_one
+from raft_pkg.rpc.requests import count_of, one_by_one, request_type, result_of_one, validate
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from raft_pkg.rpc.requests import count_of, kind_of, mistake_in, one_by_one, res
     ],
 )
 def test_kind_and_count(request_, kind, count):
-    assert kind_of(request_) == kind
+    assert request_type(request_) == kind
     assert count_of(request_) == count
 
 
@@ -57,7 +57,7 @@ def test_who_knows_of_no_rows_is_told_that_its_requests_ask_for_nothing():
     """And a node that knows of none tells the same: nobody takes a row for one command, its last."""
     one_command_as_it_was = b"\x08\x01\x12\x01c"
     old = pb.Request.FromString(one_command_as_it_was)
-    assert (old.id, kind_of(old)) == (1, None)
+    assert (old.id, request_type(old)) == (1, None)
     assert b"\x12" not in pb.Request(id=1, commands=[b"c", b"d"]).SerializeToString()
 
 
@@ -72,10 +72,10 @@ def test_who_knows_of_no_rows_is_told_that_its_requests_ask_for_nothing():
     ],
 )
 def test_what_makes_no_sense(request_, session_id, mistake):
-    assert mistake in mistake_in(request_, session_id)
+    assert mistake in validate(request_, session_id)
 
 
 def test_what_makes_sense():
-    assert mistake_in(pb.Request(id=2**64 - 2, commands=[b"c"] * 2, sequence=2**64 - 2), 1) == ""
-    assert mistake_in(pb.Request(queries=[b"q"]), 1) == ""
-    assert mistake_in(pb.Request(open_session=True), 0) == ""
+    assert validate(pb.Request(id=2**64 - 2, commands=[b"c"] * 2, sequence=2**64 - 2), 1) == ""
+    assert validate(pb.Request(queries=[b"q"]), 1) == ""
+    assert validate(pb.Request(open_session=True), 0) == ""

@@ -56,7 +56,7 @@ class Three:
     def turn(self, node=None):
         """Let one node take a turn, or all of them."""
         for each in [node] if node else self.nodes.values():
-            each.turn()
+            each.run_iteration()
 
     def hand_over(self):
         """Hand all messages to their nodes, which take no turn yet."""
@@ -69,7 +69,7 @@ class Three:
         """Deliver messages until nobody has anything more to say."""
         while self.network.messages:
             self.hand_over()
-            self.turn()
+            self.run_iteration()
 
 
 @pytest.fixture
@@ -80,17 +80,17 @@ def three(tmp_path):
 async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_that(three):
     leader = three.leader
     first = leader.change_members(Remove("c"))
-    leader.turn()
+    leader.run_iteration()
     while leader.raft.configuration.is_joint:
         three.hand_over()
-        three.turn()
+        three.run_iteration()
     completing = leader.raft.configuration_index
     three.hand_over()
     three.turn(three.nodes["b"])
     three.hand_over()  # b has C_new: the leader's next turn completes the change
 
     second = leader.change_members(Remove("b"))
-    leader.turn()
+    leader.run_iteration()
     assert first.done()
     assert await first == completing
     assert not second.done()
@@ -102,15 +102,15 @@ async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_tha
     leader = three.leader
     three.cut = "b"
     first = leader.transfer_leadership("b")
-    leader.turn()
+    leader.run_iteration()
     while three.now < leader.raft._transfer_deadline - 0.01:
         three.now += 0.01
-        leader.turn()
+        leader.run_iteration()
         three.deliver()
 
     second = leader.transfer_leadership("c")
     three.now += 0.06
-    leader.turn()
+    leader.run_iteration()
     with pytest.raises(TransferRefusedError, match="b did not take over within an election time-out"):
         await first
     three.deliver()
@@ -122,11 +122,11 @@ async def test_a_transfer_ends_when_its_leader_has_lost_touch_with_all_the_other
     leader = three.leader
     three.cut = "bc"
     transfer = leader.transfer_leadership("b")
-    leader.turn()
+    leader.run_iteration()
     assert not transfer.done()
     while not transfer.done():
         three.now += 0.01
-        leader.turn()
+        leader.run_iteration()
         three.deliver()
         assert three.now < 60
     assert not leader.is_leader

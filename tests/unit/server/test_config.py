@@ -1,4 +1,4 @@
-"""ServerConfig: what can't work is refused by the name of the option, before anything is touched."""
+"""ServerConfig: what can't work is refused by the name of the option, before anything is dirty."""
 
 import pytest
 

@@ -14,9 +14,9 @@ from raft_pkg.errors import StorageError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import result_of_one
 from raft_pkg.server import node as node_module
-from raft_pkg.server.gathering import GATHER_SECONDS
+from raft_pkg.server.batcher import GATHER_SECONDS
 from raft_pkg.storage import Filesystem
-from tests.support.nodes import Caller, NodeCluster, get, put
+from tests.support.nodes import NodeCluster, Waiter, get, put
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def test_a_read_sees_the_write_that_was_answered_before_it(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("key", b"1"))
     cluster.deliver_all()
-    caller = cluster.submit(leader, get("key"))
-    assert caller.flushed == []  # a majority has to say first that this is still the leader
+    waiter = cluster.submit(leader, get("key"))
+    assert waiter.flushed == []  # a majority has to say first that this is still the leader
     cluster.deliver_all()
-    assert result(caller.flushed[0]).value == b"1"
-    assert caller.flushed[0].index == leader.applied_index
+    assert result(waiter.flushed[0]).value == b"1"
+    assert waiter.flushed[0].index == leader.applied_index
 
 
 def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
@@ -69,10 +69,10 @@ def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
 
 
 def test_writes_and_reads_of_a_follower_are_sent_to_the_leader(cluster):
-    caller = cluster.submit(cluster.followers[0], put("key"), get("key"))
-    assert caller.codes == ["NOT_LEADER"] * 2
+    waiter = cluster.submit(cluster.followers[0], put("key"), get("key"))
+    assert waiter.codes == ["NOT_LEADER"] * 2
     leader = cluster.leader.config.node_id
-    assert {(outcome.leader_id, outcome.leader_address) for outcome in caller.flushed} == {
+    assert {(outcome.leader_id, outcome.leader_address) for outcome in waiter.flushed} == {
         (leader, cluster.peers[leader])
     }
 
@@ -84,31 +84,31 @@ def test_commands_lost_with_the_leadership_are_settled_although_the_new_log_is_s
     """Regression: they waited until the new leader's log had as many entries, for ever in an idle cluster."""
     old = cluster.leader
     cluster.cut = {old.config.node_id}
-    callers = [cluster.submit(old, put(f"key-{number}")) for number in range(20)]
+    waiters = [cluster.submit(old, put(f"key-{number}")) for number in range(20)]
     cluster.run(2.0)
-    assert [caller.codes for caller in callers] == [[]] * 20  # nobody can say yet
+    assert [waiter.codes for waiter in waiters] == [[]] * 20  # nobody can say yet
     cluster.cut = set()
     cluster.run(1.0)
     assert cluster.leader.raft.log.last_index < 20
-    assert [caller.codes for caller in callers] == [["NOT_LEADER"]] * 20
+    assert [waiter.codes for waiter in waiters] == [["NOT_LEADER"]] * 20
 
 
 def test_a_command_that_outlives_its_leader_is_settled_with_success(cluster):
     """It was lost with nobody: the new leader has the entry and commits it."""
     old = cluster.leader
-    caller = cluster.submit(old, put("key"))
+    waiter = cluster.submit(old, put("key"))
     for_others = [message for message in cluster.network if message.recipient != old.config.node_id]
     cluster.network[:] = for_others[-1:]  # one follower gets it, and its answer is lost
     chosen = cluster.nodes[for_others[-1].recipient]
     chosen.deliver(cluster.network)
-    chosen.turn()
+    chosen.run_iteration()
     cluster.network.clear()
     cluster.cut = {old.config.node_id}
     cluster.run(3.0)
     assert cluster.leader is chosen
     cluster.cut = set()
     cluster.run(1.0)
-    assert caller.codes == ["OK"]
+    assert waiter.codes == ["OK"]
 
 
 async def test_a_node_that_stops_settles_everybody(cluster):
@@ -116,7 +116,7 @@ async def test_a_node_that_stops_settles_everybody(cluster):
     cluster.cut = {leader.config.node_id}
     proposed = cluster.submit(leader, put("key"), put("key"))
     reading = cluster.submit(leader, get("key"))
-    queued = Caller()
+    queued = Waiter()
     leader.submit(queued, [put("key"), get("key")])
     transfer = leader.transfer_leadership(cluster.followers[0].config.node_id)
     leader.stop("asked to")
@@ -126,7 +126,7 @@ async def test_a_node_that_stops_settles_everybody(cluster):
     assert queued.codes == ["UNAVAILABLE"] * 2
     with pytest.raises(TransferRefusedError, match="asked to"):
         await transfer
-    late = Caller()
+    late = Waiter()
     leader.submit(late, [put("key")])
     assert late.codes == ["UNAVAILABLE"], "who comes late is told at once: no turn will come"
     with pytest.raises(TransferRefusedError, match="stopping"):
@@ -135,32 +135,32 @@ async def test_a_node_that_stops_settles_everybody(cluster):
 
 async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
     node = alone.nodes["a"]
-    caller = Caller()
+    waiter = Waiter()
 
     def fail(_batch, _index):
         raise RuntimeError("a bug")
 
     node._machine.apply = fail
-    node.submit(caller, [put("key")])
+    node.submit(waiter, [put("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
-    assert caller.codes == ["UNKNOWN"]
-    node.submit(caller, [put("key")])
-    assert caller.codes == ["UNKNOWN", "UNAVAILABLE"]
+    assert waiter.codes == ["UNKNOWN"]
+    node.submit(waiter, [put("key")])
+    assert waiter.codes == ["UNKNOWN", "UNAVAILABLE"]
 
 
 async def test_a_query_that_ends_the_node_is_settled_too(alone):
     node = alone.nodes["a"]
-    caller = Caller()
+    waiter = Waiter()
 
     def fail(_query):
         raise RuntimeError("a bug")
 
     node._machine.query = fail
-    node.submit(caller, [get("key"), get("key")])
+    node.submit(waiter, [get("key"), get("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
-    assert caller.codes == ["UNAVAILABLE"] * 2
+    assert waiter.codes == ["UNAVAILABLE"] * 2
 
 
 async def test_a_broken_invariant_ends_the_node_and_says_so(alone):
@@ -206,11 +206,11 @@ async def test_a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged(tmp_
     node = cluster.start("a", filesystem=filesystem)
     cluster.run(1.0)
     filesystem.error = error
-    caller = Caller()
-    node.submit(caller, [put("key", request_id=1), put("key", request_id=2)])
+    waiter = Waiter()
+    node.submit(waiter, [put("key", request_id=1), put("key", request_id=2)])
     with pytest.raises(StorageError, match=os.strerror(error)):
         await node.run()
-    assert caller.codes == ["UNKNOWN"] * 2
+    assert waiter.codes == ["UNKNOWN"] * 2
     failure = cluster.events("a")[-1]
     assert failure["event"] == "storage_failed"
     assert os.strerror(error) in failure["error"]
@@ -243,7 +243,7 @@ def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
     filesystem.error = errno.ENOSPC
     node.deliver(sent)
     with pytest.raises(StorageError):
-        node.turn()
+        node.run_iteration()
     assert cluster.network == []
     cluster.close()
 
@@ -305,7 +305,7 @@ async def test_who_has_heard_nothing_for_long_answers_at_once(tmp_path, monkeypa
     running = asyncio.create_task(node.run())
     await asyncio.sleep(1)
     cluster.now = leader.next_timeout()
-    leader.turn()
+    leader.run_iteration()
     node.deliver([message for message in cluster.network if message.recipient == node.config.node_id])
     cluster.network.clear()
     for _ in range(2000):
@@ -322,8 +322,8 @@ def test_a_leader_that_is_gone_is_replaced_before_a_time_out(cluster):
     old = cluster.leader
     cluster.stop(old.config.node_id)
     for node in cluster.followers:
-        node.peer_gone(old.config.node_id)
-        node.turn()
+        node.peer_unreachable(old.config.node_id)
+        node.run_iteration()
     cluster.run(0.13)
     assert cluster.leader is not old
 
@@ -334,12 +334,12 @@ def test_a_leader_that_is_gone_is_replaced_before_a_time_out(cluster):
 def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monkeypatch):
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 1000)
     leader = cluster.leader
-    caller = Caller()
-    leader.submit(caller, [put("key", b"x" * 100, request_id=number) for number in range(10)])
-    assert caller.codes == ["BUSY"] * 5
-    leader.turn()
+    waiter = Waiter()
+    leader.submit(waiter, [put("key", b"x" * 100, request_id=number) for number in range(10)])
+    assert waiter.codes == ["BUSY"] * 5
+    leader.run_iteration()
     cluster.deliver_all()
-    assert caller.codes == ["BUSY"] * 5 + ["OK"] * 5
+    assert waiter.codes == ["BUSY"] * 5 + ["OK"] * 5
     cluster.run(GATHER_SECONDS)
     again = cluster.submit(leader, put("key"), get("key"))
     cluster.deliver_all()
@@ -356,36 +356,36 @@ def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
 def test_empty_commands_are_counted_too(cluster, monkeypatch):
     """Regression: any number of them fitted into the queue, and into one entry."""
     monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 64 * 1000)
-    monkeypatch.setattr("raft_pkg.server.gathering.ENTRY_BYTES_MAX", 64 * 100)
+    monkeypatch.setattr("raft_pkg.server.batcher.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
     before = leader.raft.log.last_index
-    caller = cluster.submit(leader, *(pb.Request(id=number, commands=[b""]) for number in range(2000)))
-    assert caller.codes == ["BUSY"] * 1000
+    waiter = cluster.submit(leader, *(pb.Request(id=number, commands=[b""]) for number in range(2000)))
+    assert waiter.codes == ["BUSY"] * 1000
     assert leader.raft.log.last_index == before + 10
 
 
 def test_a_command_over_the_limit_is_invalid_and_so_is_nothing_at_all(cluster):
-    caller = cluster.submit(
+    waiter = cluster.submit(
         cluster.leader,
         pb.Request(id=1, commands=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
         pb.Request(id=2),
         pb.Request(id=3, queries=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
     )
-    assert caller.codes == ["INVALID"] * 3
-    assert [outcome.id for outcome in caller.flushed] == [1, 2, 3]
+    assert waiter.codes == ["INVALID"] * 3
+    assert [outcome.id for outcome in waiter.flushed] == [1, 2, 3]
 
 
 def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
     """Whatever is in the log reaches every node's state machine."""
-    caller = cluster.submit(
+    waiter = cluster.submit(
         cluster.leader,
         pb.Request(id=1, commands=[b"\xff\xff"]),
         pb.Request(id=2, queries=[b"\xff\xff"]),
         put("key", request_id=3),
     )
     cluster.run(0.2)
-    assert caller.codes == ["OK"] * 3
-    errors = {outcome.id: result(outcome).error for outcome in caller.flushed}
+    assert waiter.codes == ["OK"] * 3
+    errors = {outcome.id: result(outcome).error for outcome in waiter.flushed}
     assert errors[1]
     assert errors[2]
     assert not errors[3]
@@ -398,7 +398,7 @@ def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
 async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluster):
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
-    leader.turn()
+    leader.run_iteration()
     waiting = cluster.submit(leader, put("key"))
     assert waiting.codes == []
     cluster.run(0.2)
@@ -411,7 +411,7 @@ async def test_who_asks_between_two_leaders_is_told_of_the_second(cluster):
     """The old leader knows of the election and not of its end: clients would look for a leader when there is none."""
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
-    leader.turn()
+    leader.run_iteration()
     while leader.is_leader:
         cluster.deliver_round()
     assert leader.raft.leader is None
@@ -427,14 +427,14 @@ async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     cluster.cut = {target}
     done = leader.transfer_leadership(target)
-    leader.turn()
+    leader.run_iteration()
     waiting = cluster.submit(leader, put("key"))
     cluster.run(0.5)
     with pytest.raises(TransferRefusedError, match="did not take over"):
         await done
     assert waiting.codes == ["OK"]
     refused = cluster.followers[0].transfer_leadership(target)
-    cluster.followers[0].turn()
+    cluster.followers[0].run_iteration()
     with pytest.raises(NotLeaderError):
         await refused
 
@@ -443,10 +443,10 @@ async def test_a_caller_that_gave_up_a_transfer_does_not_end_the_node(cluster):
     """Regression: the refusal of a future that was cancelled raised, and ended the loop."""
     follower = cluster.followers[0]
     follower.transfer_leadership("a").cancel()
-    follower.turn()
+    follower.run_iteration()
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     under_way = leader.transfer_leadership(target)
-    leader.turn()
+    leader.run_iteration()
     under_way.cancel()
     cluster.run(0.2)
     assert cluster.leader.config.node_id == target

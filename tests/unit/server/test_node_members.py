@@ -10,7 +10,7 @@ from tests.support.nodes import NodeCluster, get, put
 def change(cluster, node, change_, seconds=1.0):
     """Ask for a change and let time pass; the future."""
     future = node.change_members(change_)
-    node.turn()
+    node.run_iteration()
     cluster.run(seconds)
     return future
 
@@ -75,7 +75,7 @@ async def test_one_change_at_a_time_and_both_who_ask_are_told(cluster):
     cluster.join("d")
     first = leader.change_members(AddLearner("d", cluster.peers["d"]))
     second = leader.change_members(Remove("a"))
-    leader.turn()
+    leader.run_iteration()
     with pytest.raises(ChangeRefusedError, match="another change is under way: d is being added"):
         await second
     cluster.run(1.0)
@@ -118,9 +118,9 @@ async def test_a_leader_that_removes_itself_is_told_and_another_one_leads(cluste
     assert cluster.leader is not old
     assert cluster.leader.raft.configuration_index == index
     assert old_id not in cluster.leader.raft.voters
-    caller = cluster.submit(cluster.leader, put("key"), get("key"))
+    waiter = cluster.submit(cluster.leader, put("key"), get("key"))
     cluster.run(0.2)
-    assert caller.codes == ["OK"] * 2
+    assert waiter.codes == ["OK"] * 2
     term = cluster.leader.raft.current_term
     cluster.run(3.0)
     assert cluster.leader.raft.current_term == term, "who was removed disturbs nobody"
@@ -144,10 +144,10 @@ async def test_a_node_that_stops_tells_all_who_wait_for_a_change(cluster):
 async def test_a_caller_that_gave_up_a_change_does_not_end_the_node(cluster):
     leader = cluster.leader
     leader.change_members(Promote("nobody")).cancel()
-    leader.turn()
+    leader.run_iteration()
     cluster.join("d")
     under_way = leader.change_members(AddLearner("d", cluster.peers["d"]))
-    leader.turn()
+    leader.run_iteration()
     under_way.cancel()
     cluster.run(1.0)
     assert configuration(leader)[0]["d"] == "learner"
@@ -158,7 +158,7 @@ def test_a_cluster_begins_only_when_all_of_its_nodes_are_up(tmp_path):
     cluster.stop("c")
     cluster.run(5.0)
     assert {node.raft.current_term for node in cluster.nodes.values()} == {0}
-    assert all(node.raft.is_blank for node in cluster.nodes.values())
+    assert all(node.raft.is_uninitialized for node in cluster.nodes.values())
     cluster.start("c")
     cluster.run(2.0)
     assert cluster.leader.raft.current_term == 2
@@ -173,9 +173,9 @@ def test_a_cluster_begins_only_when_all_of_its_nodes_are_up(tmp_path):
 @pytest.mark.parametrize("node_id", ["a", "c"], ids=["the one that began the cluster", "another one"])
 def test_a_node_that_lost_its_disk_comes_back_as_a_learner_and_is_promoted_by_itself(cluster, node_id):
     """What its former incarnation promised is void, so it must not vote before it has the log again."""
-    caller = cluster.submit(cluster.leader, put("key", b"1"))
+    waiter = cluster.submit(cluster.leader, put("key", b"1"))
     cluster.run(0.2)
-    assert caller.codes == ["OK"]
+    assert waiter.codes == ["OK"]
     before = cluster.nodes[node_id].raft.incarnation
     cluster.stop(node_id)
     cluster.run(3.0)

@@ -4,7 +4,7 @@ import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import result_of_one
-from tests.support.nodes import Caller, NodeCluster, append, get, put
+from tests.support.nodes import NodeCluster, Waiter, append, get, put
 
 TTL_SECONDS = 30.0
 
@@ -19,23 +19,23 @@ def cluster(tmp_path):
 
 def run(cluster, node, *requests, **session):
     """What became of requests, once every message has arrived."""
-    caller = cluster.submit(node, *requests, **session)
+    waiter = cluster.submit(node, *requests, **session)
     cluster.deliver_all()
-    return caller
+    return waiter
 
 
 def open_session(cluster):
-    caller = run(cluster, cluster.leader, pb.Request(id=9, open_session=True))
-    (outcome,) = caller.flushed
-    assert (outcome.id, caller.codes) == (9, ["OK"])
+    waiter = run(cluster, cluster.leader, pb.Request(id=9, open_session=True))
+    (outcome,) = waiter.flushed
+    assert (outcome.id, waiter.codes) == (9, ["OK"])
     assert outcome.session_id
     return outcome.session_id
 
 
 def value(cluster, node, key, **options):
-    caller = run(cluster, node, get(key, **options))
-    assert caller.codes == ["OK"]
-    return pb.KvResult.FromString(result_of_one(caller.flushed[0])).value
+    waiter = run(cluster, node, get(key, **options))
+    assert waiter.codes == ["OK"]
+    return pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value
 
 
 # --- sessions (dissertation §6.3) -------------------------------------------------------------------------------------
@@ -43,9 +43,9 @@ def value(cluster, node, key, **options):
 
 def test_each_session_that_is_opened_is_another_one(cluster):
     sessions = [open_session(cluster) for _ in range(3)]
-    caller = run(cluster, cluster.leader, *(pb.Request(id=number, open_session=True) for number in range(3)))
-    assert caller.codes == ["OK"] * 3
-    assert len({*sessions, *(outcome.session_id for outcome in caller.flushed)}) == 6
+    waiter = run(cluster, cluster.leader, *(pb.Request(id=number, open_session=True) for number in range(3)))
+    assert waiter.codes == ["OK"] * 3
+    assert len({*sessions, *(outcome.session_id for outcome in waiter.flushed)}) == 6
 
 
 def test_a_command_that_is_sent_again_is_applied_once_and_answered_as_the_first_time(cluster):
@@ -94,19 +94,19 @@ def test_a_session_lasts_over_a_restart_of_all_nodes(cluster):
 
 def test_commands_without_a_session_in_the_same_turn_are_applied_whenever_they_come(cluster):
     session = open_session(cluster)
-    leader, with_session, without = cluster.leader, Caller(), Caller()
+    leader, with_session, without = cluster.leader, Waiter(), Waiter()
     leader.submit(with_session, [append("key", b"s", sequence=1)], session_id=session)
     leader.submit(without, [append("key", b"p"), append("key", b"p")])
-    leader.turn()
+    leader.run_iteration()
     cluster.deliver_all()
     assert (with_session.codes, without.codes) == (["OK"], ["OK"] * 2)
     assert value(cluster, leader, "key") == b"spp"
 
 
 def test_a_session_that_nobody_opened_has_expired(cluster):
-    caller = run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=999)
-    assert caller.codes == ["SESSION_EXPIRED"]
-    assert "session 999 has expired" in caller.flushed[0].message
+    waiter = run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=999)
+    assert waiter.codes == ["SESSION_EXPIRED"]
+    assert "session 999 has expired" in waiter.flushed[0].message
     assert not value(cluster, cluster.leader, "key")
     assert cluster.leader._queued_bytes == 0
 
@@ -136,23 +136,23 @@ def test_what_the_client_has_acknowledged_is_forgotten(cluster):
 
 def test_a_command_of_a_session_needs_a_number_and_a_query_does_not(cluster):
     session = open_session(cluster)
-    caller = cluster.submit(cluster.leader, put("key"), get("key", request_id=2), session_id=session)
-    assert caller.codes == ["INVALID"]
+    waiter = cluster.submit(cluster.leader, put("key"), get("key", request_id=2), session_id=session)
+    assert waiter.codes == ["INVALID"]
     cluster.deliver_all()
-    assert caller.codes == ["INVALID", "OK"]
+    assert waiter.codes == ["INVALID", "OK"]
 
 
 def test_a_follower_opens_no_session(cluster):
-    caller = run(cluster, cluster.followers[0], pb.Request(open_session=True))
-    assert caller.codes == ["NOT_LEADER"]
-    assert caller.flushed[0].leader_id == cluster.leader.config.node_id
+    waiter = run(cluster, cluster.followers[0], pb.Request(open_session=True))
+    assert waiter.codes == ["NOT_LEADER"]
+    assert waiter.flushed[0].leader_id == cluster.leader.config.node_id
 
 
 async def test_sessions_that_wait_to_be_opened_are_told_of_the_end(cluster):
     leader = cluster.leader
     cluster.cut = {leader.config.node_id}
     proposed = cluster.submit(leader, pb.Request(open_session=True))
-    waiting = Caller()
+    waiting = Waiter()
     leader.submit(waiting, [pb.Request(open_session=True)])
     leader.stop("asked to")
     await leader.run()
@@ -167,11 +167,11 @@ def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
     for number in range(5):
         assert run(cluster, cluster.leader, put("key", b"%d" % number)).codes == ["OK"]
         before = cluster.leader.applied_index
-        caller = cluster.submit(follower, get("key", any_node=True))
-        assert caller.codes == [], "it asks the leader first"
+        waiter = cluster.submit(follower, get("key", any_node=True))
+        assert waiter.codes == [], "it asks the leader first"
         cluster.run(0.1)
-        assert pb.KvResult.FromString(result_of_one(caller.flushed[0])).value == b"%d" % number
-        assert caller.flushed[0].index >= before
+        assert pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value == b"%d" % number
+        assert waiter.flushed[0].index >= before
     assert follower._queued_bytes == 0
 
 
@@ -181,9 +181,9 @@ def test_the_leader_answers_them_as_all_others(cluster):
 
 
 def test_a_follower_still_sends_on_what_only_the_leader_may_answer(cluster):
-    caller = cluster.submit(cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True))
+    waiter = cluster.submit(cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True))
     cluster.run(0.1)
-    assert {outcome.id: code for outcome, code in zip(caller.flushed, caller.codes, strict=True)} == {
+    assert {outcome.id: code for outcome, code in zip(waiter.flushed, waiter.codes, strict=True)} == {
         1: "NOT_LEADER",
         2: "OK",
     }
@@ -194,11 +194,11 @@ def test_a_follower_that_is_cut_off_gives_up_and_answers_nothing_stale(cluster):
     run(cluster, cluster.leader, put("key", b"old"))
     cluster.run(0.1)
     cluster.cut = {follower.config.node_id}
-    caller = cluster.submit(follower, get("key", any_node=True))
+    waiter = cluster.submit(follower, get("key", any_node=True))
     run(cluster, cluster.leader, put("key", b"new"))
     cluster.run(1.0)
-    assert caller.codes == ["NOT_LEADER"]
-    assert caller.flushed[0].leader_id == ""
+    assert waiter.codes == ["NOT_LEADER"]
+    assert waiter.flushed[0].leader_id == ""
     assert run(cluster, follower, get("key", any_node=True)).codes == ["NOT_LEADER"]
     cluster.cut = set()
     cluster.run(1.0)
@@ -208,16 +208,16 @@ def test_a_follower_that_is_cut_off_gives_up_and_answers_nothing_stale(cluster):
 def test_a_node_that_belongs_to_no_cluster_answers_nobody(cluster):
     newcomer = cluster.join("d")
     cluster.run(1.0)
-    assert newcomer.raft.is_blank
-    caller = run(cluster, newcomer, get("key", any_node=True), get("key"), put("key"), pb.Request(open_session=True))
-    assert caller.codes == ["NOT_LEADER"] * 4
+    assert newcomer.raft.is_uninitialized
+    waiter = run(cluster, newcomer, get("key", any_node=True), get("key"), put("key"), pb.Request(open_session=True))
+    assert waiter.codes == ["NOT_LEADER"] * 4
 
 
 async def test_a_node_that_stops_settles_reads_that_wait_for_its_leader(cluster):
     follower = cluster.followers[0]
     cluster.cut = {follower.config.node_id}
     asked = cluster.submit(follower, get("key", any_node=True))
-    queued = Caller()
+    queued = Waiter()
     follower.submit(queued, [get("key", any_node=True)])
     follower.stop("asked to")
     await follower.run()
@@ -229,8 +229,8 @@ def test_a_lease_spares_the_leader_the_question(tmp_path, lease_reads):
     """Dissertation §6.4.1: within its lease the leader answers at once; without one it asks a quorum first."""
     cluster = NodeCluster(tmp_path, lease_reads=lease_reads)
     cluster.run(2.0)
-    caller = cluster.submit(cluster.leader, get("key"))
-    assert caller.codes == (["OK"] if lease_reads else [])
+    waiter = cluster.submit(cluster.leader, get("key"))
+    assert waiter.codes == (["OK"] if lease_reads else [])
     cluster.close()
 
 

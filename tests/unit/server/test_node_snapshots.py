@@ -6,7 +6,7 @@ import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import result_of_one
-from tests.support.nodes import Caller, NodeCluster, append, get, put
+from tests.support.nodes import NodeCluster, Waiter, append, get, put
 
 
 @pytest.fixture
@@ -29,21 +29,21 @@ def alone(tmp_path):
 @pytest.fixture(autouse=True)
 def _an_entry_for_each_command(monkeypatch):
     """Snapshots count entries: commands do not wait for others."""
-    monkeypatch.setattr("raft_pkg.server.gathering.GATHER_BYTES", 0)
+    monkeypatch.setattr("raft_pkg.server.batcher.GATHER_BYTES", 0)
 
 
 def write(cluster, node, *, entries, size=1):
     """So many entries with a value of that size each."""
-    callers = [cluster.submit(node, put(f"key-{number}", b"x" * size)) for number in range(entries)]
+    waiters = [cluster.submit(node, put(f"key-{number}", b"x" * size)) for number in range(entries)]
     cluster.deliver_all()
-    assert {code for caller in callers for code in caller.codes} <= {"OK"}
+    assert {code for waiter in waiters for code in waiter.codes} <= {"OK"}
 
 
 def value(cluster, node, key, **options):
-    caller = cluster.submit(node, get(key, **options))
+    waiter = cluster.submit(node, get(key, **options))
     cluster.deliver_all()
-    assert caller.codes == ["OK"]
-    return pb.KvResult.FromString(result_of_one(caller.flushed[0])).value
+    assert waiter.codes == ["OK"]
+    return pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value
 
 
 def taken(cluster, node_id):
@@ -51,7 +51,7 @@ def taken(cluster, node_id):
 
 
 def make_busy(cluster, node):
-    """Apply what calls for a snapshot of many pieces, and take the turn that begins it."""
+    """Apply what calls for a snapshot of many chunks, and take the turn that begins it."""
     number = 0
     while not node.is_busy:
         cluster.submit(node, put(f"key-{number}", b"x" * 200_000))
@@ -66,7 +66,7 @@ def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginnin
     assert alone.submit(node, put("key-0", b"later")).codes == ["OK"]
     turns = 0
     while node.is_busy:
-        node.turn()
+        node.run_iteration()
         turns += 1
     assert turns > 5
     (event,) = taken(alone, "a")
@@ -85,14 +85,14 @@ def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginnin
 def test_a_crash_amid_a_snapshot_costs_only_the_snapshot(alone):
     node = alone.nodes["a"]
     number = make_busy(alone, node)
-    node.turn()
+    node.run_iteration()
     alone.stop("a")
     node = alone.start("a")
     assert node.applied_index == 0
     alone.run(1.0)
     assert value(alone, node, f"key-{number - 1}") == b"x" * 200_000
     while node.is_busy:
-        node.turn()
+        node.run_iteration()
     assert len(taken(alone, "a")) == 1
 
 
@@ -103,11 +103,11 @@ async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
     running = asyncio.create_task(node.run())
     answered = 0
     while node.is_busy:
-        caller = Caller()
-        node.submit(caller, [put("during", b"1")])
-        while not caller.flushed:  # noqa: ASYNC110 - nothing but the loop's own turns is waited for
+        waiter = Waiter()
+        node.submit(waiter, [put("during", b"1")])
+        while not waiter.flushed:  # noqa: ASYNC110 - nothing but the loop's own turns is waited for
             await asyncio.sleep(0)
-        assert caller.codes == ["OK"]
+        assert waiter.codes == ["OK"]
         answered += 1
     node.stop("the test is over")
     await running
@@ -156,7 +156,7 @@ def test_who_was_away_for_long_gets_the_snapshot_and_goes_on(cluster):
     assert value(cluster, away, "key-99", any_node=True) == b"x"
 
 
-def test_a_snapshot_of_many_pieces_arrives_whole(cluster):
+def test_a_snapshot_of_many_chunks_arrives_whole(cluster):
     away = cluster.followers[0]
     cluster.cut = {away.config.node_id}
     write(cluster, cluster.leader, entries=40, size=200_000)
@@ -174,11 +174,11 @@ def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
     write(cluster, cluster.leader, entries=40, size=200_000)
     leader = cluster.leader
     while leader.is_busy:
-        leader.turn()
+        leader.run_iteration()
     size = leader.raft.snapshot.size
     cluster.cut = set()
     cluster.now = leader.raft.next_timeout()
-    leader.turn()
+    leader.run_iteration()
     seen = []
     while cluster.network:
         cluster.deliver_round()
@@ -191,11 +191,11 @@ def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
 
 
 def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_are_lost(cluster):
-    """Whether the entries that it stands for were those of the callers, the snapshot does not say."""
+    """Whether the entries that it stands for were those of the waiters, the snapshot does not say."""
     old = cluster.leader
     cluster.cut = {old.config.node_id}
     began = old.raft.log.last_index
-    callers = [cluster.submit(old, append("key", b"x")) for _ in range(150)]
+    waiters = [cluster.submit(old, append("key", b"x")) for _ in range(150)]
     cluster.run(3.0)
     write(cluster, cluster.leader, entries=60)
     cluster.cut = set()
@@ -203,7 +203,7 @@ def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_
     installed = [event for event in cluster.events(old.config.node_id) if event["event"] == "snapshot_installed"]
     unknown = installed[0]["index"] - began
     assert 0 < unknown < 150
-    assert [caller.codes for caller in callers] == [["UNKNOWN"]] * unknown + [["NOT_LEADER"]] * (150 - unknown)
+    assert [waiter.codes for waiter in waiters] == [["UNKNOWN"]] * unknown + [["NOT_LEADER"]] * (150 - unknown)
     assert old._queued_bytes == 0
 
 

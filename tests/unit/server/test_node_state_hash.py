@@ -15,7 +15,7 @@ EVERY = 10
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(node_module, "TOLD_EVERY", EVERY)
+    monkeypatch.setattr(node_module, "STATE_HASH_INTERVAL", EVERY)
     cluster = NodeCluster(tmp_path, snapshot_entries=35, tail_entries=5)
     cluster.run(2.0)
     yield cluster
@@ -93,7 +93,7 @@ def test_an_entry_that_is_applied_again_shows_for_ever(cluster):
     cluster.run(0.5)
     index = node.applied_index
     (entry,) = node.raft.log.slice(index, index + 1)
-    results = KeyValueStore.apply(node._machine._machine, pb.CommandBatch.FromString(entry.data).rows[0].commands)
+    results = KeyValueStore.apply(node._machine._machine, pb.CommandEntry.FromString(entry.data).batches[0].commands)
     node._machine.state_hash.add(entry, 0, [Applied(result, index) for result in results])
     write(cluster, 30)
     cluster.run(2.0)

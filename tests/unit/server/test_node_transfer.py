@@ -48,17 +48,17 @@ class Pair:
             messages, self.messages[:] = list(self.messages), []
             for node_id, node in self.nodes.items():
                 node.deliver([message for message in messages if message.recipient == node_id])
-                node.turn()
+                node.run_iteration()
 
 
 async def test_a_leader_that_is_removed_while_it_hands_over_says_so():
-    """Found by the simulator: nobody tells it any longer who leads, and its caller waited for ever."""
+    """Found by the simulator: nobody tells it any longer who leads, and its waiter waited for ever."""
     pair = Pair()
     pair.run(2.0)
     leader, follower = sorted(pair.nodes.values(), key=lambda node: node.is_leader, reverse=True)
     assert leader.is_leader
     removed = leader.change_members(Remove(leader.config.node_id))
-    leader.turn()
+    leader.run_iteration()
     transferred = leader.transfer_leadership(follower.config.node_id)
     pair.run(2.0)
     assert follower.is_leader

@@ -5,7 +5,7 @@ import pytest
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.server.node import Node
-from tests.support.nodes import Caller, NodeCluster, get, put
+from tests.support.nodes import NodeCluster, Waiter, get, put
 from tests.support.witness import BrokenPromiseError, Witness
 
 
@@ -21,11 +21,11 @@ def test_no_promise_leaves_before_its_sync(cluster):
     for _generation in range(3):
         cluster.run(2.0)
         leader = cluster.leader
-        callers = [
+        waiters = [
             cluster.submit(leader, *(put(f"key-{n}", request_id=n) for n in range(number))) for number in range(1, 6)
         ]
         cluster.run(0.2)
-        assert [caller.codes for caller in callers] == [["OK"] * number for number in range(1, 6)]
+        assert [waiter.codes for waiter in waiters] == [["OK"] * number for number in range(1, 6)]
         cluster.cut = {leader.config.node_id}
         lost = cluster.submit(leader, put("lost"), put("lost too"))
         cluster.run(2.0)
@@ -60,7 +60,7 @@ def test_a_voter_writes_syncs_and_only_then_answers(cluster):
     node = cluster.nodes["a"]
     cluster.now = 1.0  # past the time in which it would protect a leader
     node.deliver([Message("b", "a", 5, RequestVote(0, 0), recipient_incarnation=node.raft.incarnation)])
-    node.turn()
+    node.run_iteration()
     assert cluster.witness.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
     assert cluster.witness.disks["a"].state == HardState(5, "b")
 
@@ -70,13 +70,13 @@ def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(
     cluster.run(2.0)
     leader = cluster.leader
     cluster.witness.seen.clear()
-    caller = cluster.submit(leader, put("key"))
+    waiter = cluster.submit(leader, put("key"))
     assert cluster.witness.seen == [
         (leader.config.node_id, what) for what in ("AppendEntries", "AppendEntries", "write", "sync")
     ]
-    assert caller.flushed == []
+    assert waiter.flushed == []
     cluster.deliver_all()
-    assert caller.codes == ["OK"]
+    assert waiter.codes == ["OK"]
     done = cluster.witness.seen
     assert done.index((leader.config.node_id, "apply")) > min(
         place for place, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
@@ -88,8 +88,8 @@ def test_a_leader_halts_before_its_write_where_appends_can_leave(cluster):
     cluster.run(2.0)
     leader = cluster.leader
     cluster.witness.seen.clear()
-    leader.submit(Caller(), [put("key")])
-    halts = [cluster.witness.of(leader.config.node_id) for _ in leader.steps()]
+    leader.submit(Waiter(), [put("key")])
+    halts = [cluster.witness.of(leader.config.node_id) for _ in leader.iterate()]
     assert halts == [["AppendEntries", "AppendEntries"]]
 
 
@@ -102,7 +102,7 @@ def test_a_follower_halts_before_it_applies_where_its_answer_can_leave(cluster):
     cluster.submit(cluster.leader, put("key"))  # its append says that the entry before is committed
     follower.deliver([message for message in cluster.network if message.recipient == follower.config.node_id])
     cluster.witness.seen.clear()
-    halts = [cluster.witness.of(follower.config.node_id) for _ in follower.steps()]
+    halts = [cluster.witness.of(follower.config.node_id) for _ in follower.iterate()]
     assert halts == [["write", "sync", "AppendEntriesReply"]]
     assert "apply" in cluster.witness.of(follower.config.node_id)
 
@@ -121,9 +121,9 @@ def test_reads_write_nothing(cluster):
     """ReadIndex needs no log entry."""
     cluster.run(2.0)
     cluster.witness.seen.clear()
-    caller = cluster.submit(cluster.leader, get("no such key"))
+    waiter = cluster.submit(cluster.leader, get("no such key"))
     cluster.deliver_all()
-    assert caller.codes == ["OK"]
+    assert waiter.codes == ["OK"]
     assert "write" not in {what for _, what in cluster.witness.seen}
 
 
@@ -132,9 +132,9 @@ def test_a_cluster_of_one_answers_after_its_own_sync(tmp_path):
     cluster = NodeCluster(tmp_path, voters=["a"])
     cluster.run(1.0)
     cluster.witness.seen.clear()
-    caller = cluster.submit(cluster.nodes["a"], put("key"))
+    waiter = cluster.submit(cluster.nodes["a"], put("key"))
     assert cluster.witness.of("a") == ["write", "sync", "apply"]
-    assert caller.codes == ["OK"]
+    assert waiter.codes == ["OK"]
     cluster.close()
 
 
@@ -144,13 +144,13 @@ def test_a_cluster_of_one_answers_after_its_own_sync(tmp_path):
 class AnswersBeforeTheSync(Node):
     """What `Node` must not be."""
 
-    def _carry_out(self, output):
+    def _carry_out(self, ready):
         yield from ()
-        if output.addresses is not None:
-            self._transport.reach(output.addresses)
-        self._storage.append(output.hard_state, output.entries)
-        self._transport.send(output.early_messages)
-        self._transport.send(output.messages)
+        if ready.addresses is not None:
+            self._transport.reach(ready.addresses)
+        self._storage.append(ready.hard_state, ready.entries)
+        self._transport.send(ready.early_messages)
+        self._transport.send(ready.messages)
         self._storage.sync()
         return False
 
@@ -158,12 +158,12 @@ class AnswersBeforeTheSync(Node):
 class AppliesBeforeTheSync(Node):
     """The same with the client's answer."""
 
-    def _carry_out(self, output):
+    def _carry_out(self, ready):
         yield from ()
-        self._storage.append(output.hard_state, output.entries)
-        if output.entries:
-            self.raft.synced(output.entries[-1])
-            for entry in self.raft.take_output().committed:
+        self._storage.append(ready.hard_state, ready.entries)
+        if ready.entries:
+            self.raft.synced(ready.entries[-1])
+            for entry in self.raft.take_ready().committed:
                 self._apply(entry)
         self._storage.sync()
         return False

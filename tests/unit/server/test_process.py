@@ -50,7 +50,7 @@ async def fetch(config, path):
     return await asyncio.to_thread(read)
 
 
-class Output:
+class Ready:
     """What a node in this process logs."""
 
     def __init__(self, capsys):
@@ -68,7 +68,7 @@ class Output:
 
 @pytest.fixture
 def output(capsys):
-    return Output(capsys)
+    return Ready(capsys)
 
 
 async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, output):

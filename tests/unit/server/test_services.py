@@ -188,10 +188,10 @@ async def test_a_client_that_does_not_read_is_not_read_from(alone, monkeypatch):
     taken = 0
     submit = alone.node.submit
 
-    def count(caller, requests, **session):
+    def count(waiter, requests, **session):
         nonlocal taken
         taken += len(requests)
-        submit(caller, requests, **session)
+        submit(waiter, requests, **session)
 
     monkeypatch.setattr(alone.node, "submit", count)
     stream = Stream(alone)
@@ -226,7 +226,7 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(alone):
 # --- what grpcurl and probes use --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", ["", "raft.v1.KeyValue", "raft.v1.Node"])
+@pytest.mark.parametrize("service", ["", "raft.v2.KeyValue", "raft.v2.Node"])
 async def test_health_is_serving_while_a_leader_is_known(alone, service):
     stub = health_pb2_grpc.HealthStub(alone.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -245,10 +245,10 @@ async def test_reflection_lists_the_services(alone):
     answer = await call.read()
     names = {service.name for service in answer.list_services_response.service}
     assert names >= {
-        "raft.v1.KeyValue",
-        "raft.v1.CommandStream",
-        "raft.v1.Node",
-        "raft.v1.RaftPeer",
+        "raft.v2.KeyValue",
+        "raft.v2.CommandStream",
+        "raft.v2.Node",
+        "raft.v2.RaftPeer",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
@@ -295,9 +295,9 @@ async def test_a_message_that_makes_no_sense_is_refused(alone):
     assert "entry 5" in error.details()
 
 
-async def test_a_message_of_a_stranger_changes_nothing(alone):
+async def test_a_message_of_a_non_member_changes_nothing(alone):
     term = alone.node.raft.current_term
-    await deliver(alone, encode_message(Message("stranger", "a", term + 7, RequestVote(9, 9))))
+    await deliver(alone, encode_message(Message("non-member", "a", term + 7, RequestVote(9, 9))))
     await alone.key_value.Put(pb.PutRequest(key="still", value=b"here"))
     assert alone.node.raft.current_term == term
 
@@ -433,7 +433,7 @@ async def test_what_can_be_no_change_is_an_invalid_argument(alone, change, why):
         ({"promote": "d"}, "d is not a member: add it first"),
         ({"add_learner": pb.AddLearner(id="a", address="h:1")}, "a is a voter already"),
     ],
-    ids=["the last voter", "nobody", "a stranger", "who is there"],
+    ids=["the last voter", "nobody", "a non-member", "who is there"],
 )
 async def test_a_change_that_is_refused_is_a_failed_precondition_with_the_reason(alone, change, why):
     error, metadata = await refused(changing(alone, **change))

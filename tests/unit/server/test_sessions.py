@@ -37,8 +37,8 @@ class Journal:
     def snapshot(self):
         return iter([json.dumps([command.decode() for command in self.applied]).encode()])
 
-    def restore(self, pieces):
-        self.applied = [text.encode() for text in json.loads(b"".join(pieces))]
+    def restore(self, chunks):
+        self.applied = [text.encode() for text in json.loads(b"".join(chunks))]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def batch(*commands, time_ms=0):
 
 
 def without_session(*commands, time_ms=0):
-    return pb.CommandBatch(rows=[pb.CommandRow(commands=commands)], time_ms=time_ms)
+    return pb.CommandEntry(batches=[pb.CommandBatch(commands=commands)], time_ms=time_ms)
 
 
 def told(applied):
@@ -230,36 +230,36 @@ def test_queries_are_the_applications(machine):
 # --- snapshots ------------------------------------------------------------------------------------------------------
 
 
-def recut(pieces, size):
-    whole = b"".join(pieces)
+def recut(chunks, size):
+    whole = b"".join(chunks)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def restored(pieces):
+def restored(chunks):
     machine = SessionedMachine(Journal())
-    machine.restore(pieces)
+    machine.restore(chunks)
     return machine
 
 
 def test_a_snapshot_shows_the_state_at_the_call(machine):
     session = opened(machine)
     machine.apply(batch((session, 1), (session, 2)), 1)
-    pieces = machine.snapshot()
-    first_piece = next(pieces)
+    chunks = machine.snapshot()
+    first_chunk = next(chunks)
     machine.apply(batch((session, 3, 2), (session, 2)), 2)
     opened(machine, time_ms=9 * TTL_MS)
-    other = restored([first_piece, *pieces])
+    other = restored([first_chunk, *chunks])
     assert told(other.apply(batch((session, 1), (session, 2), (session, 3)), 9)) == [(1, 1), (2, 1), (3, 9)]
     assert opened(other) == 2
 
 
-def test_pieces_are_of_moderate_size(machine):
+def test_chunks_are_of_moderate_size(machine):
     for _ in range(3):
         session = opened(machine)
         machine.apply(batch(*((session, i) for i in range(1, 10_000))), 1)
-    sizes = [len(piece) for piece in machine.snapshot()]
+    sizes = [len(chunk) for chunk in machine.snapshot()]
     assert len(sizes) > 5
-    assert max(sizes[:-1]) <= sessions.PIECE_BYTES + 1024
+    assert max(sizes[:-1]) <= sessions.CHUNK_BYTES + 1024
 
 
 def a_snapshot():
@@ -391,8 +391,8 @@ def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size)
         patch.setattr(sessions, "SESSION_RESPONSES_MAX", 5)
         patch.setattr(sessions, "SESSION_RESPONSE_BYTES_MAX", 6)
         run(machine, before, 1)
-        pieces = machine.snapshot()
+        chunks = machine.snapshot()
         answers = run(machine, after, 100)  # while the snapshot waits
-        other = restored(recut(pieces, size))
+        other = restored(recut(chunks, size))
         assert run(other, after, 100) == answers
     assert b"".join(other.snapshot()) == b"".join(machine.snapshot())

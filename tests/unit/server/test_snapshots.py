@@ -6,8 +6,8 @@ from zlib import crc32
 import pytest
 
 from raft_pkg.core.messages import AppendEntriesReply
-from raft_pkg.core.output import SnapshotPiece
 from raft_pkg.core.raft import InvariantError
+from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.types import SnapshotMetadata
 from raft_pkg.errors import CorruptLogError, StorageError
 from raft_pkg.kv import KeyValueStore
@@ -66,12 +66,12 @@ def take(snapshots, raft, applied_index):
     return taken
 
 
-def pieces_of(machine, index, *sizes):
-    """A leader's snapshot, cut into pieces of these sizes and one for the rest."""
+def chunks_of(machine, index, *sizes):
+    """A leader's snapshot, cut into chunks of these sizes and one for the rest."""
     data = b"".join(machine.snapshot())
     metadata = SnapshotMetadata(index, 1, leader().configuration, len(data), crc32(data))
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
-    return [SnapshotPiece(metadata, a, data[a:b]) for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
+    return [SnapshotChunk(metadata, a, data[a:b]) for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
 
 
 def test_a_snapshot_is_due_after_so_many_entries(snapshots, raft):
@@ -96,8 +96,8 @@ def test_a_follower_that_says_nothing_holds_nothing_up(snapshots, raft):
 
 
 def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage, raft, machine):
-    machine.apply(pb.CommandBatch(rows=[pb.CommandRow(commands=[b"no command, but applied"])]), 1)
-    first, last = pieces_of(machine, 200, 5)
+    machine.apply(pb.CommandEntry(batches=[pb.CommandBatch(commands=[b"no command, but applied"])]), 1)
+    first, last = chunks_of(machine, 200, 5)
     snapshots._begin(raft, ENTRIES)
     assert snapshots.can_step
     assert snapshots.keep(first) is None
@@ -108,16 +108,16 @@ def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage
 
 
 def test_a_snapshot_that_begins_anew_forgets_what_came_of_the_one_before(snapshots, machine):
-    first, _ = pieces_of(machine, 200, 5)
+    first, _ = chunks_of(machine, 200, 5)
     snapshots.keep(first)
-    again, last = pieces_of(machine, 201, 7)
+    again, last = chunks_of(machine, 201, 7)
     snapshots.keep(again)
     assert snapshots.keep(last) == last.metadata
 
 
 def test_a_snapshot_that_stopped_coming_in_does_not_stop_this_nodes_own(snapshots, raft, machine):
     """Regression: when its leader fell and another one sent entries instead, no snapshot was ever taken again."""
-    first, _ = pieces_of(machine, 30, 5)
+    first, _ = chunks_of(machine, 30, 5)
     snapshots.keep(first)
     assert take(snapshots, raft, 29) is None
     assert take(snapshots, raft, 30).index == 30
@@ -125,28 +125,28 @@ def test_a_snapshot_that_stopped_coming_in_does_not_stop_this_nodes_own(snapshot
 
 def test_a_snapshot_that_is_not_what_was_announced_is_an_invariant_broken(snapshots, machine):
     """The core has checked the checksum of what came: then the disk has something else."""
-    (piece,) = pieces_of(machine, 200)
-    wrong = SnapshotMetadata(200, 1, piece.metadata.configuration, len(piece.data), 1)
+    (chunk,) = chunks_of(machine, 200)
+    wrong = SnapshotMetadata(200, 1, chunk.metadata.configuration, len(chunk.data), 1)
     with pytest.raises(InvariantError, match="the snapshot of index 200 is on disk as"):
-        snapshots.keep(SnapshotPiece(wrong, 0, piece.data))
+        snapshots.keep(SnapshotChunk(wrong, 0, chunk.data))
 
 
 def test_a_snapshot_that_the_state_machine_cannot_read_is_damage(snapshots):
     data = b"of another program"
     metadata = SnapshotMetadata(200, 1, leader().configuration, len(data), crc32(data))
     with pytest.raises(CorruptLogError, match="the state machine can't read its snapshot of index 200"):
-        snapshots.keep(SnapshotPiece(metadata, 0, data))
+        snapshots.keep(SnapshotChunk(metadata, 0, data))
 
 
-def test_the_next_piece_waits_until_the_one_before_is_on_disk(config, storage, machine, monkeypatch, raft):
+def test_the_next_chunk_waits_until_the_one_before_is_on_disk(config, storage, machine, monkeypatch, raft):
     """Written in another thread, whose end may come at any time; the snapshot counts after the last one."""
     work, written = [], []
 
-    def elsewhere(write):
+    def executor(write):
         work.append((write, Future()))
         return work[-1][1]
 
-    snapshots = Snapshots(config, storage, machine, elsewhere, lambda: written.append(len(work)))
+    snapshots = Snapshots(config, storage, machine, executor, lambda: written.append(len(work)))
     monkeypatch.setattr(machine, "snapshot", lambda: iter([b"one", b"two"]))
     object.__setattr__(config, "snapshot_step_bytes", 1)
     for number in (1, 2):

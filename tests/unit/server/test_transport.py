@@ -59,7 +59,7 @@ async def linked(*, started=True, gone=None, proxied=False):
 
     transport = GrpcTransport("a", "127.0.0.1:1", report, peer.address if proxied else None)
     if gone is not None:
-        transport.on_peer_gone = gone.append
+        transport.on_peer_unreachable = gone.append
     transport.reach({"a": "127.0.0.1:1", "b": peer.address})
     if started:
         await peer.start()
@@ -243,7 +243,7 @@ async def test_links_come_and_go_with_those_that_the_node_wants_to_reach():
 
 
 async def test_who_is_no_member_and_says_nothing_is_forgotten(monkeypatch):
-    monkeypatch.setattr(transport_module, "STRANGER_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(transport_module, "NON_MEMBER_SECONDS_MAX", 0.2)
     async with peers(1) as ((b,), transport, reports):
         transport.reach({"b": b.address})
         await arrives(transport, "b", b, 1)
@@ -266,7 +266,7 @@ async def test_a_node_that_moves_is_reached_where_it_is_now():
         assert disconnected(reports) == [{"peer": "b", "reason": f"its address is {new.address} now"}]
 
 
-async def test_a_stranger_that_asks_is_answered_where_it_says_that_it_is():
+async def test_a_non_member_that_asks_is_answered_where_it_says_that_it_is():
     async with peers(2) as ((first, second), transport, _):
         transport.reach({})
         transport.meet("d", first.address)
@@ -288,7 +288,7 @@ async def test_nobody_else_says_where_a_member_or_the_node_itself_is():
         assert connected(reports) == 1
 
 
-async def test_a_stranger_becomes_a_member_and_is_forgotten_as_one():
+async def test_a_non_member_becomes_a_member_and_is_forgotten_as_one():
     async with peers(1) as ((d,), transport, reports):
         transport.meet("d", d.address)
         await arrives(transport, "d", d, 1)
@@ -299,23 +299,23 @@ async def test_a_stranger_becomes_a_member_and_is_forgotten_as_one():
         assert disconnected(reports) == [], "and it can still be answered"
 
 
-async def test_of_many_strangers_the_newest_are_answered(monkeypatch):
-    monkeypatch.setattr(transport_module, "STRANGERS_MAX", 2)
-    async with peers(3) as (strangers, transport, reports):
-        for name, peer in zip("xyz", strangers, strict=True):
+async def test_of_many_non_members_the_newest_are_answered(monkeypatch):
+    monkeypatch.setattr(transport_module, "NON_MEMBERS_MAX", 2)
+    async with peers(3) as (non_members, transport, reports):
+        for name, peer in zip("xyz", non_members, strict=True):
             transport.meet(name, peer.address)
             await arrives(transport, name, peer, 1)
         assert disconnected(reports) == [{"peer": "x", "reason": "other nodes have asked since"}]
         for number in range(1000):
-            transport.meet(f"stranger-{number}", "127.0.0.1:9")
+            transport.meet(f"non-member-{number}", "127.0.0.1:9")
         assert len(transport._links) == len(transport._runs) == 2
 
 
-async def test_a_stranger_with_a_senseless_address_harms_nobody():
+async def test_a_non_member_with_a_senseless_address_harms_nobody():
     """Regression: it ended all links, and with them the node."""
     async with peers(1) as ((b,), transport, _):
         for number, address in enumerate(["nonsense", "host:", "[::1:5", "\0:1"]):
-            transport.meet(f"stranger-{number}", address)
+            transport.meet(f"non-member-{number}", address)
         await asyncio.sleep(0.1)
         transport.reach({"b": b.address})
         await arrives(transport, "b", b, 1)

@@ -65,11 +65,11 @@ def storage_on(
     )
 
 
-def take_snapshot(storage: Storage, index: int, term: int = 1, *pieces: bytes) -> SnapshotMetadata:
-    """Write and commit a snapshot of these pieces; without any, of a few bytes."""
+def take_snapshot(storage: Storage, index: int, term: int = 1, *chunks: bytes) -> SnapshotMetadata:
+    """Write and commit a snapshot of these chunks; without any, of a few bytes."""
     writer = storage.begin_snapshot(index, term, MEMBERS)
-    for piece in pieces or (f"state up to {index}".encode(),):
-        writer.write(piece)
+    for chunk in chunks or (f"state up to {index}".encode(),):
+        writer.write(chunk)
     return writer.commit()
 
 

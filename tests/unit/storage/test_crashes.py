@@ -120,7 +120,7 @@ class Model:
         self.synced = len(self.values)
 
     def take(self, storage: FileStorage, taken: Taken) -> None:
-        """Write a snapshot in two pieces, and commit it."""
+        """Write a snapshot in two chunks, and commit it."""
         writer = storage.begin_snapshot(taken.index, taken.term, MEMBERS)
         writer.write(taken.data[:5])
         writer.write(taken.data[5:])
@@ -180,7 +180,7 @@ def crash_at(disk: SimulatedDisk, number: int) -> Callable[[], bool]:
 Run = Callable[[SimulatedDisk, Model, int], FileStorage]
 
 
-@pytest.mark.parametrize("disaster", ["nothing unsynced is left", "all is left", "chance", "kill"])
+@pytest.mark.parametrize("disaster", ["nothing unsynced is left", "all is left", "rng", "kill"])
 @pytest.mark.parametrize(
     ("work", "steps", "made"),
     [(run, 12, [segment_path(4)]), (run_with_snapshots, 9, [segment_path(9), snapshot_path(35)])],
@@ -199,14 +199,14 @@ def test_a_crash_before_any_operation(work: Run, steps: int, made: list[Path], d
             assert set(made) <= set(disk.nodes)
             assert number > 60
             return
-        chance = random.Random(number)
+        rng = random.Random(number)
         match disaster:
             case "nothing unsynced is left":
                 disk.lose_power(lambda _count: 0)
             case "all is left":
                 disk.lose_power(lambda count: count - 1)
-            case "chance":
-                disk.lose_power(chance.randrange)
+            case "rng":
+                disk.lose_power(rng.randrange)
             case "kill":
                 disk.kill_process()
         work(disk, model, 1 + number % 2 * 3)
@@ -227,15 +227,15 @@ def require_nothing_left_over(disk: SimulatedDisk) -> None:
 @pytest.mark.parametrize("work", [run, run_with_snapshots])
 def test_crashes_during_the_recoveries_from_crashes(work: Run) -> None:
     for seed in range(150):
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         disk = SimulatedDisk()
         model = Model()
         for _ in range(8):
-            crash_at(disk, chance.randrange(25 if work is run else 60))
+            crash_at(disk, rng.randrange(25 if work is run else 60))
             try:
                 work(disk, model, 6).close()
             except Crash:
-                disk.lose_power(chance.randrange)
+                disk.lose_power(rng.randrange)
 
 
 class LogOfOneNode(RuleBasedStateMachine):

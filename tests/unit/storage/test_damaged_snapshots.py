@@ -52,10 +52,10 @@ def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], SimulatedDisk]) -> N
     """Also when the log still has all that the snapshot replaces, which is so in neither of the samples."""
     files = sample().copy()
     path = next(path for path in files if path.suffix == ".snapshot")
-    chance = random.Random(1)
+    rng = random.Random(1)
     for position in range(len(files[path])):
         content = bytearray(files[path])
-        content[position] ^= 1 << chance.randrange(8)
+        content[position] ^= 1 << rng.randrange(8)
         disk = SimulatedDisk.holding(files | {path: bytes(content)})
         with pytest.raises(CorruptLogError, match=rf"{path.name}: byte \d+: .*nothing was changed"):
             recover(disk)
@@ -258,10 +258,10 @@ def test_a_node_file_of_another_time(oldest: int) -> None:
 def test_any_changed_byte_of_the_node_file_of_a_compacted_log() -> None:
     files = compacted().copy()
     content = files[NODE_FILE].strip()
-    chance = random.Random(2)
+    rng = random.Random(2)
     for position in range(len(content)):
         changed = bytearray(content)
-        changed[position] ^= 1 << chance.randrange(8)
+        changed[position] ^= 1 << rng.randrange(8)
         try:
             if json.loads(bytes(changed)) == json.loads(content):
                 continue  # white space

@@ -108,9 +108,9 @@ def test_a_large_snapshot_is_checked_without_much_memory(tmp_path: Path) -> None
     storage = FileStorage(tmp_path, "raft-0")
     storage.recover()
     writer = storage.begin_snapshot(1, 1, MEMBERS)
-    piece = bytes(range(256)) * 4096
+    chunk = bytes(range(256)) * 4096
     for _ in range(30):
-        writer.write(piece)
+        writer.write(chunk)
     metadata = writer.commit()
     storage.close()
     tracemalloc.start()
@@ -209,9 +209,9 @@ def test_a_length_beyond_the_file_allocates_nothing() -> None:
     st.lists(st.tuples(st.sampled_from(list(EntryKind)), st.binary(max_size=100)), max_size=3),
     st.none() | st.text(max_size=5),
 )
-def test_what_is_encoded_is_decoded(pieces: list, vote: str | None) -> None:
+def test_what_is_encoded_is_decoded(chunks: list, vote: str | None) -> None:
     values: list[HardState | Entry] = [HardState(3, vote)]
-    values += [Entry(index, 3, kind, data) for index, (kind, data) in enumerate(pieces, 1)]
+    values += [Entry(index, 3, kind, data) for index, (kind, data) in enumerate(chunks, 1)]
     batch = BatchEncoder(9, 40, 16, 5)
     batch.add_hard_state(values[0])
     for value in values[1:]:

@@ -61,17 +61,17 @@ def node(request: pytest.FixtureRequest) -> Restartable:
 
 
 def read_all(storage: Storage, size: int = 1000) -> bytes:
-    pieces = []
-    while piece := storage.read_snapshot(sum(map(len, pieces)), size):
-        pieces.append(piece)
-    return b"".join(pieces)
+    chunks = []
+    while chunk := storage.read_snapshot(sum(map(len, chunks)), size):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def test_a_snapshot_is_read_back_with_all_that_it_stands_for(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     assert writer.size == 0
-    for piece in (b"one ", b"", b"two"):
-        writer.write(piece)
+    for chunk in (b"one ", b"", b"two"):
+        writer.write(chunk)
     assert writer.size == 7
     metadata = SnapshotMetadata(8, 1, MEMBERS, 7, zlib.crc32(b"one two"))
     assert writer.commit() == metadata
@@ -81,7 +81,7 @@ def test_a_snapshot_is_read_back_with_all_that_it_stands_for(node: Restartable) 
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(5000), bytes(range(256)) * 10_000])
-def test_any_data_is_read_back_in_any_pieces(node: Restartable, data: bytes) -> None:
+def test_any_data_is_read_back_in_any_chunks(node: Restartable, data: bytes) -> None:
     metadata = take_snapshot(node.storage, 5, 1, data)
     assert node.restart().snapshot == metadata
     for size in (1, 7, 4096, len(data), 1 << 30):
@@ -92,7 +92,7 @@ def test_any_data_is_read_back_in_any_pieces(node: Restartable, data: bytes) -> 
     assert node.storage.read_snapshot(1 << 64, 1 << 64) == b""
     assert node.storage.read_snapshot(0, 0) == b""
     for offset, size in ((-1, 5), (0, -1)):
-        with pytest.raises(ValueError, match=f"no piece of {size} bytes at {offset}"):
+        with pytest.raises(ValueError, match=f"no chunk of {size} bytes at {offset}"):
             node.storage.read_snapshot(offset, size)
 
 
@@ -431,7 +431,7 @@ def test_a_segment_without_entries_goes() -> None:
 
 
 def test_a_commit_is_these_calls_in_this_order() -> None:
-    """The data is on disk piece by piece, then the name is; the snapshot before goes last."""
+    """The data is on disk chunk by chunk, then the name is; the snapshot before goes last."""
     disk, storage = compactable(2)
     last = last_of_segments(disk)[2]
     take_snapshot(storage, last - 1, last - 1)

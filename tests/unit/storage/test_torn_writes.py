@@ -127,10 +127,10 @@ def test_what_was_read_is_on_disk_before_it_is_used() -> None:
 
 
 def single_bits(content: bytes, seed: int) -> Iterator[tuple[int, bytes]]:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for position in range(len(content)):
         flipped = bytearray(content)
-        flipped[position] ^= 1 << chance.randrange(8)
+        flipped[position] ^= 1 << rng.randrange(8)
         yield position, bytes(flipped)
 
 
@@ -279,11 +279,11 @@ def test_after_a_restart_nothing_that_was_recovered_is_torn() -> None:
 def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
     """A client may store anything, such as a piece of a log; it must not make a torn write look like damage."""
     disk, _ = three_batches()
-    piece = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
+    chunk = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
     disk = SimulatedDisk()
     storage = storage_on(disk)
     storage.recover()
-    storage.append(None, [Entry(1, 1, entry(1).kind, piece * 3)])
+    storage.append(None, [Entry(1, 1, entry(1).kind, chunk * 3)])
     storage.sync()
     end = len(disk.copy()[FIRST_SEGMENT].rstrip(b"\0"))
     torn = changed(disk, FIRST_SEGMENT, lambda data: data[: end - 100])

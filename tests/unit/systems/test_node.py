@@ -40,7 +40,7 @@ class Commands:
     query = command
 
 
-class Caller:
+class Waiter:
     def __init__(self):
         self.outcomes = []
 
@@ -57,10 +57,10 @@ def node_with(leader):
 
 
 async def outcomes_of(node, requests, **session):
-    caller = Caller()
-    node.submit(caller, requests, **session)
+    waiter = Waiter()
+    node.submit(waiter, requests, **session)
     await asyncio.gather(*node._tasks)
-    return caller.outcomes
+    return waiter.outcomes
 
 
 async def test_who_does_not_lead_says_who_does():

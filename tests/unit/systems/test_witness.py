@@ -6,9 +6,9 @@ import json
 import pytest
 
 from raft_pkg.events import EventLog
-from systems.etcd import words
+from systems.etcd import etcd_log_events
+from systems.etcd.etcd_log_events import BecameFollower, Follows, LeaderLost, Leads, Recovered
 from systems.etcd.witness import Witness
-from systems.etcd.words import BecameFollower, Follows, LeaderLost, Leads, Recovered
 
 # Lines of etcd 3.4 and 3.5, whose Raft is the same library.
 SAID = [
@@ -29,7 +29,7 @@ SAID = [
 
 @pytest.mark.parametrize(("message", "word"), SAID, ids=[message for message, _ in SAID])
 def test_a_line_of_etcds_log_is_understood(message, word):
-    assert words.parse(message) == word
+    assert etcd_log_events.parse(message) == word
 
 
 @pytest.fixture

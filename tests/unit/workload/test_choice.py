@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from raft_pkg.errors import ConfigurationError
-from raft_pkg.workload.choice import APPENDS_MAX, DEFAULT_MIX, Choice, KeySpace, parse_mix
+from raft_testbed.workload.choice import APPENDS_MAX, DEFAULT_MIX, Choice, KeySpace, parse_mix
 
 
 def choices(seed: int, client: int, count: int = 500, *, mix=DEFAULT_MIX, value_bytes: int = 0, keys: int = 3):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from raft_pkg.check.history import read_history
-from raft_pkg.check.linearizability import Verdict, check_history
 from raft_pkg.client import CompareAndSetResult, InvalidOperationError, OperationFailedError, OutcomeUnknownError
 from raft_pkg.events import EventLog
-from raft_pkg.workload import program
-from raft_pkg.workload.program import Settings, Workload
-from raft_pkg.workload.recorder import Recorder, Tee
+from raft_testbed.checker.linearizability import Verdict, check_history
+from raft_testbed.history import read_history
+from raft_testbed.workload import program
+from raft_testbed.workload.program import Settings, Workload
+from raft_testbed.workload.recorder import Recorder, Tee
 
 SETTINGS = Settings(["127.0.0.1:1"], "run", clients=4, rate=0, seconds=0.2, keys=3, seed=1, final_reads_seconds_max=0.5)
 
@@ -222,10 +222,10 @@ async def test_turns_come_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program.asyncio, "sleep", sleep)
     pace = program._Pace(10.0)
     for _ in range(21):
-        await pace.turn()
+        await pace.run_iteration()
     assert now == pytest.approx(2.0)
     now += 60  # held up: the turns of that time are lost
     slept.clear()
     for _ in range(12):
-        await pace.turn()
+        await pace.run_iteration()
     assert sum(slept) == pytest.approx(1.0)

@@ -1,0 +1,334 @@
+"""The plots of a report: roles, latency and rate on one time axis, and each violation on its own."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, pairwise
+from typing import Any
+
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, PrintfTickFormatter, Range1d
+from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span
+from bokeh.models.renderers import GlyphRenderer
+from bokeh.plotting import figure
+
+from raft_testbed.checker.explanation import did
+from raft_testbed.checker.judgement import ExplainedViolation
+from raft_testbed.history import FUNCTIONS, Operation
+from raft_testbed.report.points import Point, Rates
+from raft_testbed.report.role_intervals import (
+    CANDIDATE,
+    DOWN,
+    FOLLOWER,
+    LEADER,
+    LEADERLESS,
+    PRE_CANDIDATE,
+    STARTING,
+    bands_of,
+    leader_changes,
+)
+from raft_testbed.verdict.directory import Fault, Run
+
+# Okabe and Ito's colours, which colour-blind people tell apart; shapes and words say the same once more.
+BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE, GREY = (
+    *("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#8A8A8A"),
+)
+ROLE_COLOURS = {
+    LEADER: BLUE,
+    FOLLOWER: "#A9D6F0",
+    LEADERLESS: "#D9D9D9",
+    PRE_CANDIDATE: YELLOW,
+    CANDIDATE: ORANGE,
+    STARTING: GREEN,
+    DOWN: "#3A3A3A",
+}
+FUNCTION_COLOURS = {"read": SKY, "write": ORANGE, "cas": GREEN, "append": PURPLE, "delete": BLUE}
+OUTCOME_MARKERS = {"ok": "circle", "fail": "x", "info": "inverted_triangle"}
+OUTCOME_COLOURS = {"ok": GREEN, "fail": ORANGE, "info": VERMILION}
+OUTCOME_WORDS = {"ok": "answered", "fail": "failed", "info": "not known"}
+FAULTS_ROW = "faults"
+LEFT_BORDER_PIXELS = 74
+INK = "#111111"
+LABEL_COLOURS = {role: "#ffffff" if role == LEADER else INK for role in ROLE_COLOURS}
+FREE_DRAWN_MAX = 8
+TOLD_CHARACTERS_MAX = 28
+"""What is longer is cut above its bar: that fits on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text in a row of the time axis, within a span of seconds."""
+
+    row: str
+    began: float
+    ended: float
+    long: str
+    short: str
+    colour: str = INK
+
+
+def run_figures(run: Run, points: Sequence[Point], rates: Rates, marked: Iterable[float]) -> list[figure]:
+    """Roles, latency and rate; `marked` are the times (seconds since the start) of what can't be explained."""
+    seconds = run.ended - run.started
+    time_axis = Range1d(start=0, end=seconds, bounds=(-0.02 * seconds, 1.02 * seconds))
+    plots = [_roles(run, time_axis), _latency(points, time_axis), _rate(rates, time_axis)]
+    for plot in plots:
+        for fault in run.faults:
+            if fault.skipped is None:
+                plot.add_layout(_window(fault, run.started))
+        for at, _, _ in leader_changes(run):
+            plot.add_layout(Span(location=at - run.started, dimension="height", line_color=BLUE, line_dash="dotted"))
+        for at in marked:
+            plot.add_layout(Span(location=at, dimension="height", line_color=VERMILION, line_width=2))
+    plots[-1].xaxis.axis_label = "seconds since the run began"
+    return plots
+
+
+def violation_figure(violation: ExplainedViolation, start: int) -> figure:
+    """A bar for each operation concerned, from its call to its outcome.
+
+    The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
+    """
+    kept, free = violation.core.operations, violation.core.free[:FREE_DRAWN_MAX]
+    operations = [*kept, *free]
+    moments = sorted({*chain.from_iterable(_ends(operation) for operation in operations)})
+    steps = {position: step for step, position in enumerate(moments)}
+    end = len(moments) + 0.5
+    rows = [f"process {operation.process}" + "\u200b" * place for place, operation in enumerate(operations)]
+    plot = _figure(
+        height=70 + 58 * len(operations),
+        x_range=Range1d(start=-0.5, end=end),
+        y_range=FactorRange(factors=rows[::-1], range_padding=0.1),
+        name=f"violation-{violation.key}",
+        left_border=92,
+    )
+    unexplained = violation.core.report.unexplained
+    for row, operation in zip(rows, operations, strict=True):
+        left, right = steps[operation.invoked], steps.get(operation.completed or -1, end)
+        is_wrong = unexplained is not None and operation.invoked == unexplained.invoked
+        plot.hbar(
+            y=[row],
+            left=[left],
+            right=[right],
+            height=0.28,
+            color=VERMILION if is_wrong else FUNCTION_COLOURS[operation.f],
+            fill_alpha=0.35 if operation in free else 0.9,
+            line_dash="dashed" if operation in free or operation.completed is None else "solid",
+        )
+        is_late = left > end * 0.45
+        text = plot.text(
+            x=[right if is_late else left],
+            y=[row],
+            y_offset=-10,
+            text=[_told(operation, is_wrong=is_wrong)],
+            text_font_size="12px",
+            text_align="right" if is_late else "left",
+            text_font_style="bold" if is_wrong else "normal",
+        )
+        text.tags = ["foreground"]
+    times = {}
+    for operation in operations:
+        times[operation.invoked] = operation.invoked_at
+        if operation.completed is not None:
+            times[operation.completed] = operation.completed_at
+    plot.xaxis.ticker = list(range(len(moments)))
+    plot.xaxis.major_label_overrides = {steps[p]: f"{(at - start) / 1e9:.3f}" for p, at in times.items()}
+    plot.xaxis.major_label_orientation = 0.9
+    plot.xaxis.axis_label = "seconds of calls and outcomes (not to scale)"
+    plot.ygrid.visible = False
+    return plot
+
+
+def _figure(*, height: int, name: str, left_border: int = LEFT_BORDER_PIXELS, **options: Any) -> figure:
+    plot = figure(
+        height=height,
+        sizing_mode="stretch_width",
+        tools="xbox_zoom,xpan,xwheel_zoom,reset",
+        active_drag="xbox_zoom",
+        active_scroll=None,
+        toolbar_location="above",
+        name=name,
+        min_border_left=left_border,
+        min_border_right=12,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        **options,
+    )
+    plot.toolbar.logo = None
+    plot.toolbar.autohide = False
+    return plot
+
+
+def _roles(run: Run, time_axis: Range1d) -> figure:
+    rows = [FAULTS_ROW, *run.nodes]
+    plot = _figure(
+        height=110 + 42 * len(rows),
+        name="roles",
+        x_range=time_axis,
+        y_range=FactorRange(factors=rows[::-1], range_padding=0.05),
+        title="Roles and terms",
+    )
+    bands = bands_of(run)
+    bars = plot.hbar(
+        y="node",
+        left="left",
+        right="right",
+        height=0.72,
+        color="colour",
+        line_color="colour",
+        source=ColumnDataSource(
+            {
+                "node": [band.node for band in bands],
+                "left": [band.began - run.started for band in bands],
+                "right": [band.ended - run.started for band in bands],
+                "role": [band.role for band in bands],
+                "term": [str(band.term or "?") for band in bands],
+                "seconds": [f"{band.ended - band.began:.3f}" for band in bands],
+                "colour": [ROLE_COLOURS[band.role] for band in bands],
+            }
+        ),
+    )
+    told = [("", "@node: @role, term @term"), ("", "for @seconds s from @left{0.000} s")]
+    plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
+    labels = [
+        Label(band.node, band.began - run.started, band.ended - run.started, term, term, LABEL_COLOURS[band.role])
+        for band in bands
+        if band.role != DOWN and (term := str(band.term or ""))
+    ]
+    _draw_labels(plot, labels)
+    _fault_row(plot, run)
+    return plot
+
+
+def _fault_row(plot: figure, run: Run) -> None:
+    faults = [fault for fault in run.faults if fault.skipped is None]
+    source = ColumnDataSource(
+        {
+            "row": [FAULTS_ROW] * len(faults),
+            "began": [fault.began - run.started for fault in faults],
+            "healed": [fault.healed - run.started for fault in faults],
+            "ended": [fault.ended - run.started for fault in faults],
+            "fault": [str(fault) for fault in faults],
+        }
+    )
+    style: dict[str, Any] = {"y": "row", "height": 0.72, "color": PURPLE, "line_color": PURPLE, "source": source}
+    plot.hbar(left="healed", right="ended", fill_alpha=0.25, **style)
+    bars = plot.hbar(left="began", right="healed", fill_alpha=0.75, **style)
+    ends = pairwise([*(fault.began - run.started for fault in faults), run.ended - run.started])
+    labels = [
+        Label(FAULTS_ROW, began, until, f"{number} {fault.name}", str(number))
+        for number, (fault, (began, until)) in enumerate(zip(faults, ends, strict=True), start=1)
+    ]
+    _draw_labels(plot, labels).tags.append("foreground")
+    told = [("", "@fault"), ("", "from @began{0.000} s, healed at @healed{0.000} s, healthy at @ended{0.000} s")]
+    plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
+
+
+def _draw_labels(plot: figure, labels: Sequence[Label]) -> "GlyphRenderer[Any]":
+    """The page writes each where its span begins in view: the long text, the short one, or none, as there is room."""
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(label, field.name) for label in labels] for field in fields(Label)
+    }
+    source = ColumnDataSource({**columns, "x": columns["began"], "text": [""] * len(labels)})
+    style: dict[str, Any] = {"text_baseline": "middle", "text_font_size": "12px", "source": source}
+    renderer = plot.text(x="x", y="row", text="text", x_offset=4, text_color="colour", **style)
+    renderer.tags = ["labels"]
+    return renderer
+
+
+def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
+    plot = _figure(height=330, name="latency", x_range=time_axis, y_axis_type="log", title="Latency of every operation")
+    plot.yaxis.axis_label = "ms"
+    plot.yaxis.formatter = PrintfTickFormatter(format="%g")
+    items = []
+    for f in FUNCTIONS:
+        chosen = [point for point in points if point.operation.f == f]
+        if chosen:
+            items.append(_item(f, _scatter(plot, f, chosen)))
+    plot.add_tools(HoverTool(tooltips=[("", "@told"), ("key", "@key"), ("", "@latency ms, ended at @at{0.000} s")]))
+    _legend(plot, items)
+    return plot
+
+
+def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[Any]":
+    """The operations of one function; those that were not answered are larger, of another shape, and on top."""
+    ordered = sorted(points, key=lambda point: point.outcome != "ok")
+    is_answered = [point.outcome == "ok" for point in ordered]
+    source = ColumnDataSource(
+        {
+            "at": [round(point.at, 6) for point in ordered],
+            "latency": [round(point.latency_ms, 4) for point in ordered],
+            "told": [did(point.operation) for point in ordered],
+            "key": [point.operation.key for point in ordered],
+            "marker": [OUTCOME_MARKERS[point.outcome] for point in ordered],
+            "size": [4 if answered else 9 for answered in is_answered],
+            "alpha": [0.55 if answered else 0.95 for answered in is_answered],
+            "width": [0 if answered else 2 for answered in is_answered],
+        }
+    )
+    return plot.scatter(
+        "at",
+        "latency",
+        marker="marker",
+        size="size",
+        color=FUNCTION_COLOURS[f],
+        fill_alpha="alpha",
+        line_width="width",
+        source=source,
+    )
+
+
+def _rate(rates: Rates, time_axis: Range1d) -> figure:
+    counts_axis = Range1d(start=0, end=1.05 * max(map(max, rates.by_outcome.values())) or 1)
+    title = "Operations a second, by outcome"
+    plot = _figure(height=220, name="rate", x_range=time_axis, y_range=counts_axis, title=title)
+    items = []
+    for outcome, counts in rates.by_outcome.items():
+        line = plot.step(
+            x=rates.begins,
+            y=counts,
+            mode="after",
+            color=OUTCOME_COLOURS[outcome],
+            line_width=2,
+            line_dash={"ok": "solid", "fail": "dashed", "info": "dotdash"}[outcome],
+        )
+        items.append(_item(OUTCOME_WORDS[outcome], line))
+    _legend(plot, items)
+    return plot
+
+
+def _item(label: str, renderer: "GlyphRenderer[Any]") -> LegendItem:
+    return LegendItem(label=label, renderers=[renderer])
+
+
+def _legend(plot: figure, items: list[LegendItem]) -> None:
+    legend = Legend(
+        items=items,
+        orientation="horizontal",
+        click_policy="hide",
+        ncols="auto",
+        background_fill_color=None,
+        border_line_color=None,
+        label_text_font_size="12px",
+        glyph_width=14,
+        glyph_height=14,
+        spacing=8,
+        margin=2,
+    )
+    plot.add_layout(legend, "below")
+
+
+def _window(fault: Fault, started: float) -> BoxAnnotation:
+    return BoxAnnotation(
+        left=fault.began - started, right=fault.healed - started, fill_color=PURPLE, fill_alpha=0.13, level="underlay"
+    )
+
+
+def _ends(operation: Operation) -> tuple[int, ...]:
+    return (operation.invoked,) if operation.completed is None else (operation.invoked, operation.completed)
+
+
+def _told(operation: Operation, *, is_wrong: bool) -> str:
+    what = did(operation).removeprefix(f"process {operation.process} ")
+    if len(what) > TOLD_CHARACTERS_MAX:
+        what = f"{what[: TOLD_CHARACTERS_MAX - 1]}…"
+    return f"✗ {what}" if is_wrong else what

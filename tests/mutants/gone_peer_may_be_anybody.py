@@ -1,6 +1,0 @@
-"""Whoever hears that any process has ended stands for election, although it hears from its leader (§5.2)."""
-
-from raft_pkg.core.raft import Raft
-from raft_pkg.simulation.mutation import rewrite
-
-rewrite(Raft.peer_gone, "peer != self.leader or ", "")

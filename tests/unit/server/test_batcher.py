@@ -1,0 +1,152 @@
+"""Commands gather while entries are under way, and only then."""
+
+import asyncio
+
+import pytest
+
+from raft_pkg.core.types import EntryKind
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.batcher import GATHER_BYTES, GATHER_SECONDS
+from tests.support.nodes import NodeCluster, Waiter, put
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = NodeCluster(tmp_path)
+    cluster.run(2.01)  # the last heartbeat has just been
+    yield cluster
+    cluster.close()
+
+
+def entries_of(node):
+    """How many commands each entry of the log holds."""
+    entries = node.raft.log.slice(node.raft.log.first_index, node.raft.log.last_index + 1)
+    return [
+        sum(len(row.commands) for row in pb.CommandEntry.FromString(e.data).batches)
+        for e in entries
+        if e.kind is EntryKind.COMMANDS
+    ]
+
+
+def test_commands_that_come_while_an_entry_is_under_way_share_the_next_one(cluster):
+    leader = cluster.leader
+    waiters = [cluster.submit(leader, put(f"key-{number}")) for number in range(5)]
+    assert entries_of(leader) == [1]
+    cluster.deliver_all()
+    assert [waiter.codes for waiter in waiters] == [["OK"], [], [], [], []]
+    cluster.run(GATHER_SECONDS)  # for who got the answer may come back
+    assert entries_of(leader) == [1, 4]
+    assert [waiter.codes for waiter in waiters] == [["OK"]] * 5
+
+
+def test_a_command_leaves_at_once_when_nothing_is_under_way(cluster):
+    leader = cluster.leader
+    for number in range(3):
+        cluster.submit(leader, put(f"key-{number}"))
+        assert len(entries_of(leader)) == number + 1
+        cluster.deliver_all()
+
+
+def test_commands_wait_for_no_majority_that_does_not_come(cluster):
+    """The time is that of the oldest; it is when the node wants its next turn."""
+    leader = cluster.leader
+    cluster.cut = {follower.config.node_id for follower in cluster.followers}
+    cluster.submit(leader, put("first"))
+    cluster.submit(leader, put("second"))
+    due = leader.next_timeout()
+    assert due == cluster.now + GATHER_SECONDS
+    cluster.now = due - GATHER_SECONDS / 2
+    cluster.submit(leader, put("third"))
+    assert entries_of(leader) == [1]
+    assert leader.next_timeout() == due
+    cluster.now = due
+    leader.run_iteration()
+    assert entries_of(leader) == [1, 2]
+    assert leader.next_timeout() == leader.raft.next_timeout()
+
+
+def test_who_was_answered_together_is_waited_for(cluster):
+    """They come back one by one, each in a call of its own."""
+    leader = cluster.leader
+    cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
+    cluster.deliver_all()
+    for number in range(2):
+        cluster.submit(leader, put(f"key-{number}"))
+    assert entries_of(leader) == [3]
+    assert leader.next_timeout() == cluster.now + GATHER_SECONDS
+    cluster.submit(leader, put("key-2"))
+    assert entries_of(leader) == [3, 3]
+
+
+def test_those_who_wait_and_those_who_come_back_share_an_entry(cluster):
+    leader = cluster.leader
+    cluster.submit(leader, put("first"), put("second"))
+    cluster.submit(leader, put("third"))
+    cluster.deliver_all()
+    cluster.submit(leader, put("first"))
+    assert entries_of(leader) == [2]
+    cluster.submit(leader, put("second"))
+    assert entries_of(leader) == [2, 3]
+
+
+def test_who_does_not_come_back_is_not_waited_for(cluster):
+    """Not even for as long as others: the time is that of the answer."""
+    leader = cluster.leader
+    cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
+    cluster.deliver_all()
+    cluster.run(GATHER_SECONDS / 2)
+    cluster.submit(leader, put("key"))
+    assert entries_of(leader) == [3]
+    cluster.run(GATHER_SECONDS / 2)
+    assert entries_of(leader) == [3, 1]
+    cluster.run(GATHER_SECONDS)
+    cluster.submit(leader, put("key"))
+    assert entries_of(leader) == [3, 1, 1]
+
+
+def test_many_commands_wait_for_nothing(cluster):
+    leader = cluster.leader
+    cluster.submit(leader, put("first"))
+    cluster.submit(leader, put("small"))
+    cluster.submit(leader, put("large", bytes(GATHER_BYTES)))
+    assert entries_of(leader) == [1, 2]
+
+
+def test_a_follower_refuses_at_once(cluster):
+    """Also while its log has entries that it does not know to be committed."""
+    follower = cluster.followers[0]
+    cluster.submit(cluster.leader, put("key"))
+    cluster.deliver_round()
+    assert follower.raft.log.last_index > follower.raft.commit_index
+    assert cluster.submit(follower, put("key")).codes == ["NOT_LEADER"]
+
+
+def test_the_running_loop_turns_when_what_gathers_is_due(cluster, monkeypatch):
+    """Nothing else wakes it: no majority answers, and who came meanwhile has not woken it either."""
+    leader = cluster.leader
+    cluster.cut = {follower.config.node_id for follower in cluster.followers}
+    monkeypatch.setattr(leader, "_clock", asyncio.new_event_loop().time)
+    monkeypatch.setattr(leader.raft, "next_timeout", lambda: float("inf"))
+    monkeypatch.setattr(leader.raft, "tick", lambda _now: None)
+
+    propose, all_proposed = leader.raft.propose, asyncio.Event()
+
+    def noting(*arguments):
+        entry = propose(*arguments)
+        if sum(entries_of(leader)) == 4:
+            all_proposed.set()
+        return entry
+
+    monkeypatch.setattr(leader.raft, "propose", noting)
+
+    async def live():
+        running = asyncio.create_task(leader.run())
+        for number in range(4):
+            leader.submit(Waiter(), [put(f"key-{number}")])
+            await asyncio.sleep(0.0001)
+        async with asyncio.timeout(10):
+            await all_proposed.wait()
+        leader.stop("the test is over")
+        await running
+
+    asyncio.run(live())

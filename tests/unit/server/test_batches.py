@@ -1,0 +1,252 @@
+"""Requests that come in rows: what one of them costs is shared, and what becomes of each is told all the same."""
+
+import pytest
+
+import raft_pkg.server.node as node_module
+from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import one_by_one
+from raft_pkg.server import outcomes, pending
+from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
+from raft_pkg.server.sessions import Applied
+from tests.support.nodes import Waiter, append, get, put
+
+
+def row(*requests):
+    """The same as one request."""
+    first = requests[0]
+    return pb.Request(
+        id=first.id,
+        commands=[command for request in requests for command in request.commands],
+        queries=[query for request in requests for query in request.queries],
+        sequence=first.sequence,
+        any_node=first.any_node,
+    )
+
+
+def run(cluster, *requests, **session):
+    waiter = cluster.submit(cluster.leader, *requests, **session)
+    cluster.deliver_all()
+    return waiter
+
+
+def told(waiter):
+    """First id, how many, and what became of them."""
+    return [
+        (outcome.id, outcome.further + 1, pb.OutcomeCode.Name(outcome.code).removeprefix("OUTCOME_CODE_"))
+        for outcome in waiter.flushed
+    ]
+
+
+def session_of(cluster):
+    return run(cluster, pb.Request(open_session=True)).flushed[0].session_id
+
+
+def values(waiter):
+    return [pb.KvResult.FromString(result).value for outcome in waiter.flushed for result in outcome.results]
+
+
+# --- whole nodes ------------------------------------------------------------------------------------------------------
+
+
+def test_commands_with_nothing_to_say_have_one_outcome(cluster):
+    before = cluster.leader.raft.log.last_index
+    waiter = run(cluster, row(*(put(f"key-{n}", b"%d" % n, request_id=10 + n) for n in range(5))))
+    assert told(waiter) == [(10, 5, "OK")]
+    assert list(waiter.flushed[0].results) == []
+    assert waiter.flushed[0].index == before + 1 == cluster.leader.raft.log.last_index
+
+
+def test_commands_that_have_something_to_say_say_it_in_their_order(cluster):
+    waiter = run(cluster, row(*(append("key", b"x" * n, request_id=n) for n in range(1, 4))))
+    assert told(waiter) == [(1, 3, "OK")]
+    assert [pb.KvResult.FromString(result).length for result in waiter.flushed[0].results] == [1, 3, 6]
+
+
+def test_queries_in_a_row_are_answered_together(cluster):
+    run(cluster, row(*(put(f"key-{n}", b"%d" % n, request_id=n) for n in range(3))))
+    waiter = run(cluster, row(*(get(f"key-{n}", request_id=n) for n in range(3))))
+    assert told(waiter) == [(0, 3, "OK")]
+    assert values(waiter) == [b"0", b"1", b"2"]
+
+
+def test_a_row_asked_of_a_follower_is_refused_with_one_outcome(cluster):
+    waiter = cluster.submit(cluster.followers[0], row(put("a", request_id=1), put("b", request_id=2)))
+    assert told(waiter) == [(1, 2, "NOT_LEADER")]
+    assert waiter.flushed[0].leader_id == cluster.leader.config.node_id
+
+
+def test_a_row_that_comes_again_is_applied_once(cluster):
+    session = session_of(cluster)
+    commands = row(*(append("key", b"%d" % n, request_id=n, sequence=n) for n in range(1, 4)))
+    first, again = (run(cluster, commands, session_id=session, acknowledged=1) for _ in range(2))
+    assert again.flushed == first.flushed
+    assert values(run(cluster, get("key"))) == [b"123"]
+
+
+def test_a_row_of_which_some_were_applied_before_applies_the_others(cluster):
+    session = session_of(cluster)
+    requests = [append("key", b"%d" % n, request_id=n, sequence=n) for n in range(1, 6)]
+    run(cluster, requests[1], session_id=session)
+    run(cluster, requests[3], session_id=session)
+    waiter = run(cluster, row(*requests), session_id=session)
+    assert [(first, count) for first, count, _ in told(waiter)] == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]
+    assert len({outcome.index for outcome in waiter.flushed}) == 3, "the repeats name the entries of the first time"
+    assert values(run(cluster, get("key"))) == [b"24135"]
+
+
+def test_what_the_client_has_given_up_in_a_row_expires_and_the_rest_is_done(cluster):
+    session = session_of(cluster)
+    commands = row(*(append("key", b"%d" % n, request_id=n, sequence=n) for n in range(1, 5)))
+    waiter = run(cluster, commands, session_id=session, acknowledged=3)
+    assert told(waiter) == [(1, 2, "SESSION_EXPIRED"), (3, 2, "OK")]
+    assert values(run(cluster, get("key"))) == [b"34"]
+
+
+def test_a_row_in_a_session_that_nobody_opened_expires_whole(cluster):
+    waiter = run(cluster, row(put("a", request_id=1, sequence=1), put("b", request_id=2, sequence=2)), session_id=77)
+    assert told(waiter) == [(1, 2, "SESSION_EXPIRED")]
+
+
+def test_rows_of_several_callers_share_an_entry_and_each_gets_its_own(cluster):
+    leader, session = cluster.leader, session_of(cluster)
+    before = leader.raft.log.last_index
+    waiters = [Waiter() for _ in range(3)]
+    leader.submit(waiters[0], [row(append("key", b"a", request_id=1), append("key", b"b", request_id=2))])
+    in_session = row(
+        append("key", b"c", request_id=1, sequence=1),
+        append("key", b"d", request_id=2, sequence=2),
+        append("key", b"e", request_id=3, sequence=3),
+    )
+    leader.submit(waiters[1], [in_session], session_id=session)
+    leader.submit(waiters[2], [append("key", b"f", request_id=1)])
+    leader.run_iteration()
+    cluster.deliver_all()
+    assert leader.raft.log.last_index == before + 1
+    assert [told(waiter) for waiter in waiters] == [[(1, 2, "OK")], [(1, 3, "OK")], [(1, 1, "OK")]]
+    assert values(run(cluster, get("key"))) == [b"abcdef"]
+
+
+def test_a_row_that_is_larger_than_an_entry_takes_several(cluster, monkeypatch):
+    monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 1000)
+    monkeypatch.setattr("raft_pkg.server.batcher.ENTRY_BYTES_MAX", 1000)
+    before = cluster.leader.raft.log.last_index
+    commands = row(*(append("key", b"%d" % n + b"." * 200, request_id=n) for n in range(10)))
+    waiter = run(cluster, commands)
+    assert cluster.leader.raft.log.last_index == before + 4
+    assert [(first, count) for first, count, _ in told(waiter)] == [(0, 3), (3, 3), (6, 3), (9, 1)]
+    (value,) = values(run(cluster, get("key")))
+    assert value.replace(b".", b"") == b"0123456789"
+
+
+def test_of_a_row_that_does_not_fit_into_the_queue_what_fits_is_taken(cluster, monkeypatch):
+    monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 1000)
+    monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 2400)
+    waiter = run(cluster, row(*(put("key", b"." * 200, request_id=n) for n in range(10))))
+    assert sorted(told(waiter)) == [(0, 3, "OK"), (3, 3, "OK"), (6, 3, "BUSY"), (9, 1, "OK")]
+
+
+def test_a_command_that_is_too_large_is_invalid_alone(cluster, monkeypatch):
+    monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 1000)
+    monkeypatch.setattr(node_module, "COMMAND_BYTES_MAX", 2000)
+    sizes = (10, 10, 3000, 10)
+    waiter = run(cluster, row(*(put("key", bytes(size), request_id=n) for n, size in enumerate(sizes))))
+    assert sorted(told(waiter)) == [(0, 2, "OK"), (2, 1, "INVALID"), (3, 1, "OK")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "session_id", "count"),
+    [
+        (pb.Request(id=1, commands=[b"c"], queries=[b"q", b"q"]), 0, 3),
+        (pb.Request(id=1, commands=[b"c"], open_session=True), 0, 1),
+        (pb.Request(id=1), 0, 1),
+        (pb.Request(id=1, commands=[b"c"] * 2), 5, 2),
+        (pb.Request(id=2**64 - 1, commands=[b"c"] * 2), 0, 2),
+        (pb.Request(id=1, commands=[b"c"] * 2, sequence=2**64 - 1), 5, 2),
+    ],
+    ids=["two kinds", "a session and a command", "nothing", "no sequence", "ids too high", "sequences too high"],
+)
+def test_what_makes_no_sense_is_invalid_whole(cluster, request_, session_id, count):
+    before = cluster.leader.raft.log.last_index
+    waiter = run(cluster, request_, session_id=session_id)
+    assert told(waiter) == [(request_.id, count, "INVALID")]
+    assert f"request {request_.id}" in waiter.flushed[0].message
+    assert cluster.leader.raft.log.last_index == before
+
+
+def test_the_highest_numbers_that_there_are_can_be_used(cluster):
+    session = session_of(cluster)
+    top = 2**64 - 2
+    waiter = run(cluster, row(put("a", request_id=top, sequence=top), put("b")), session_id=session)
+    assert told(waiter) == [(top, 2, "OK")]
+
+
+def test_a_row_and_its_commands_one_by_one_come_to_the_same(cluster):
+    commands = row(*(append("key", b"%d" % n, request_id=n) for n in range(4)))
+    inline, singly = run(cluster, commands), run(cluster, *one_by_one(commands))
+    assert [pb.KvResult.FromString(r).length for o in inline.flushed for r in o.results] == [1, 2, 3, 4]
+    assert [pb.KvResult.FromString(r).length for o in singly.flushed for r in o.results] == [5, 6, 7, 8]
+
+
+def test_who_waits_when_the_node_stops_is_told_of_every_request(cluster):
+    leader = cluster.leader
+    cluster.cut |= {node.config.node_id for node in cluster.followers}
+    proposed = cluster.submit(leader, row(put("a", request_id=1), put("b", request_id=2)))
+    queued = Waiter()
+    leader.submit(queued, [row(put("c", request_id=3), put("d", request_id=4), put("e", request_id=5))])
+    leader._stop_reason = "the test is over"
+    leader._release_waiters()
+    assert told(proposed) == [(1, 2, "UNKNOWN")]
+    assert told(queued) == [(3, 3, "UNAVAILABLE")]
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def pending_of(*bodies):
+    return PendingRequests(Waiter(), 1, bodies, size_of(bodies), session_id=4, first_sequence=7, acknowledged=2)
+
+
+def test_chunks_keep_what_they_are_chunks_of(monkeypatch):
+    monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 2 * COMMAND_OVERHEAD_BYTES + 10)
+    whole = pending_of(b"12345", b"12345", b"123456", b"", b"x" * 500, b"y")
+    chunks = list(whole.chunks())
+    assert [list(chunk.bodies) for chunk in chunks] == [[b"12345", b"12345"], [b"123456", b""], [b"x" * 500], [b"y"]]
+    assert [chunk.first_id for chunk in chunks] == [1, 3, 5, 6]
+    assert [chunk.first_sequence for chunk in chunks] == [7, 9, 11, 12]
+    assert {(chunk.session_id, chunk.acknowledged) for chunk in chunks} == {(4, 2)}
+    assert sum(chunk.size for chunk in chunks) == whole.size
+    assert all(chunk.size == size_of(chunk.bodies) for chunk in chunks)
+
+
+def test_what_fits_is_one_chunk():
+    whole = pending_of(b"a", b"b")
+    assert list(whole.chunks()) == [whole]
+
+
+def test_results_are_cut_before_they_become_too_large(monkeypatch):
+    monkeypatch.setattr(outcomes, "RESULTS_BYTES_MAX", 10 + 3 * outcomes.RESULT_OVERHEAD_BYTES)
+    results = [b"12345", b"12345", b"", b"1", b"x" * 50, b"y"]
+    cut = list(outcomes.of_results(1, results, index=9))
+    assert [list(outcome.results) for outcome in cut] == [[b"12345", b"12345", b""], [b"1"], [b"x" * 50], [b"y"]]
+    assert [(outcome.id, outcome.further) for outcome in cut] == [(1, 2), (4, 0), (5, 0), (6, 0)]
+    assert {outcome.index for outcome in cut} == {9}
+
+
+def test_outcomes_differ_where_index_or_fate_differ():
+    applied = [
+        Applied(b"", 5),
+        Applied(b"", 5),
+        Applied(b"r", 3),
+        Applied(b"", 0, expired=True),
+        Applied(b"", 0, expired=True),
+        Applied(b"", 5),
+    ]
+    became = list(outcomes.of_applied(pending_of(*[b""] * 6), applied))
+    assert [(outcome.id, outcome.further, outcome.index, list(outcome.results)) for outcome in became] == [
+        (1, 1, 5, []),
+        (3, 0, 3, [b"r"]),
+        (4, 1, 0, []),
+        (6, 0, 5, []),
+    ]
+    assert [outcome.code for outcome in became][2] == pb.OUTCOME_CODE_SESSION_EXPIRED
+    assert "session 4 has expired" in became[2].message
