@@ -20,7 +20,7 @@ class Event(StrEnum):
     """version, listen, http, peers {id: address}, data_dir, election_timeout_ms [least, greatest],
     heartbeat_interval_ms"""
     MUTANT_PLANTED = "mutant_planted"
-    """mutant, breaks; this node is broken on purpose, to show that the testbed notices (docs/chaos.md): no Raft"""
+    """mutant, breaks; this node is broken on purpose, to show that the testbed notices (docs/reference/faults.md): no Raft"""
     LOG_RECOVERED = "log_recovered"
     """last_log_index, voted_for, torn_bytes (cut off the end: a record that a crash had torn), snapshot_index (0: there
     is none), incarnation, voters [ids], learners [ids], outgoing [ids] (all empty: it belongs to no cluster yet)"""
@@ -75,7 +75,7 @@ class Event(StrEnum):
     LEADER_FOUND = "leader_found"
     """leader, address"""
     OPERATION = "operation"
-    """time, process, type, f, key, value, error?, n?: a line of the history (see docs/history.md)"""
+    """time, process, type, f, key, value, error?, n?: a line of the history (see docs/reference/history.md)"""
     WORKLOAD_STARTED = "workload_started"
     """n, endpoints [HOST:PORT], run_id (beginning of every key), clients, readers, rate, duration_seconds, keys,
     seed, mix {function: weight}, value_bytes, timeout_seconds; `n` numbers all lines of a workload from 0"""

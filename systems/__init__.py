@@ -1,1 +1,1 @@
-"""Other Rafts under this testbed, each behind an adapter that keeps docs/contract.md."""
+"""Other Rafts under this testbed, each behind an adapter that keeps docs/reference/contract.md."""

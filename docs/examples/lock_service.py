@@ -1,4 +1,4 @@
-"""A lock service with fencing tokens: a second application for raft_pkg, told in docs/state-machine.md.
+"""A lock service with fencing tokens: a second application for raft_pkg, told in docs/how-to/state-machine.md.
 
 python lock_service.py raft-0 raft-0=127.0.0.1:7000,raft-1=127.0.0.1:7001,raft-2=127.0.0.1:7002 data/raft-0
 """

@@ -1,4 +1,4 @@
-"""`raftctl`: everything that people and scripts do with a cluster. See docs/cli.md."""
+"""`raftctl`: everything that people and scripts do with a cluster. See docs/reference/cli.md."""
 
 from collections.abc import Sequence
 

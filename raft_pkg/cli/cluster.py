@@ -54,7 +54,7 @@ def up(
         str | None,
         typer.Option(
             metavar="COMMAND",
-            help="What starts a node of another system (docs/contract.md). [raftctl serve]",
+            help="What starts a node of another system (docs/reference/contract.md). [raftctl serve]",
             show_default=False,
         ),
     ] = None,

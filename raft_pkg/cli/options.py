@@ -12,7 +12,7 @@ Endpoints = Annotated[
     ),
 ]
 Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="How long the operation may take.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/cli.md) on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/reference/cli.md) on stdout.")]
 Directory = Annotated[
     Path, typer.Option("--dir", metavar="DIR", help="Where the cluster's description, logs and data are.")
 ]

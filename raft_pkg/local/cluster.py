@@ -390,7 +390,7 @@ def _serve_arguments(description: ClusterDescription, node: NodeDescription, dat
 
 
 def _environment(description: ClusterDescription, node: NodeDescription, data_dir: Path) -> dict[str, str]:
-    """What a node of another system is told, as docs/contract.md has it."""
+    """What a node of another system is told, as docs/reference/contract.md has it."""
     return {
         "RAFT_ID": node.id,
         "RAFT_LISTEN": node.endpoint,

@@ -45,7 +45,7 @@ class ClusterDescription:
     election_timeout_ms_max: int = 300
     heartbeat_interval_ms: int = 50
     command: str = ""
-    """What starts a node of another system (docs/contract.md), as a shell would split it; empty: `raftctl serve`."""
+    """What starts a node of another system (docs/reference/contract.md), as a shell would split it; empty: `raftctl serve`."""
     proxy: NodeDescription | None = None
     """`raftctl proxy`, through which the nodes reach each other: `http` is where it takes its orders."""
 

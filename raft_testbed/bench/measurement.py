@@ -62,7 +62,7 @@ class Measurement:
         return self.all.count / self.seconds
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/cli.md has it."""
+        """As docs/reference/cli.md has it."""
         return {
             "mix": self.mix,
             "outstanding": self.outstanding,

@@ -56,7 +56,7 @@ class Judgement:
         return self.report.verdict
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/cli.md has it."""
+        """As docs/reference/cli.md has it."""
         keys = self.report.keys
         return {
             "verdict": str(self.verdict),

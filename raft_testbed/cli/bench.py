@@ -36,7 +36,7 @@ def bench(
         typer.Option(metavar="PID,…", show_default=False, help="Processes here whose CPU time is to be told, too."),
     ] = "",
     garbage_collection: Annotated[
-        Literal["freeze", "default", "off"], typer.Option(help="Of the measuring process (docs/cli.md).")
+        Literal["freeze", "default", "off"], typer.Option(help="Of the measuring process (docs/reference/cli.md).")
     ] = "freeze",
     as_json: Json = False,
 ) -> None:

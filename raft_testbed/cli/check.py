@@ -28,7 +28,7 @@ def check(
     memory_limit_mb: MemoryLimit = 4096.0,
     as_json: Json = False,
 ) -> None:
-    """Judge a history (docs/history.md): exit status 0 linearizable, 1 a violation, 3 not known within the limits."""
+    """Judge a history (docs/reference/history.md): exit status 0 linearizable, 1 a violation, 3 not known within the limits."""
     from raft_testbed.checker.judgement import judge_history  # noqa: PLC0415
     from raft_testbed.checker.verdict import Verdict  # noqa: PLC0415
 

@@ -28,7 +28,7 @@ def report(
     memory_limit_mb: MemoryLimit = 4096.0,
     as_json: Json = False,
 ) -> None:
-    """Judge a run and draw it (docs/report.md); exit status 0 ok, 1 a violation, 3 not known."""
+    """Judge a run and draw it (docs/reference/report.md); exit status 0 ok, 1 a violation, 3 not known."""
     from raft_testbed.checker.verdict import Verdict  # noqa: PLC0415
     from raft_testbed.verdict.directory import read_run  # noqa: PLC0415
     from raft_testbed.verdict.judge import judge_run  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`raftctl simulate`: many seeded runs of a cluster in a hostile virtual world. See docs/simulation.md."""
+"""`raftctl simulate`: many seeded runs of a cluster in a hostile virtual world. See docs/explanation/simulation.md."""
 
 import time
 from pathlib import Path

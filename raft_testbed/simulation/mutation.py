@@ -1,7 +1,7 @@
 """Planting bugs: a mutant is a Python file outside the package that rewrites some of its code in this process alone.
 
 The product never imports this module; `raftctl simulate --mutant FILE.py` does, in the processes that simulate, and
-so does the program outside the package that starts broken nodes for the testbed (docs/chaos.md).
+so does the program outside the package that starts broken nodes for the testbed (docs/reference/faults.md).
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""A run's directory: what it was, what clients did, what nodes logged, and which faults there were (docs/report.md)."""
+"""A run's directory: what it was, what clients did, what nodes logged, and which faults there were (docs/reference/report.md)."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator

@@ -38,7 +38,7 @@ class RunVerdict:
         return worst(finding.verdict for finding in self.findings if finding.verdict is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/report.md has it."""
+        """As docs/reference/report.md has it."""
         return {
             "verdict": str(self.verdict),
             "name": self.run.name,

@@ -1,4 +1,4 @@
-"""What a node is told, as docs/contract.md has it, and what etcd is told because of it."""
+"""What a node is told, as docs/reference/contract.md has it, and what etcd is told because of it."""
 
 import hashlib
 import os
@@ -54,7 +54,7 @@ class Settings:
                 etcd=environment.get("ETCD", "etcd"),
             )
         except KeyError as missing:
-            raise ConfigurationError(f"{missing.args[0]} is not in the environment (docs/contract.md)") from None
+            raise ConfigurationError(f"{missing.args[0]} is not in the environment (docs/reference/contract.md)") from None
         except ValueError as error:
             raise ConfigurationError(f"a time-out in the environment is no number: {error}") from None
         settings.check()

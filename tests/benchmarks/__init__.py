@@ -1,1 +1,1 @@
-"""Side-by-side measurements against other systems: `make bench`; docs/benchmarks.md says how and why so."""
+"""Side-by-side measurements against other systems: `make bench`; docs/explanation/benchmarks.md says how and why so."""

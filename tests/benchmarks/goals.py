@@ -19,7 +19,7 @@ class Row:
     """One target, and how near we came."""
 
     number: int
-    """As the targets are numbered in docs/benchmarks.md."""
+    """As the targets are numbered in docs/explanation/benchmarks.md."""
     what: str
     found: str
     target: str = ""

@@ -71,7 +71,7 @@ def _markdown(run: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"Not measured: {line}"
     yield ""
-    yield f"`make bench{' QUICK=1' if run['quick'] else ''}`; docs/benchmarks.md says how it is measured."
+    yield f"`make bench{' QUICK=1' if run['quick'] else ''}`; docs/explanation/benchmarks.md says how it is measured."
 
 
 def _table_line(row: Row) -> str:

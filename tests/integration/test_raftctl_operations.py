@@ -1,4 +1,4 @@
-"""Single operations through raftctl: output, JSON shapes and exit status as docs/cli.md says."""
+"""Single operations through raftctl: output, JSON shapes and exit status as docs/reference/cli.md says."""
 
 import json
 import signal

@@ -23,7 +23,7 @@ from rich.table import Table
 
 DIRECTORY = Path(__file__).parent
 RECORD = DIRECTORY / "caught.json"
-"""The outcomes of the last run that was recorded, which `docs/mutants.md` shows and `--quick` goes by."""
+"""The outcomes of the last run that was recorded, which `docs/reference/mutants.md` shows and `--quick` goes by."""
 ALL_SECONDS_MAX = 25 * 60
 """Budget for all mutants together, in seconds of wall time; what is not caught by then has survived."""
 MUTANT_SECONDS_MAX = 600
@@ -36,7 +36,7 @@ QUICK_SEEDS_MIN = 300
 what happens in a seed."""
 PAGE_HEAD = """# Planted bugs
 
-Written by `python -m tests.mutants --markdown docs/mutants.md`. What a mutant is: [the simulator](simulation.md).
+Written by `python -m tests.mutants --markdown docs/reference/mutants.md`. What a mutant is: [the simulator](simulation.md).
 Each is hunted by one process, from seed 0 on, until it is caught or its budget is over; "after" is that time.
 
 {summary}.

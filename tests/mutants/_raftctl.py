@@ -1,6 +1,6 @@
 """`raftctl` with a bug planted into the nodes that it starts: `python _raftctl.py MUTANT.py ARGUMENT …`.
 
-The testbed runs this in the place of raftctl (roles/mutant, docs/chaos.md): locally, and as the entry point of an image
+The testbed runs this in the place of raftctl (roles/mutant, docs/reference/faults.md): locally, and as the entry point of an image
 that has a name of its own. Nothing in raft_pkg knows of it. A node says in its log what is wrong with it, and its
 version does: whoever meets one can tell.
 """

@@ -1,4 +1,4 @@
-"""The example of docs/state-machine.md does what the page says, and what a state machine must."""
+"""The example of docs/how-to/state-machine.md does what the page says, and what a state machine must."""
 
 import importlib.util
 from pathlib import Path
