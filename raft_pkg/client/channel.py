@@ -1,13 +1,11 @@
 """A gRPC channel to one node, and what can be asked before any operation is sent there."""
 
-import asyncio
-
 import grpc
 
-from raft_pkg.addresses import resolve
 from raft_pkg.errors import RaftError
 from raft_pkg.rpc import options
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.dial import dial_with_handshake
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 
@@ -23,32 +21,16 @@ class UnreachableError(RaftError):
 
 
 async def open_channel(address: str) -> grpc.aio.Channel:
-    """Look the address up and connect; raises UnreachableError that says what went wrong.
+    """Connect to HOST:PORT; raises `UnreachableError` with the reason.
 
-    The node is asked for its status first. Were the stream the first thing to be tried, what is written to a
-    server that is paused, or no Raft node at all, could not be told from what a node took and did not answer.
+    The handshake asks for the node's status. Without it, a request written to a paused server, or to a server that is
+    no Raft node, could not be told from a request that a node received and did not answer.
     """
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            targets = await resolve(address)
-    except TimeoutError:
-        raise UnreachableError("its name could not be looked up in time") from None
-    except (OSError, UnicodeError) as error:
-        raise UnreachableError(f"its name is not known ({error})") from None
-    reason = "its name stands for no address"
-    for target in targets:
-        channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await ask_status(channel)
-        except TimeoutError:
-            reason = f"no answer within {CONNECT_TIMEOUT_SECONDS:g} s"
-        except grpc.aio.AioRpcError as error:
-            reason = describe_status(error)
-        else:
-            return channel
-        await channel.close(None)
-    raise UnreachableError(reason)
+        channel, _, _ = await dial_with_handshake(address, CONNECT_TIMEOUT_SECONDS, ask_status, CHANNEL_OPTIONS)
+    except ConnectionError as error:
+        raise UnreachableError(str(error)) from None
+    return channel
 
 
 async def ask_status(channel: grpc.aio.Channel) -> pb.StatusResponse:
@@ -61,11 +43,3 @@ async def ask_status(channel: grpc.aio.Channel) -> pb.StatusResponse:
     answer = await status(pb.StatusRequest())
     assert isinstance(answer, pb.StatusResponse)
     return answer
-
-
-def describe_status(error: grpc.aio.AioRpcError) -> str:
-    """What gRPC says about a failed call, without its framing."""
-    details = error.details() or error.code().name
-    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        return f"it is not a node of this Raft ({details})"
-    return details.rpartition("last error: ")[2].rpartition("Failed to connect to remote host: ")[2]

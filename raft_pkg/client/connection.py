@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
-from raft_pkg.client.channel import describe_status, open_channel
+from raft_pkg.client.channel import open_channel
 from raft_pkg.client.operation import Operation
 from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.dial import describe_status
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

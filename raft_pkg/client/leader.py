@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
-from raft_pkg.client.channel import UnreachableError, describe_status, open_channel
+from raft_pkg.client.channel import UnreachableError, open_channel
 from raft_pkg.client.status import ClusterStatus, cluster_status
 from raft_pkg.errors import OperationFailedError, OutcomeUnknownError, RaftError
+from raft_pkg.rpc.dial import describe_status
 from raft_pkg.rpc.raft_pb2_grpc import NodeStub
 
 if TYPE_CHECKING:

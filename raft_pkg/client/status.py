@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-
-from raft_pkg.addresses import resolve
-from raft_pkg.client.channel import CHANNEL_OPTIONS, ask_status, describe_status
+from raft_pkg.client.channel import CHANNEL_OPTIONS, ask_status
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.dial import dial_with_handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +88,12 @@ async def cluster_status(endpoints: Sequence[str], timeout: float) -> ClusterSta
 
 
 async def _node_status(endpoint: str, timeout: float) -> NodeStatus:
-    reason = "its name stands for no address"
     try:
         async with asyncio.timeout(timeout):
-            for target in await resolve(endpoint):
-                try:
-                    async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
-                        return NodeStatus(endpoint, None, await ask_status(channel))
-                except grpc.aio.AioRpcError as error:
-                    reason = describe_status(error)
+            channel, _, answer = await dial_with_handshake(endpoint, timeout, ask_status, CHANNEL_OPTIONS)
+            await channel.close()
     except TimeoutError:
-        reason = f"no answer within {timeout:g} s"
-    except (OSError, UnicodeError) as error:
-        reason = f"its name is not known ({error})"
-    return NodeStatus(endpoint, reason, pb.StatusResponse())
+        return NodeStatus(endpoint, f"no answer within {timeout:g} s", pb.StatusResponse())
+    except ConnectionError as error:
+        return NodeStatus(endpoint, str(error), pb.StatusResponse())
+    return NodeStatus(endpoint, None, answer)

@@ -64,4 +64,4 @@ async def test_all_endpoints_are_asked(make_node):
     assert found.nodes[0].to_json()["id"] == "raft-0"
     assert found.nodes[0].to_json()["leader_address"] is None
     assert "refused" in found.nodes[1].error
-    assert "name is not known" in found.nodes[2].error
+    assert "name look-up failed" in found.nodes[2].error
