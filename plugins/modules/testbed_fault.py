@@ -85,7 +85,7 @@ EXAMPLES = r"""
 - name: Cut the leader off
   testbed_fault:
     state: injected
-    record: "{{ testbed_record }}"
+    record: "{{ testbed_deployment }}"
     fault: partition
     target: leader
     seconds: 5
@@ -94,7 +94,7 @@ EXAMPLES = r"""
 - name: End that
   testbed_fault:
     state: healed
-    record: "{{ testbed_record }}"
+    record: "{{ testbed_deployment }}"
     step: "{{ injected.step }}"
 """
 
