@@ -1,18 +1,34 @@
-"""Reader of event lines: the one place that parses what nodes and clients log (see `raft_pkg.events`)."""
+"""Reader of log events: the one place that parses the lines of nodes and clients (see `raft_pkg.events`)."""
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
+from raft_testbed.timestamps import parse_timestamp
+
 Event = dict[str, Any]
-"""One log event: `ts`, `node`, `event`, `term`, and the event's own fields."""
+"""One line of a log as its JSON object: `event` and the event's own fields. A node's lines have `ts`, `node` and `term`
+as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent:
+    """One event of a node's log."""
+
+    at: float
+    """Seconds since 1970."""
+    event: str
+    """Name of the event."""
+    term: int
+    fields: Event
+    """The whole JSON object."""
 
 
 def parse_event(line: str) -> Event | None:
     """Return the event that a line states, or None if the line states none.
 
-    A line without an `event` name is not an event: containers also print plain text.
+    A line without an `event` name is not an event: containers also print plain text, and a crash can tear a line.
     """
     try:
         event = json.loads(line)
@@ -31,12 +47,32 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
             yield event
 
 
-def timestamp(event: Event) -> float:
+def parse_node_event(line: str) -> NodeEvent | None:
+    """Return the event of a node's line, or None if the line is no event or lacks `ts` or `term`."""
+    event = parse_event(line)
+    if event is None:
+        return None
+    try:
+        return NodeEvent(event_time(event), event["event"], int(event["term"]), event)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def event_time(event: Event) -> float:
     """Return the event's time in seconds since 1970. Raise `ValueError` if `ts` is missing or malformed."""
     try:
-        return datetime.fromisoformat(event["ts"]).timestamp()
+        return parse_timestamp(event["ts"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"no timestamp in {event!r}") from error
+
+
+def last_event(lines: Iterable[str], name: str) -> Event | None:
+    """Return the last event of this name, or None."""
+    found = None
+    for event in read_events(lines):
+        if event["event"] == name:
+            found = event
+    return found
 
 
 def events_since(lines: Iterable[str], since: float) -> list[Event]:
@@ -44,7 +80,7 @@ def events_since(lines: Iterable[str], since: float) -> list[Event]:
     found = []
     for event in read_events(lines):
         try:
-            if timestamp(event) >= since:
+            if event_time(event) >= since:
                 found.append(event)
         except ValueError:
             continue

@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from raft_testbed.faults import FaultRecord
+
 Scenario = dict[str, Any]
 Step = dict[str, Any]
 
@@ -88,8 +90,9 @@ def json_lines(records: list[dict[str, Any]]) -> str:
 def window_lines(window: dict[str, Any]) -> list[str]:
     """What was seen of a fault, for people."""
     words = {True: "seen", False: "NOT SEEN", None: "nobody could tell"}
-    head = f"{window['fault']} of {', '.join(window['target'])}: term {window['terms'][0]} to {window['terms'][1]}"
-    return [head, *(f"{words[item['holds']]}: {item['meant']} ({item['observed']})" for item in window["evidence"])]
+    record = FaultRecord.from_json(window)
+    head = f"{record}: term {record.term_before} to {record.term_after}"
+    return [head, *(f"{words[item.holds]}: {item.expected} ({item.observed})" for item in record.evidence)]
 
 
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:

@@ -180,17 +180,19 @@ def heal(cluster: Cluster, step: Step, seconds_max: float) -> dict[str, Any]:
         step.saw("healed by the run", False, f"it had undone itself before: {', '.join(undone)}")
     return {
         "fault": step.fault,
-        "target": step.targets,
-        "began": step.notes["began"],
-        "healed": healed,
-        "ended": ended,
-        "unavailable_seconds_max": step.notes["promise_seconds"],
+        "targets": step.targets,
+        "injected_at": step.notes["began"],
+        "healed_at": healed,
+        "recovered_at": ended,
+        "unavailability_slo_seconds": step.notes["promise_seconds"],
         "evidence": step.evidence,
         "data_lost": step.data_lost,
         "seconds": step.seconds,
         "options": step.options,
-        "leader": [step.leader_before, view.leader],
-        "terms": [step.term_before, view.term],
+        "leader_before": step.leader_before,
+        "term_before": step.term_before,
+        "leader_after": view.leader,
+        "term_after": view.term,
     }
 
 

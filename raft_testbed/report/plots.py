@@ -12,6 +12,7 @@ from bokeh.plotting import figure
 
 from raft_testbed.checker.explanation import did
 from raft_testbed.checker.judgement import ExplainedViolation
+from raft_testbed.faults import FaultRecord
 from raft_testbed.history import FUNCTIONS, Operation
 from raft_testbed.report.points import Point, Rates
 from raft_testbed.report.role_intervals import (
@@ -25,7 +26,7 @@ from raft_testbed.report.role_intervals import (
     bands_of,
     leader_changes,
 )
-from raft_testbed.verdict.directory import Fault, Run
+from raft_testbed.verdict.directory import Run
 
 # Okabe and Ito's colours, which colour-blind people tell apart; shapes and words say the same once more.
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE, GREY = (
@@ -204,18 +205,18 @@ def _fault_row(plot: figure, run: Run) -> None:
     source = ColumnDataSource(
         {
             "row": [FAULTS_ROW] * len(faults),
-            "began": [fault.began - run.started for fault in faults],
-            "healed": [fault.healed - run.started for fault in faults],
-            "ended": [fault.ended - run.started for fault in faults],
+            "began": [fault.injected_at - run.started for fault in faults],
+            "healed": [fault.healed_at - run.started for fault in faults],
+            "ended": [fault.recovered_at - run.started for fault in faults],
             "fault": [str(fault) for fault in faults],
         }
     )
     style: dict[str, Any] = {"y": "row", "height": 0.72, "color": PURPLE, "line_color": PURPLE, "source": source}
     plot.hbar(left="healed", right="ended", fill_alpha=0.25, **style)
     bars = plot.hbar(left="began", right="healed", fill_alpha=0.75, **style)
-    ends = pairwise([*(fault.began - run.started for fault in faults), run.ended - run.started])
+    ends = pairwise([*(fault.injected_at - run.started for fault in faults), run.ended - run.started])
     labels = [
-        Label(FAULTS_ROW, began, until, f"{number} {fault.name}", str(number))
+        Label(FAULTS_ROW, began, until, f"{number} {fault.fault}", str(number))
         for number, (fault, (began, until)) in enumerate(zip(faults, ends, strict=True), start=1)
     ]
     _draw_labels(plot, labels).tags.append("foreground")
@@ -317,9 +318,13 @@ def _legend(plot: figure, items: list[LegendItem]) -> None:
     plot.add_layout(legend, "below")
 
 
-def _window(fault: Fault, started: float) -> BoxAnnotation:
+def _window(fault: FaultRecord, started: float) -> BoxAnnotation:
     return BoxAnnotation(
-        left=fault.began - started, right=fault.healed - started, fill_color=PURPLE, fill_alpha=0.13, level="underlay"
+        left=fault.injected_at - started,
+        right=fault.healed_at - started,
+        fill_color=PURPLE,
+        fill_alpha=0.13,
+        level="underlay",
     )
 
 

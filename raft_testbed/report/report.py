@@ -81,7 +81,7 @@ def render(verdict: RunVerdict) -> str:
 def _title(verdict: Verdict, deciding: Sequence[Finding]) -> str:
     """The verdict in words. A fault that did not happen breaks no promise, but then the run does not show it kept."""
     if verdict is Verdict.VIOLATION and {finding.name for finding in deciding} == {"coverage"}:
-        return "violation: a fault did not go as it was meant to"
+        return "violation: a fault did not have the expected effect"
     return TITLES[verdict]
 
 
@@ -113,13 +113,13 @@ def _numbered(found: Sequence[Cost]) -> list[tuple[str, Cost]]:
 
 def _fault_row(number: str, cost: Cost, started: float) -> dict[str, Any]:
     fault = cost.fault
-    promised = fault.unavailable_seconds_max
+    promised = fault.unavailability_slo_seconds
     return {
         "number": number,
-        "name": fault.name,
-        "target": f"of {', '.join(fault.target)}" if fault.target else "",
+        "name": fault.fault,
+        "target": f"of {', '.join(fault.targets)}" if fault.targets else "",
         "skipped": fault.skipped,
-        "time": f"{fault.began - started:.1f} … {fault.healed - started:.1f} s",
+        "time": f"{fault.injected_at - started:.1f} … {fault.healed_at - started:.1f} s",
         "cost": "no client at work" if cost.gap is None else f"{cost.gap.seconds:.3f} s",
         "promised": "nothing" if promised is None else f"at most {promised:g} s",
         "verdict": str(cost.verdict) if cost.verdict is not None else "none",

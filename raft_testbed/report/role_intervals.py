@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from raft_testbed.verdict.directory import Fault, NodeEvent, NodeLog, Run
+from raft_testbed.events import NodeEvent
+from raft_testbed.faults import FaultRecord
+from raft_testbed.verdict.directory import NodeLog, Run
 
 LEADER = "leader"
 CANDIDATE = "candidate"
@@ -50,7 +52,7 @@ def leader_changes(run: Run) -> list[tuple[float, str, int]]:
     return sorted(changes)
 
 
-def _bands(log: NodeLog, faults: Iterable[Fault], end: float) -> Iterator[Band]:
+def _bands(log: NodeLog, faults: Iterable[FaultRecord], end: float) -> Iterator[Band]:
     (role, term), began = NEVER_SEEN, 0.0
     last = 0.0
     for event in log.events:
@@ -78,16 +80,16 @@ _ROLE_AFTER = {
 
 def _role_after(event: NodeEvent, node: str, role: str) -> str:
     if event.event in ("became_follower", "leader_changed"):
-        leader = event.record.get("leader")
+        leader = event.fields.get("leader")
         return LEADERLESS if leader is None else LEADER if leader == node else FOLLOWER
     if event.event == "serving" and role == STARTING:
         return LEADERLESS
     return _ROLE_AFTER.get(event.event, role)
 
 
-def _died(node: str, last: float, started: float, faults: Iterable[Fault]) -> float:
+def _died(node: str, last: float, started: float, faults: Iterable[FaultRecord]) -> float:
     """When a node that logged nothing of its end did end: at the last fault that hit it, else after its last line."""
-    hits = [fault.began for fault in faults if node in fault.target and last <= fault.began <= started]
+    hits = [fault.injected_at for fault in faults if node in fault.targets and last <= fault.injected_at <= started]
     return max(hits, default=last)
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from raft_testbed.checker.verdict import Verdict
+from raft_testbed.faults import FaultRecord
 from raft_testbed.history import Operation
-from raft_testbed.verdict.directory import ClientLog, Fault, Run, timestamp
+from raft_testbed.timestamps import parse_timestamp
+from raft_testbed.verdict.directory import ClientLog, Run
 from raft_testbed.verdict.finding import Finding
 
 
@@ -26,18 +28,18 @@ class Gap:
 class Cost:
     """What a fault cost."""
 
-    fault: Fault
+    fault: FaultRecord
     gap: Gap | None
     """The longest time without an acknowledged write that overlaps the fault; None: clients were not at work."""
 
     @property
     def verdict(self) -> Verdict | None:
         """None: nothing was promised, or the fault was skipped."""
-        if self.fault.skipped is not None or self.fault.unavailable_seconds_max is None:
+        if self.fault.skipped is not None or self.fault.unavailability_slo_seconds is None:
             return None
         if self.gap is None:
             return Verdict.UNKNOWN
-        return Verdict.OK if self.gap.seconds <= self.fault.unavailable_seconds_max else Verdict.VIOLATION
+        return Verdict.OK if self.gap.seconds <= self.fault.unavailability_slo_seconds else Verdict.VIOLATION
 
 
 def costs(run: Run) -> list[Cost]:
@@ -68,7 +70,7 @@ def judge_availability(run: Run) -> Finding:
         return Finding("availability", Verdict.UNKNOWN, "no client was at work")
     longest = max(gaps, key=lambda gap: gap.seconds)
     calm = max((gap.seconds for gap in gaps if not _is_in_a_fault(gap, run.faults)), default=0.0)
-    calm_max = run.description.get("unavailable_seconds_max")
+    calm_max = run.description.get("unavailability_slo_seconds")
     found = costs(run)
     too_long = [cost for cost in found if cost.verdict is Verdict.VIOLATION]
     not_known = [cost for cost in found if cost.verdict is Verdict.UNKNOWN]
@@ -81,7 +83,7 @@ def judge_availability(run: Run) -> Finding:
             {
                 "fault": str(cost.fault),
                 "unavailable_seconds": None if cost.gap is None else round(cost.gap.seconds, 6),
-                "unavailable_seconds_max": cost.fault.unavailable_seconds_max,
+                "unavailability_slo_seconds": cost.fault.unavailability_slo_seconds,
             }
             for cost in found
         ],
@@ -104,18 +106,20 @@ def _describe(cost: Cost) -> str:
     fault = cost.fault
     if cost.gap is None:
         return f"{fault}: no client was at work"
-    promised = fault.unavailable_seconds_max
+    promised = fault.unavailability_slo_seconds
     promise = "nothing is promised" if promised is None else f"at most {promised:g} s are promised"
     return f"{fault}: {cost.gap.seconds:.3f} s without an acknowledged write; {promise}"
 
 
-def _is_in_a_fault(gap: Gap, faults: list[Fault]) -> bool:
-    return any(fault.skipped is None and fault.began <= gap.ended and gap.began <= fault.ended for fault in faults)
+def _is_in_a_fault(gap: Gap, faults: list[FaultRecord]) -> bool:
+    return any(
+        fault.skipped is None and fault.injected_at <= gap.ended and gap.began <= fault.recovered_at for fault in faults
+    )
 
 
-def _longest(gaps: list[Gap], fault: Fault) -> Gap | None:
-    first = bisect_left(gaps, fault.began, key=lambda gap: gap.ended)
-    overlapping = [gap for gap in gaps[first:] if gap.began <= fault.ended]
+def _longest(gaps: list[Gap], fault: FaultRecord) -> Gap | None:
+    first = bisect_left(gaps, fault.injected_at, key=lambda gap: gap.ended)
+    overlapping = [gap for gap in gaps[first:] if gap.began <= fault.recovered_at]
     return max(overlapping, key=lambda gap: gap.seconds, default=None)
 
 
@@ -125,7 +129,7 @@ def _at_work(client: ClientLog) -> Gap | None:
         return None
     final_reads = client.marks.get("final_reads_started")
     last = max(operation.completed_at or operation.invoked_at for operation in client.operations) / 1e9
-    ended = last if final_reads is None else timestamp(final_reads["ts"])
+    ended = last if final_reads is None else parse_timestamp(final_reads["ts"])
     return Gap(client.operations[0].invoked_at / 1e9, ended)
 
 

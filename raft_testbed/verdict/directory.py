@@ -1,64 +1,21 @@
-"""A run's directory: what it was, what clients did, what nodes logged, and which faults there were (docs/reference/report.md)."""
+"""Reader of a run's directory: its description, histories, logs and faults (docs/reference/report.md)."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from raft_pkg.errors import ConfigurationError
+from raft_testbed.events import NodeEvent, parse_event, parse_node_event
+from raft_testbed.faults import FaultRecord
 from raft_testbed.history import HistoryError, Operation, read_history
+from raft_testbed.timestamps import parse_timestamp
 
 FORMAT = 1
 _MARKS = ("workload_started", "final_reads_started", "workload_finished")
 
 Field = TypeVar("Field")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a fault was to do, and what was seen of it."""
-
-    meant: str
-    observed: str
-    holds: bool | None
-    """Whether it was seen; None: nobody could tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault: who suffered it and when, or why there was none. Times are seconds since 1970."""
-
-    name: str
-    target: list[str]
-    began: float
-    """When it was injected; 0 when it was skipped."""
-    healed: float
-    """When it was taken back."""
-    ended: float
-    """When the cluster was healthy again."""
-    skipped: str | None = None
-    """Why it could not be injected here."""
-    unavailable_seconds_max: float | None = None
-    """Longest time without an acknowledged write that is promised; None: nothing is."""
-    evidence: list[Evidence] = field(default_factory=list)
-    data_lost: list[str] = field(default_factory=list)
-    """Nodes that lost what they had written: they may have forgotten terms and votes."""
-
-    def __str__(self) -> str:
-        return f"{self.name} of {', '.join(self.target)}" if self.target else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class NodeEvent:
-    """One line of a node's log."""
-
-    at: float
-    """Seconds since 1970."""
-    event: str
-    term: int
-    record: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -94,7 +51,7 @@ class Run:
     started: float
     """Seconds since 1970."""
     ended: float
-    faults: list[Fault]
+    faults: list[FaultRecord]
     clients: list[ClientLog]
     logs: dict[str, NodeLog]
 
@@ -105,7 +62,7 @@ class Run:
     @property
     def mutants(self) -> dict[str, str]:
         """The bugs that nodes say were planted into them, each with what it breaks."""
-        records = [event.record for log in self.logs.values() for event in log.events]
+        records = [event.fields for log in self.logs.values() for event in log.events]
         return {
             str(record.get("mutant")): str(record.get("breaks"))
             for record in records
@@ -137,11 +94,6 @@ def read_run(directory: Path) -> Run:
     )
 
 
-def timestamp(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time. Raises ValueError."""
-    return datetime.fromisoformat(text).timestamp()
-
-
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -152,39 +104,19 @@ def _read_description(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_faults(path: Path) -> list[Fault]:
+def _read_faults(path: Path) -> list[FaultRecord]:
     if not path.exists():
         return []
     faults = []
     for number, line in enumerate(_lines(path), start=1):
         where = f"{path}: line {number}"
         try:
-            record = json.loads(line)
+            fault = FaultRecord.from_json(json.loads(line))
+            fault.check_complete()
         except ValueError as error:
             raise ConfigurationError(f"{where}: {error}") from error
-        faults.append(_fault(where, record))
+        faults.append(fault)
     return faults
-
-
-def _fault(where: str, record: dict[str, Any]) -> Fault:
-    name = _field(where, record, "fault", str)
-    target: list[str] = _field(where, record, "target", list)
-    if record.get("skipped") is not None:
-        return Fault(name, target, 0.0, 0.0, 0.0, _field(where, record, "skipped", str))
-    evidence = [
-        Evidence(_field(where, item, "meant", str), _field(where, item, "observed", str), item.get("holds"))
-        for item in record.get("evidence") or []
-    ]
-    return Fault(
-        name,
-        target,
-        _time(where, record, "began"),
-        _time(where, record, "healed"),
-        _time(where, record, "ended"),
-        unavailable_seconds_max=record.get("unavailable_seconds_max"),
-        evidence=evidence,
-        data_lost=record.get("data_lost") or [],
-    )
 
 
 def _read_client(path: Path) -> ClientLog:
@@ -193,8 +125,9 @@ def _read_client(path: Path) -> ClientLog:
     def noting_marks(lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
             if any(f'"{mark}"' in line for mark in _MARKS):
-                record = json.loads(line)
-                marks[record.get("event", "")] = record
+                event = parse_event(line)
+                if event is not None and event["event"] in _MARKS:
+                    marks[event["event"]] = event
             yield line
 
     try:
@@ -215,7 +148,7 @@ def _read_log(node: str, directory: Path, started: float) -> NodeLog:
         if line in seen or not line.strip():
             continue
         seen.add(line)
-        event = _node_event(line)
+        event = parse_node_event(line)
         if event is None:
             log.unreadable.append(line)
         else:
@@ -223,14 +156,6 @@ def _read_log(node: str, directory: Path, started: float) -> NodeLog:
                 log.events.clear()
             log.events.append(event)
     return log
-
-
-def _node_event(line: str) -> NodeEvent | None:
-    try:
-        record = json.loads(line)
-        return NodeEvent(timestamp(record["ts"]), str(record["event"]), int(record["term"]), record)
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -251,6 +176,6 @@ def _field(where: str, record: dict[str, Any], name: str, kind: Callable[..., Fi
 
 def _time(where: str, record: dict[str, Any], name: str) -> float:
     try:
-        return timestamp(_field(where, record, name, str))
+        return parse_timestamp(_field(where, record, name, str))
     except ValueError as error:
         raise ConfigurationError(f"{where}: {name!r}: {error}") from error

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from raft_testbed.checker.verdict import Verdict
-from raft_testbed.verdict.directory import Fault, NodeEvent, NodeLog, Run
+from raft_testbed.events import NodeEvent
+from raft_testbed.faults import FaultRecord
+from raft_testbed.verdict.directory import NodeLog, Run
 from raft_testbed.verdict.finding import Finding, violation_or_ok
 
 
@@ -32,9 +34,9 @@ def judge_votes(run: Run) -> Finding:
         for store, event in _with_stores(run.faults, node, log.events):
             vote = votes[(node, store, event.term)]
             if event.event == "vote_granted":
-                vote[str(event.record.get("candidate"))] = None
-            elif event.event == "log_recovered" and vote and event.record.get("voted_for", "") is None:
-                when = f"came back at {event.record['ts']} and had voted for nobody"
+                vote[str(event.fields.get("candidate"))] = None
+            elif event.event == "log_recovered" and vote and event.fields.get("voted_for", "") is None:
+                when = f"came back at {event.fields['ts']} and had voted for nobody"
                 forgotten.append(f"{node} voted for {' and for '.join(vote)} in term {event.term}, {when}")
     problems = [
         f"{node} voted for {' and for '.join(candidates)} in term {term}"
@@ -56,7 +58,7 @@ def judge_terms(run: Run) -> Finding:
         newest: dict[int, int] = defaultdict(int)
         for store, event in _with_stores(run.faults, node, _once_recovered(log)):
             if event.term < newest[store]:
-                where = f"{event.event} at {event.record['ts']}"
+                where = f"{event.event} at {event.fields['ts']}"
                 problems.append(f"{node} went back from term {newest[store]} to {event.term} ({where})")
             newest[store] = max(newest[store], event.term)
             highest = max(highest, event.term)
@@ -68,7 +70,7 @@ def judge_terms(run: Run) -> Finding:
 def judge_own_word(run: Run) -> Finding:
     """A node that finds a safety property broken says so itself."""
     problems = [
-        f"{node} at {event.record['ts']}: {event.record.get('error')}"
+        f"{node} at {event.fields['ts']}: {event.fields.get('error')}"
         for node, event in _events(run, "invariant_violated")
     ]
     return violation_or_ok("own word", problems, "no node reports a broken invariant")
@@ -82,8 +84,8 @@ def judge_applied_state(run: Run) -> Finding:
     hashes: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     last: dict[str, int] = dict.fromkeys(run.nodes, 0)
     for node, event in _events(run, "state_hash"):
-        index = int(event.record["applied_index"])
-        hashes[index][str(event.record["hash"])].add(node)
+        index = int(event.fields["applied_index"])
+        hashes[index][str(event.fields["hash"])].add(node)
         last[node] = max(last[node], index)
     problems = [
         f"states differ after index {index}: {_who_has_what(found)}"
@@ -107,7 +109,7 @@ def judge_applied_state(run: Run) -> Finding:
 def _last_members(run: Run) -> set[str]:
     """Who belonged to the cluster by the newest configuration that any log shows; all nodes, where none does."""
     newest = max(
-        (event.record for _, event in _events(run, "configuration_changed")),
+        (event.fields for _, event in _events(run, "configuration_changed")),
         key=lambda record: int(record["index"]),
         default={"voters": run.nodes},
     )
@@ -145,10 +147,10 @@ def _once_recovered(log: NodeLog) -> Iterator[NodeEvent]:
             yield event
 
 
-def _with_stores(faults: list[Fault], node: str, events: Iterable[NodeEvent]) -> Iterator[tuple[int, NodeEvent]]:
+def _with_stores(faults: list[FaultRecord], node: str, events: Iterable[NodeEvent]) -> Iterator[tuple[int, NodeEvent]]:
     """Each line, and how often the node had lost its data when that life began: until its end, it has what it had."""
     store = 0
     for event in events:
         if event.event in ("node_started", "log_recovered"):
-            store = sum(node in fault.data_lost and fault.began <= event.at for fault in faults)
+            store = sum(node in fault.data_lost and fault.injected_at <= event.at for fault in faults)
         yield store, event

@@ -45,5 +45,5 @@ def judge_resources(run: Run) -> Finding:
 
 def _used(log: NodeLog, bound: str) -> list[float]:
     name, unit, _ = MEASURES[bound]
-    values = [event.record.get(name) for event in log.events if event.event == "resources_used"]
+    values = [event.fields.get(name) for event in log.events if event.event == "resources_used"]
     return [value / unit for value in values if isinstance(value, int)]

@@ -107,9 +107,10 @@ def test_the_workload_is_told_its_seed_and_keys_of_its_own() -> None:
 def test_evidence_that_was_not_seen_is_shouted() -> None:
     window = {
         "fault": "kill",
-        "target": ["raft-0"],
-        "terms": [1, 1],
-        "evidence": [{"meant": "another term", "holds": False, "observed": "the same"}],
+        "targets": ["raft-0"],
+        "term_before": 1,
+        "term_after": 1,
+        "evidence": [{"expected": "another term", "holds": False, "observed": "the same"}],
     }
     assert chaos.window_lines(window)[1] == "NOT SEEN: another term (the same)"
 

@@ -107,7 +107,7 @@ def test_a_short_run_ends_in_a_verdict_with_every_fault_seen(testbed: Deployment
     assert [window["fault"] for window in windows] == [step["fault"] for step in SCENARIOS["short"]]
     assert "skipped" in windows[-1]
     assert all(item["holds"] for window in windows[:-1] for item in window["evidence"])
-    assert windows[3]["data_lost"] == windows[3]["target"]
+    assert windows[3]["data_lost"] == windows[3]["targets"]
     assert json.loads((run / "verdict.json").read_text())["verdict"] == "ok"
     assert (testbed.directory / "artifacts" / "report.html").is_file()
 

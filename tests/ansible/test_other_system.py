@@ -103,5 +103,5 @@ def test_it_keeps_its_promises_while_it_is_broken(deployment: Deployment) -> Non
     assert set(skipped) == {"partition", "volume-lost"}
     assert "operator" in skipped["volume-lost"]
     # one to two times its election time-out
-    assert {window["unavailable_seconds_max"] for window in windows if window["fault"] == "kill"} == {6.0}
+    assert {window["unavailability_slo_seconds"] for window in windows if window["fault"] == "kill"} == {6.0}
     assert all(item["holds"] for window in windows for item in window.get("evidence", []))

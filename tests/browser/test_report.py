@@ -47,7 +47,7 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report on a run that is ok, and on one with a violation."""
     directory = tmp_path_factory.mktemp("reports")
-    skipped = {"fault": "clock_jump", "target": [], "skipped": "processes share one clock"}
+    skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     runs = {
         "ok": write_run(directory / "ok", faults=[fault(), skipped]),
         "violation": write_run(directory / "violation", history=client_lines(stale_history())),

@@ -89,13 +89,13 @@ def node_lines() -> dict[str, list[Record]]:
 def fault(**changes: Any) -> Record:
     return {
         "fault": "process_killed",
-        "target": ["raft-0"],
-        "began": ts(5.0),
-        "healed": ts(8.0),
-        "ended": ts(8.4),
+        "targets": ["raft-0"],
+        "injected_at": ts(5.0),
+        "healed_at": ts(8.0),
+        "recovered_at": ts(8.4),
         "skipped": None,
-        "unavailable_seconds_max": 0.9,
-        "evidence": [{"meant": "another leader", "observed": "raft-0 in term 1, raft-1 in term 2", "holds": True}],
+        "unavailability_slo_seconds": 0.9,
+        "evidence": [{"expected": "another leader", "observed": "raft-0 in term 1, raft-1 in term 2", "holds": True}],
         **changes,
     }
 

@@ -46,7 +46,7 @@ class Step:
 
     def saw(self, meant: str, holds: bool | None, observed: str) -> None:
         """Note evidence: what was to happen, whether it did (null: nobody could tell), and what was seen."""
-        self.evidence.append({"meant": meant, "holds": holds, "observed": observed})
+        self.evidence.append({"expected": meant, "holds": holds, "observed": observed})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

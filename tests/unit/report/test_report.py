@@ -34,9 +34,9 @@ def test_a_violation_is_told_at_the_top(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_did_not_happen_is_not_called_a_broken_promise(tmp_path: Path) -> None:
-    unseen = fault(evidence=[{"meant": "another leads", "observed": "raft-0 leads still", "holds": False}])
+    unseen = fault(evidence=[{"expected": "another leads", "observed": "raft-0 leads still", "holds": False}])
     html = report.render(judged(write_run(tmp_path / "run", faults=[unseen])))
-    assert "violation: a fault did not go as it was meant to" in html
+    assert "violation: a fault did not have the expected effect" in html
     assert "a promise was broken" not in html
 
 
@@ -56,7 +56,7 @@ def test_values_are_never_markup(tmp_path: Path) -> None:
 
 
 def test_faults_are_listed_with_what_they_cost(tmp_path: Path) -> None:
-    skipped = {"fault": "clock_jump", "target": [], "skipped": "processes share one clock"}
+    skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     html = report.render(judged(write_run(tmp_path / "run", faults=[fault(), skipped])))
     table = html[html.index('<table id="faults">') : html.index("</table>")]
     assert "at most 0.9 s" in table

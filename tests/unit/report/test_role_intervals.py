@@ -34,13 +34,13 @@ def test_roles_and_terms_of_each_node(tmp_path: Path) -> None:
 
 
 def test_a_node_that_dies_without_a_fault_is_down_after_its_last_line(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", faults=[fault(target=["raft-2"])]))
+    run = read_run(write_run(tmp_path / "run", faults=[fault(targets=["raft-2"])]))
     assert (0.0, 8.0, "down", 1) in told(bands_of(run), "raft-0")
 
 
 def test_of_several_faults_the_last_one_ended_it(tmp_path: Path) -> None:
     """Found with etcd: a node that says little seemed dead from a fault on that it had borne well."""
-    borne = fault(fault="loss", began=ts(2.0), healed=ts(3.0), ended=ts(3.1))
+    borne = fault(fault="loss", injected_at=ts(2.0), healed_at=ts(3.0), recovered_at=ts(3.1))
     run = read_run(write_run(tmp_path / "run", faults=[borne, fault()]))
     assert told(bands_of(run), "raft-0")[:2] == [(0.0, 5.0, "leader", 1), (5.0, 8.0, "down", 1)]
 

@@ -87,7 +87,13 @@ def test_a_node_that_lost_its_data_may_have_forgotten_terms_and_votes(tmp_path: 
         node_line("raft-0", 11.2, "vote_granted", 1, candidate="raft-2"),
     ]
     logs["raft-0"] = [line for line in logs["raft-0"] if line["ts"] != runs.ts(20)]
-    lost = fault(fault="volume_lost", began=runs.ts(10.5), healed=runs.ts(11), ended=runs.ts(12), data_lost=["raft-0"])
+    lost = fault(
+        fault="volume_lost",
+        injected_at=runs.ts(10.5),
+        healed_at=runs.ts(11),
+        recovered_at=runs.ts(12),
+        data_lost=["raft-0"],
+    )
     verdict = judge(tmp_path, logs=logs, faults=[lost])
     assert finding(verdict, "terms").verdict is Verdict.OK
     assert finding(verdict, "votes").verdict is Verdict.OK
@@ -108,7 +114,13 @@ def test_what_a_node_says_before_it_ends_is_of_the_data_that_it_is_about_to_lose
         node_line("raft-0", 11.0, "node_started", 0),
         node_line("raft-0", 11.1, "log_recovered", 0),
     ]
-    lost = fault(fault="volume_lost", began=runs.ts(10.5), healed=runs.ts(11), ended=runs.ts(12), data_lost=["raft-0"])
+    lost = fault(
+        fault="volume_lost",
+        injected_at=runs.ts(10.5),
+        healed_at=runs.ts(11),
+        recovered_at=runs.ts(12),
+        data_lost=["raft-0"],
+    )
     assert finding(judge(tmp_path, logs=logs, faults=[lost]), "terms").verdict is Verdict.OK
 
 
@@ -145,7 +157,13 @@ def test_a_vote_that_is_known_or_needed_no_more(tmp_path: Path, voted_for: str |
 def test_a_vote_that_went_with_the_disk(tmp_path: Path) -> None:
     logs = node_lines()
     come_back(logs, None)
-    lost = fault(target=["raft-2"], began=runs.ts(14.5), healed=runs.ts(15), ended=runs.ts(16), data_lost=["raft-2"])
+    lost = fault(
+        targets=["raft-2"],
+        injected_at=runs.ts(14.5),
+        healed_at=runs.ts(15),
+        recovered_at=runs.ts(16),
+        data_lost=["raft-2"],
+    )
     assert judge(tmp_path, logs=logs, faults=[lost]).verdict is Verdict.OK
 
 
@@ -212,21 +230,21 @@ def test_what_a_fault_cost_is_from_write_to_write(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_cost_more_than_promised(tmp_path: Path) -> None:
-    found = only(judge(tmp_path, faults=[fault(unavailable_seconds_max=0.4)]), "availability", Verdict.VIOLATION)
+    found = only(judge(tmp_path, faults=[fault(unavailability_slo_seconds=0.4)]), "availability", Verdict.VIOLATION)
     assert found.summary.startswith("process_killed of raft-0: 0.5")
     assert found.summary.endswith("s without an acknowledged write; at most 0.4 s are promised")
 
 
 def test_where_nothing_is_promised_nothing_is_broken(tmp_path: Path) -> None:
-    assert judge(tmp_path, faults=[fault(unavailable_seconds_max=None)]).verdict is Verdict.OK
+    assert judge(tmp_path, faults=[fault(unavailability_slo_seconds=None)]).verdict is Verdict.OK
 
 
 def test_a_calm_time_may_have_a_promise_too(tmp_path: Path) -> None:
     """The hole after 5 s is no fault's."""
-    other = fault(began=runs.ts(12), healed=runs.ts(13), ended=runs.ts(14))
+    other = fault(injected_at=runs.ts(12), healed_at=runs.ts(13), recovered_at=runs.ts(14))
 
     def promise(description: dict[str, Any]) -> None:
-        description["unavailable_seconds_max"] = 0.4
+        description["unavailability_slo_seconds"] = 0.4
 
     assert judge(tmp_path, change=promise).verdict is Verdict.OK
     found = only(judge(tmp_path / "other", change=promise, faults=[other]), "availability", Verdict.VIOLATION)
@@ -234,17 +252,20 @@ def test_a_calm_time_may_have_a_promise_too(tmp_path: Path) -> None:
 
 
 def test_a_fault_after_the_clients_had_ended_is_not_known(tmp_path: Path) -> None:
-    late = fault(began=runs.ts(21), healed=runs.ts(22), ended=runs.ts(23))
+    late = fault(injected_at=runs.ts(21), healed_at=runs.ts(22), recovered_at=runs.ts(23))
     found = only(judge(tmp_path, faults=[late]), "availability", Verdict.UNKNOWN)
     assert found.summary == "process_killed of raft-0: no client was at work"
 
 
 @pytest.mark.parametrize(
     ("holds", "expected", "words"),
-    [(False, Verdict.VIOLATION, "did not happen as meant"), (None, Verdict.UNKNOWN, "may not have happened")],
+    [
+        (False, Verdict.VIOLATION, "did not have the expected effect"),
+        (None, Verdict.UNKNOWN, "may not have had the expected effect"),
+    ],
 )
 def test_a_fault_that_did_not_happen(tmp_path: Path, holds: bool | None, expected: Verdict, words: str) -> None:
-    evidence = [{"meant": "packets are dropped", "observed": "0 dropped", "holds": holds}]
+    evidence = [{"expected": "packets are dropped", "observed": "0 dropped", "holds": holds}]
     found = only(judge(tmp_path, faults=[fault(), fault(evidence=evidence)]), "coverage", expected)
     assert found.summary == f"1 of 2 faults {words}: process_killed of raft-0"
 
@@ -254,14 +275,14 @@ def test_a_fault_without_evidence_is_not_known(tmp_path: Path) -> None:
 
 
 def test_a_skipped_fault_is_told_and_harms_nothing(tmp_path: Path) -> None:
-    skipped = {"fault": "clock_jump", "target": [], "skipped": "processes share one clock"}
+    skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     verdict = judge(tmp_path, faults=[fault(), skipped])
     assert verdict.verdict is Verdict.OK
     assert "clock_jump was skipped: processes share one clock" in finding(verdict, "coverage").details
 
 
 def test_a_run_of_skipped_faults_alone_shows_nothing(tmp_path: Path) -> None:
-    skipped = {"fault": "clock_jump", "target": [], "skipped": "processes share one clock"}
+    skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     only(judge(tmp_path, faults=[skipped]), "coverage", Verdict.UNKNOWN)
 
 
@@ -306,7 +327,7 @@ def test_logs_may_come_in_chunks_that_overlap(tmp_path: Path) -> None:
     (directory / "logs" / "raft-0.log").write_text("".join(whole[4:]))
     (directory / "logs" / "raft-0.before-kill.log").write_text("".join(whole[:6]))
     run = read_run(directory)
-    assert [event.record for event in run.logs["raft-0"].events] == [json.loads(line) for line in whole]
+    assert [event.fields for event in run.logs["raft-0"].events] == [json.loads(line) for line in whole]
 
 
 def test_a_torn_line_of_a_killed_node_is_told(tmp_path: Path) -> None:
@@ -324,8 +345,8 @@ def test_a_torn_line_of_a_killed_node_is_told(tmp_path: Path) -> None:
         ("run.json", "{", "run.json: "),
         ("run.json", '{"format": 2}', "run.json: not an object with 'format': 1"),
         ("faults.jsonl", "{\n", "faults.jsonl: line 1: "),
-        ("faults.jsonl", '{"fault": "x", "target": []}\n', "faults.jsonl: line 1: 'began' is null"),
-        ("faults.jsonl", '{"fault": "x", "target": "raft-0"}\n', "faults.jsonl: line 1: 'target' is"),
+        ("faults.jsonl", '{"fault": "x", "targets": []}\n', "faults.jsonl: line 1: 'injected_at' is missing"),
+        ("faults.jsonl", '{"fault": "x", "targets": "raft-0"}\n', "faults.jsonl: line 1: 'targets' is"),
     ],
 )
 def test_what_can_not_be_read_is_named(tmp_path: Path, name: str, content: str, what: str) -> None:
