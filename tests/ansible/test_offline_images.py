@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN = Path(__file__).resolve().parents[2] / "roles/offline_images/filter_plugins/image_states.py"
+PLUGIN = Path(__file__).resolve().parents[2] / "offline/roles/offline_images/filter_plugins/image_states.py"
 LABEL = "raft-testbed.recipe"
 
 
