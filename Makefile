@@ -134,6 +134,16 @@ e2e-etcd: $(VENV)/.run ## kind again: another Raft in the place of ours, verifie
 	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml
 	$(call go_on,ansible-playbook playbooks/teardown.yml -e teardown_cluster=false | ansible-playbook site.yml)
 
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.run
+	@echo "== installing requirements-docs.txt into $(VENV)"
+	@$(BIN)/pip install --quiet -r requirements-docs.txt
+	@touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs ## the documentation as a site, in site/; fails on a broken link or anchor
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(call go_on,mkdocs serve; or open site/index.html)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(BIN)/ruff check .
