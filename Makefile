@@ -155,6 +155,6 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
 	$(call go_on,ruff check --fix . | ruff format .)
 
 .PHONY: proto
-proto: $(VENV)/.dev ## generate what comes of raft.proto, and of etcd.proto, anew
+proto: $(VENV)/.dev ## regenerate the code of all .proto files
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
-	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto systems/etcd/etcd.proto
+	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. raft_pkg/rpc/raft.proto raft_pkg/kv/kv.proto systems/etcd/etcd.proto

@@ -94,6 +94,8 @@ def serve(
     if address is not None:
         addresses.setdefault(node_id, address)
 
+    from raft_pkg.kv import KeyValueStore  # noqa: PLC0415
+    from raft_pkg.kv.service import add_key_value_service  # noqa: PLC0415
     from raft_pkg.server import ServerConfig, run  # noqa: PLC0415
 
     config = ServerConfig(
@@ -113,7 +115,7 @@ def serve(
         session_ttl=session_ttl_ms / 1000,
         peer_proxy=peer_proxy,
     )
-    raise typer.Exit(run(config))
+    raise typer.Exit(run(config, KeyValueStore, add_key_value_service))
 
 
 def parse_peers(peers: str) -> dict[str, str]:

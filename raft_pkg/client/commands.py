@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from raft_pkg.client.operation import Answer
 from raft_pkg.errors import InvalidOperationError
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import check_key, check_value
-from raft_pkg.rpc import raft_pb2 as pb
 
 Value = bytes | str
 """What a write takes; text is stored as UTF-8. Reads return bytes."""
@@ -25,7 +25,7 @@ class CompareAndSetResult:
 
 def put_command(key: str, value: Value) -> bytes:
     data = _checked(key, value)
-    command = pb.KvCommand()  # filled in place: half of what it takes to copy a request that was made before
+    command = kv.KvCommand()  # filled in place: half of what it takes to copy a request that was made before
     command.put.key = key
     command.put.value = data
     return command.SerializeToString()
@@ -33,30 +33,30 @@ def put_command(key: str, value: Value) -> bytes:
 
 def get_query(key: str) -> bytes:
     _check_key(key)
-    query = pb.KvQuery()
+    query = kv.KvQuery()
     query.get.key = key
     return query.SerializeToString()
 
 
 def delete_command(key: str) -> bytes:
     _check_key(key)
-    return pb.KvCommand(delete=pb.DeleteRequest(key=key)).SerializeToString()
+    return kv.KvCommand(delete=kv.DeleteRequest(key=key)).SerializeToString()
 
 
 def compare_and_set_command(key: str, expected: Value | None, value: Value) -> bytes:
     data = _checked(key, value)
-    request = pb.CompareAndSetRequest(key=key, expected=_as_bytes(expected), value=data)
-    return pb.KvCommand(compare_and_set=request).SerializeToString()
+    request = kv.CompareAndSetRequest(key=key, expected=_as_bytes(expected), value=data)
+    return kv.KvCommand(compare_and_set=request).SerializeToString()
 
 
 def append_command(key: str, value: Value) -> bytes:
     data = _checked(key, value)
-    return pb.KvCommand(append=pb.AppendRequest(key=key, value=data)).SerializeToString()
+    return kv.KvCommand(append=kv.AppendRequest(key=key, value=data)).SerializeToString()
 
 
-def result_of(answer: Answer) -> pb.KvResult:
+def result_of(answer: Answer) -> kv.KvResult:
     """The state machine's answer; raises InvalidOperationError when it refused the command."""
-    result = pb.KvResult.FromString(answer.result)
+    result = kv.KvResult.FromString(answer.result)
     if result.error:
         raise InvalidOperationError(result.error)
     return result

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from google.protobuf.message import DecodeError
 
 from raft_pkg.chunks import ChunkReader
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES, check_key, check_value
-from raft_pkg.rpc import raft_pb2 as pb
 
 BLOCK_BYTES = 64 * 1024
 """A block takes no further record when it has reached so many bytes."""
@@ -23,7 +23,7 @@ BLOCK_BYTES = 64 * 1024
 _MAGIC = b"raft key-values 1\n"
 _BLOCK = struct.Struct(">I")  # length of the records
 _RECORD = struct.Struct(">II")  # length of the key, of the value
-_NOTHING_TO_SAY = pb.KvResult().SerializeToString()
+_NOTHING_TO_SAY = kv.KvResult().SerializeToString()
 _BLOCK_BYTES_MAX = BLOCK_BYTES + _RECORD.size + MAX_KEY_BYTES + MAX_VALUE_BYTES
 
 
@@ -36,7 +36,7 @@ class KeyValueStore:
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
         """Apply serialized `KvCommand`s in order; returns a serialized `KvResult` for each."""
         try:  # all at once: that takes half as long as one by one
-            requests = pb.KvCommands.FromString(pb.CommandBatch(commands=commands).SerializeToString()).commands
+            requests = kv.KvCommands.FromString(kv.SerializedCommands(commands=commands).SerializeToString()).commands
         except DecodeError:
             return [self._parse_and_apply(command) for command in commands]
         return [self._apply_one(request) for request in requests]
@@ -44,12 +44,12 @@ class KeyValueStore:
     def query(self, query: bytes) -> bytes:
         """Answer a serialized `KvQuery` with a serialized `KvResult`; changes nothing."""
         try:
-            key = pb.KvQuery.FromString(query).get.key
+            key = kv.KvQuery.FromString(query).get.key
             check_key(key)
         except (DecodeError, ValueError) as error:
-            return pb.KvResult(error=str(error)).SerializeToString()
+            return kv.KvResult(error=str(error)).SerializeToString()
         value = self._values.get(key)
-        return pb.KvResult(found=value is not None, value=value).SerializeToString()
+        return kv.KvResult(found=value is not None, value=value).SerializeToString()
 
     def snapshot(self) -> Iterator[bytes]:
         """Capture the values as they are now, and yield them; see `StateMachine.snapshot`."""
@@ -71,22 +71,22 @@ class KeyValueStore:
 
     def _parse_and_apply(self, command: bytes) -> bytes:
         try:
-            request = pb.KvCommand.FromString(command)
+            request = kv.KvCommand.FromString(command)
         except DecodeError as error:
-            return pb.KvResult(error=str(error)).SerializeToString()
+            return kv.KvResult(error=str(error)).SerializeToString()
         return self._apply_one(request)
 
-    def _apply_one(self, request: pb.KvCommand) -> bytes:
+    def _apply_one(self, request: kv.KvCommand) -> bytes:
         try:
             body = request.WhichOneof("body")
             if body == "put":
                 return self._put(request.put)
             result = self._execute(request, body)
         except ValueError as error:
-            result = pb.KvResult(error=str(error))
+            result = kv.KvResult(error=str(error))
         return result.SerializeToString()
 
-    def _execute(self, command: pb.KvCommand, body: str | None) -> pb.KvResult:
+    def _execute(self, command: kv.KvCommand, body: str | None) -> kv.KvResult:
         match body:
             case "delete":
                 return self._delete(command.delete)
@@ -96,33 +96,33 @@ class KeyValueStore:
                 return self._append(command.append)
         raise ValueError("the command has a body that this version does not know")
 
-    def _put(self, body: pb.PutRequest) -> bytes:
+    def _put(self, body: kv.PutRequest) -> bytes:
         key, value = body.key, body.value
         check_key(key)
         check_value(key, value)
         self._values[key] = value
         return _NOTHING_TO_SAY
 
-    def _delete(self, body: pb.DeleteRequest) -> pb.KvResult:
+    def _delete(self, body: kv.DeleteRequest) -> kv.KvResult:
         check_key(body.key)
-        return pb.KvResult(found=self._values.pop(body.key, None) is not None)
+        return kv.KvResult(found=self._values.pop(body.key, None) is not None)
 
-    def _compare_and_set(self, body: pb.CompareAndSetRequest) -> pb.KvResult:
+    def _compare_and_set(self, body: kv.CompareAndSetRequest) -> kv.KvResult:
         check_key(body.key)
         check_value(body.key, body.value)
         current = self._values.get(body.key)
         expected = body.expected if body.HasField("expected") else None
         if current != expected:
-            return pb.KvResult(found=False, value=current)
+            return kv.KvResult(found=False, value=current)
         self._values[body.key] = body.value
-        return pb.KvResult(found=True)
+        return kv.KvResult(found=True)
 
-    def _append(self, body: pb.AppendRequest) -> pb.KvResult:
+    def _append(self, body: kv.AppendRequest) -> kv.KvResult:
         check_key(body.key)
         value = self._values.get(body.key, b"") + body.value
         check_value(body.key, value)
         self._values[body.key] = value
-        return pb.KvResult(length=len(value))
+        return kv.KvResult(length=len(value))
 
 
 def _serialize(values: dict[str, bytes]) -> Iterator[bytes]:

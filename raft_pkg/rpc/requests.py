@@ -19,14 +19,14 @@ def request_type(request: pb.Request) -> RequestType | None:
     return kinds[0] if len(kinds) == 1 else None
 
 
-def count_of(request: pb.Request) -> int:
+def request_count(request: pb.Request) -> int:
     """How many requests it stands for: so many outcomes are wanted."""
     return len(request.commands) + len(request.queries) or 1
 
 
 def validate(request: pb.Request, session_id: int) -> str:
     """Why it makes no sense, whenever and wherever it comes; empty when it does. `session_id`: of its batch."""
-    kind, count = request_type(request), count_of(request)
+    kind, count = request_type(request), request_count(request)
     if kind is None:
         return "no command and no query, or several kinds at once"
     if kind == "commands" and session_id and not request.sequence:
@@ -36,7 +36,7 @@ def validate(request: pb.Request, session_id: int) -> str:
     return ""
 
 
-def one_by_one(request: pb.Request) -> Iterator[pb.Request]:
+def split_request(request: pb.Request) -> Iterator[pb.Request]:
     """The same as requests that stand for themselves alone; one that asks for nothing known comes as it is."""
     kind = request_type(request)
     if kind == "commands":
@@ -50,6 +50,6 @@ def one_by_one(request: pb.Request) -> Iterator[pb.Request]:
         yield request
 
 
-def result_of_one(outcome: pb.Outcome) -> bytes:
+def single_result(outcome: pb.Outcome) -> bytes:
     """What the state machine answered to a request that stood for itself alone."""
     return outcome.results[0] if outcome.results else b""

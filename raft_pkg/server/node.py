@@ -31,11 +31,12 @@ from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import RequestType, count_of, request_type, validate
+from raft_pkg.rpc.client_services import Waiter
+from raft_pkg.rpc.requests import RequestType, request_count, request_type, validate
 from raft_pkg.server import outcomes
 from raft_pkg.server.batcher import Gathering
 from raft_pkg.server.config import ServerConfig
-from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, Waiter, size_of
+from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
 from raft_pkg.server.raft_events import log_raft_event, names_of
 from raft_pkg.server.sessions import Applied, SessionedMachine
 from raft_pkg.server.snapshots import Executor, Snapshots, inline
@@ -757,7 +758,9 @@ def _pending(
     waiter: Waiter, request: pb.Request, kind: RequestType | None, session_id: int, acknowledged: int
 ) -> PendingRequests:
     """A request as it waits here."""
-    bodies = list(request.commands or request.queries) if kind in ("commands", "queries") else [b""] * count_of(request)
+    bodies = (
+        list(request.commands or request.queries) if kind in ("commands", "queries") else [b""] * request_count(request)
+    )
     pending = PendingRequests(waiter, request.id, bodies, size_of(bodies))
     if kind == "commands" and session_id:
         pending.session_id, pending.first_sequence, pending.acknowledged = session_id, request.sequence, acknowledged

@@ -2,26 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.client_services import Waiter
 
 ENTRY_BYTES_MAX = 1024 * 1024
 """Commands travel in one log entry up to so many bytes; one command may have more."""
 COMMAND_OVERHEAD_BYTES = 64
 """What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
-
-
-class Waiter(Protocol):
-    """Who waits for outcomes: a stream, or one unary call."""
-
-    def settle(self, outcome: pb.Outcome) -> None:
-        """Take the outcome of one request or of several; `flush` follows."""
-        ...
-
-    def flush(self) -> None:
-        """All outcomes of this turn have been handed over: send them."""
-        ...
 
 
 @dataclass(slots=True)

@@ -18,15 +18,15 @@ from raft_pkg import __version__
 from raft_pkg.addresses import parse_address
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.events import Event, EventLog
-from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.client_services import CommandStreamService, UnaryCalls
 from raft_pkg.rpc.options import SERVER_OPTIONS
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.http import serve_http
 from raft_pkg.server.node import Node
 from raft_pkg.server.resources import log_resources
-from raft_pkg.server.services import CommandStreamService, KeyValueService, NodeService, RaftPeerService
+from raft_pkg.server.services import NodeService, RaftPeerService
 from raft_pkg.server.state_machine import StateMachine
 from raft_pkg.server.transport import GrpcTransport
 from raft_pkg.storage import FileStorage
@@ -40,18 +40,27 @@ COLLECT_AFTER = (20_000, 20, 100)
 full collection holds everybody up for the longer the more there is."""
 
 
-def run(config: ServerConfig, machine: Callable[[], StateMachine] = KeyValueStore) -> int:
-    """Serve a state machine, the key-value store or another, until SIGTERM or SIGINT; returns the exit status 0.
+ServiceRegistration = Callable[[grpc.aio.Server, UnaryCalls], str]
+"""Registers the state machine's own gRPC service with a server, and returns the service's full name."""
 
-    Raises `ConfigurationError` (an address can't be had), `StorageError` (the data directory can't be used, or a
-    write failed), `InvariantError` (a safety property does not hold).
+
+def run(
+    config: ServerConfig, machine: Callable[[], StateMachine], add_service: ServiceRegistration | None = None
+) -> int:
+    """Serve a state machine until SIGTERM or SIGINT; return the exit status 0.
+
+    `machine` makes an empty state machine. `add_service` registers a gRPC service in the state machine's own terms, in
+    addition to CommandStream, which serves any state machine.
+
+    Raises `ConfigurationError` (an address is not available), `StorageError` (the data directory is not usable, or a
+    write failed), `InvariantError` (a safety property is violated).
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # what a message costs, less a fifth
-        runner.run(_serve(config, machine()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # takes a fifth less time per message
+        runner.run(_serve(config, machine(), add_service))
     return 0
 
 
-async def _serve(config: ServerConfig, machine: StateMachine) -> None:
+async def _serve(config: ServerConfig, machine: StateMachine, add_service: ServiceRegistration | None = None) -> None:
     _require_free(config.listen)  # before the data directory is made: a port in use must change nothing
     log = EventLog(config.node_id)
     log.emit(
@@ -70,17 +79,23 @@ async def _serve(config: ServerConfig, machine: StateMachine) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as executor:
             node = Node(config, storage, machine, transport, log, executor=executor.submit)
             transport.on_peer_unreachable = node.peer_unreachable
-            await _serve_node(config, node, transport, log)
+            await _serve_node(config, node, transport, log, add_service)
     finally:
         storage.close()
 
 
-async def _serve_node(config: ServerConfig, node: Node, transport: GrpcTransport, log: EventLog) -> None:
+async def _serve_node(
+    config: ServerConfig,
+    node: Node,
+    transport: GrpcTransport,
+    log: EventLog,
+    add_service: ServiceRegistration | None,
+) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stop, signal.Signals(number).name)
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    _register_services(server, node)
+    _register_services(server, node, add_service)
     async with contextlib.AsyncExitStack() as stack:
         address = await _listen(server, config.listen)
         stack.push_async_callback(server.stop, STOP_GRACE)
@@ -106,12 +121,13 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _register_services(server: grpc.aio.Server, node: Node) -> None:
+def _register_services(server: grpc.aio.Server, node: Node, add_service: ServiceRegistration | None) -> None:
     raft_pb2_grpc.add_RaftPeerServicer_to_server(RaftPeerService(node), server)
-    raft_pb2_grpc.add_KeyValueServicer_to_server(KeyValueService(node), server)
     raft_pb2_grpc.add_CommandStreamServicer_to_server(CommandStreamService(node), server)
     raft_pb2_grpc.add_NodeServicer_to_server(NodeService(node), server)
     names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
+    if add_service is not None:
+        names.append(add_service(server, UnaryCalls(node)))
     health_servicer = _LeaderHealth(names)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     node.on_leader_changed = health_servicer.leader_changed

@@ -10,8 +10,9 @@ from itertools import count
 from random import Random
 
 from raft_pkg.client.session import Session
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from raft_testbed.history import MISMATCH, Operation, Value
 from raft_testbed.simulation.context import Setting
 from raft_testbed.simulation.machine import Connection, Host
@@ -391,24 +392,24 @@ class Waiter:
     def _choose(self, f: str, key: str) -> tuple[Value, pb.Request]:
         """An argument, and the request that carries it. Every value is unique, so that reads tell writes apart."""
         if f == "read":
-            query = pb.KvQuery(get=pb.GetRequest(key=key))
+            query = kv.KvQuery(get=kv.GetRequest(key=key))
             any_node = self._rng.random() < self._conditions.any_node_reads
             return None, pb.Request(id=1, queries=[query.SerializeToString()], any_node=any_node)
         self._written += 1
         new = f"{self.name}.{self._written};"
         value: Value = new
         if f == "write":
-            command = pb.KvCommand(put=pb.PutRequest(key=key, value=new.encode()))
+            command = kv.KvCommand(put=kv.PutRequest(key=key, value=new.encode()))
         elif f == "append":
-            command = pb.KvCommand(append=pb.AppendRequest(key=key, value=new.encode()))
+            command = kv.KvCommand(append=kv.AppendRequest(key=key, value=new.encode()))
         elif f == "delete":
-            value, command = None, pb.KvCommand(delete=pb.DeleteRequest(key=key))
+            value, command = None, kv.KvCommand(delete=kv.DeleteRequest(key=key))
         else:
             old = self._seen.get(key)
             expected = None if old is None else old.encode()
             value = [old, new]
-            body = pb.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
-            command = pb.KvCommand(compare_and_set=body)
+            body = kv.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
+            command = kv.KvCommand(compare_and_set=body)
         return value, pb.Request(id=1, commands=[command.SerializeToString() + self._mark()])
 
     def _mark(self) -> bytes:
@@ -424,7 +425,7 @@ class Waiter:
         assert operation is not None
         output = error = None
         if answer is not None:
-            outcome, output, error = self._learn(operation, pb.KvResult.FromString(result_of_one(answer)))
+            outcome, output, error = self._learn(operation, kv.KvResult.FromString(single_result(answer)))
         elif outcome == "fail":
             error = "timeout"
         self._history.complete(operation, outcome, output, error)
@@ -434,7 +435,7 @@ class Waiter:
         self.succeeded += outcome == "ok" or error == MISMATCH
         self.think()
 
-    def _learn(self, operation: Operation, result: pb.KvResult) -> tuple[str, str | None, str | None]:
+    def _learn(self, operation: Operation, result: kv.KvResult) -> tuple[str, str | None, str | None]:
         """What an answer says: outcome, output and error."""
         found = result.value.decode() if result.HasField("value") else None
         if operation.f == "cas" and not result.found:

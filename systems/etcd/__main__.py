@@ -11,9 +11,10 @@ import grpc.aio
 
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.events import Event, EventLog
+from raft_pkg.kv.service import add_key_value_service
 from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.rpc.client_services import CommandStreamService, UnaryCalls
 from raft_pkg.rpc.options import CHANNEL_OPTIONS, SERVER_OPTIONS
-from raft_pkg.server.services import CommandStreamService, KeyValueService
 from systems.etcd import etcd_log_events
 from systems.etcd.node import POLL_SECONDS, EtcdNode, NodeService
 from systems.etcd.operations import Operations
@@ -109,7 +110,7 @@ async def _signal() -> str:
 def _server(settings: Settings, commands: EtcdNode, node: NodeService) -> grpc.aio.Server:
     server = grpc.aio.server(options=SERVER_OPTIONS)
     raft_pb2_grpc.add_CommandStreamServicer_to_server(CommandStreamService(commands), server)
-    raft_pb2_grpc.add_KeyValueServicer_to_server(KeyValueService(commands), server)
+    add_key_value_service(server, UnaryCalls(commands))
     raft_pb2_grpc.add_NodeServicer_to_server(node, server)
     try:
         server.add_insecure_port(settings.listen)

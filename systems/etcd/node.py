@@ -15,8 +15,8 @@ import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.rpc.requests import count_of, one_by_one, request_type, validate
-from raft_pkg.server.pending import Waiter
+from raft_pkg.rpc.client_services import Waiter
+from raft_pkg.rpc.requests import request_count, request_type, split_request, validate
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import ClusterStub, MaintenanceStub
 from systems.etcd.operations import Operations
@@ -75,9 +75,9 @@ class EtcdNode:
             if mistake:
                 message = f"request {row.id}: {mistake}"
                 code = pb.OUTCOME_CODE_INVALID
-                waiter.settle(pb.Outcome(id=row.id, further=count_of(row) - 1, code=code, message=message))
+                waiter.settle(pb.Outcome(id=row.id, further=request_count(row) - 1, code=code, message=message))
                 continue
-            for request in one_by_one(row):
+            for request in split_request(row):
                 self._begin(waiter, request, session_id, acknowledged)
         waiter.flush()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import check_key, check_value
 from raft_pkg.rpc import raft_pb2 as pb
 from systems.etcd import etcd_pb2 as etcd
@@ -35,27 +36,27 @@ class Operations:
     async def query(self, query: bytes) -> pb.Outcome:
         """Answer a serialized `KvQuery`; a read that failed has surely changed nothing."""
         try:
-            key = pb.KvQuery.FromString(query).get.key
+            key = kv.KvQuery.FromString(query).get.key
             check_key(key)
             found = await self._find(key)
         except (DecodeError, ValueError) as error:
-            return _ok(pb.KvResult(error=str(error)), 0)
+            return _ok(kv.KvResult(error=str(error)), 0)
         except grpc.aio.AioRpcError as error:
             return pb.Outcome(code=pb.OUTCOME_CODE_UNAVAILABLE, message=_describe(error))
         value = found.kvs[0].value if found.kvs else None
-        return _ok(pb.KvResult(found=value is not None, value=value), found.header.revision)
+        return _ok(kv.KvResult(found=value is not None, value=value), found.header.revision)
 
     async def command(self, command: bytes) -> pb.Outcome:
         """Do a serialized `KvCommand`."""
         try:
-            return await self._execute(pb.KvCommand.FromString(command))
+            return await self._execute(kv.KvCommand.FromString(command))
         except (DecodeError, ValueError) as error:
-            return _ok(pb.KvResult(error=str(error)), 0)
+            return _ok(kv.KvResult(error=str(error)), 0)
         except grpc.aio.AioRpcError as error:
             code = _SURELY_NOT_DONE.get(error.code(), pb.OUTCOME_CODE_UNKNOWN)
             return pb.Outcome(code=code, message=_describe(error))
 
-    async def _execute(self, command: pb.KvCommand) -> pb.Outcome:
+    async def _execute(self, command: kv.KvCommand) -> pb.Outcome:
         match command.WhichOneof("body"):
             case "put":
                 return await self._put(command.put)
@@ -67,29 +68,29 @@ class Operations:
                 return await self._append(command.append)
         raise ValueError("the command has a body that this version does not know")
 
-    async def _put(self, body: pb.PutRequest) -> pb.Outcome:
+    async def _put(self, body: kv.PutRequest) -> pb.Outcome:
         check_key(body.key)
         check_value(body.key, body.value)
         done = await self._kv.Put(_put(body.key, body.value), timeout=CALL_SECONDS_MAX)
-        return _ok(pb.KvResult(), done.header.revision)
+        return _ok(kv.KvResult(), done.header.revision)
 
-    async def _delete(self, body: pb.DeleteRequest) -> pb.Outcome:
+    async def _delete(self, body: kv.DeleteRequest) -> pb.Outcome:
         check_key(body.key)
         request = etcd.DeleteRangeRequest(key=body.key.encode())
         done = await self._kv.DeleteRange(request, timeout=CALL_SECONDS_MAX)
-        return _ok(pb.KvResult(found=done.deleted > 0), done.header.revision)
+        return _ok(kv.KvResult(found=done.deleted > 0), done.header.revision)
 
-    async def _compare_and_set(self, body: pb.CompareAndSetRequest) -> pb.Outcome:
+    async def _compare_and_set(self, body: kv.CompareAndSetRequest) -> pb.Outcome:
         check_key(body.key)
         check_value(body.key, body.value)
         expected = _has_value(body.key, body.expected) if body.HasField("expected") else _is_absent(body.key)
         done = await self._write_if(expected, body.key, body.value)
         if done.succeeded:
-            return _ok(pb.KvResult(found=True), done.header.revision)
+            return _ok(kv.KvResult(found=True), done.header.revision)
         found = done.responses[0].response_range.kvs
-        return _ok(pb.KvResult(found=False, value=found[0].value if found else None), done.header.revision)
+        return _ok(kv.KvResult(found=False, value=found[0].value if found else None), done.header.revision)
 
-    async def _append(self, body: pb.AppendRequest) -> pb.Outcome:
+    async def _append(self, body: kv.AppendRequest) -> pb.Outcome:
         check_key(body.key)
         try:
             found = (await self._find(body.key)).kvs
@@ -101,7 +102,7 @@ class Operations:
             unchanged = _has_revision(body.key, found[0].mod_revision) if found else _is_absent(body.key)
             done = await self._write_if(unchanged, body.key, value)
             if done.succeeded:
-                return _ok(pb.KvResult(length=len(value)), done.header.revision)
+                return _ok(kv.KvResult(length=len(value)), done.header.revision)
             found = done.responses[0].response_range.kvs
         message = f"{APPEND_ATTEMPTS_MAX} other writes of {body.key!r} came between"
         return pb.Outcome(code=pb.OUTCOME_CODE_BUSY, message=message)
@@ -136,7 +137,7 @@ def _is_absent(key: str) -> etcd.Compare:
     return etcd.Compare(target=etcd.Compare.CREATE, key=key.encode(), create_revision=0)
 
 
-def _ok(result: pb.KvResult, revision: int) -> pb.Outcome:
+def _ok(result: kv.KvResult, revision: int) -> pb.Outcome:
     return pb.Outcome(code=pb.OUTCOME_CODE_OK, results=[result.SerializeToString()], index=revision)
 
 

@@ -9,8 +9,8 @@ import grpc.aio
 
 from raft_pkg.client import AsyncRaftClient
 from raft_pkg.errors import OperationFailedError, OutcomeUnknownError
-from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.kv import kv_pb2 as kv
+from raft_pkg.kv import kv_pb2_grpc
 from raft_testbed.bench import AnyNodeReads, Target
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.etcd_pb2_grpc import KVStub
@@ -59,11 +59,11 @@ class Unary:
 
     def __init__(self, endpoint: str) -> None:
         self._channel = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-        self._stub = raft_pb2_grpc.KeyValueStub(self._channel)
+        self._stub = kv_pb2_grpc.KeyValueStub(self._channel)
 
     async def put(self, key: str, value: bytes) -> None:
         try:
-            await self._stub.Put(pb.PutRequest(key=key, value=value), timeout=OPERATION_SECONDS_MAX)
+            await self._stub.Put(kv.PutRequest(key=key, value=value), timeout=OPERATION_SECONDS_MAX)
         except grpc.aio.AioRpcError as error:
             raise OutcomeUnknownError(f"put of {key}: {error.code()}: {error.details()}") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from raft_pkg.core.messages import Message
 from raft_pkg.events import EventLog
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.node import Node
@@ -57,19 +58,19 @@ class Wire:
 
 def put(key: str, value: bytes = b"value", *, request_id: int = 1, sequence: int = 0) -> pb.Request:
     """A request that writes; with a sequence, a command of a session."""
-    command = pb.KvCommand(put=pb.PutRequest(key=key, value=value))
+    command = kv.KvCommand(put=kv.PutRequest(key=key, value=value))
     return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def append(key: str, value: bytes, *, request_id: int = 1, sequence: int = 0) -> pb.Request:
     """A request that shows how often it was applied."""
-    command = pb.KvCommand(append=pb.AppendRequest(key=key, value=value))
+    command = kv.KvCommand(append=kv.AppendRequest(key=key, value=value))
     return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def get(key: str, *, request_id: int = 1, any_node: bool = False) -> pb.Request:
     """A request that reads."""
-    query = pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString()
+    query = kv.KvQuery(get=kv.GetRequest(key=key)).SerializeToString()
     return pb.Request(id=request_id, queries=[query], any_node=any_node)
 
 

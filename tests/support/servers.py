@@ -13,7 +13,8 @@ import grpc.aio
 
 from raft_pkg.core.messages import Message
 from raft_pkg.events import EventLog
-from raft_pkg.kv import KeyValueStore
+from raft_pkg.kv import KeyValueStore, kv_pb2_grpc
+from raft_pkg.kv.service import add_key_value_service
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import SERVER_OPTIONS
@@ -60,7 +61,7 @@ class Server:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        _register_services(self.server, self.node)
+        _register_services(self.server, self.node, add_key_value_service)
         self.address = await _listen(self.server, self.node.config.listen)
         self._stack.push_async_callback(self.server.stop, 0.2)
         links = asyncio.create_task(self.transport.transport.run())
@@ -68,7 +69,7 @@ class Server:
         self.running = asyncio.create_task(self.node.run())
         self.channel = grpc.aio.insecure_channel(self.address)
         self._stack.push_async_callback(self.channel.close)
-        self.key_value = raft_pb2_grpc.KeyValueStub(self.channel)
+        self.key_value = kv_pb2_grpc.KeyValueStub(self.channel)
 
     async def stop(self) -> None:
         self.node.stop("the test is over")

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.kv import kv_pb2 as kv
 from tests.benchmarks.systems.etcd import _framed, _put_message
 
 
@@ -13,6 +13,6 @@ def test_a_put_is_framed_as_grpc_does_it_and_encoded_as_protobuf_does_it(size):
     value = bytes(range(256)) * (size // 256 + 1)
     body = _framed(_put_message(b"key", value[:size]))
     compressed, length = struct.unpack(">BI", body[:5])
-    message = pb.PutRequest.FromString(body[5:])  # ours has the fields of etcd's
+    message = kv.PutRequest.FromString(body[5:])  # ours has the fields of etcd's
     assert (compressed, length) == (0, len(body) - 5)
     assert (message.key, message.value) == ("key", value[:size])

@@ -113,7 +113,7 @@ def test_exit_status_of_each_error(error, status):
 def served(monkeypatch):
     """The configurations with which a node would be served."""
     configurations = []
-    monkeypatch.setattr("raft_pkg.server.run", lambda config: configurations.append(config) or 0)
+    monkeypatch.setattr("raft_pkg.server.run", lambda config, *_application: configurations.append(config) or 0)
     return configurations
 
 

@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from raft_pkg.kv import KeyValueStore
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import one_by_one
+from raft_pkg.rpc.requests import split_request
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.server.state_machine import StateMachine
 from tests.support.entries import command_batch
@@ -93,7 +94,7 @@ class ScriptedNode:
     async def _run(self, batches: AsyncIterator[pb.RequestBatch], _context: object) -> AsyncIterator[pb.OutcomeBatch]:
         async for batch in batches:
             self.batches.append(batch)
-            requests = [single for request in batch.requests for single in one_by_one(request)]
+            requests = [single for request in batch.requests for single in split_request(request)]
             self.batch_sizes.append(len(requests))
             self.requests.extend(request for request in requests if not request.open_session)
             self.openings.extend(request for request in requests if request.open_session)
@@ -148,8 +149,8 @@ class ReplicatedState:
         return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[applied.result], index=applied.index)
 
     def value(self, key: str) -> bytes:
-        return pb.KvResult.FromString(
-            self.machine.query(pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString())
+        return kv.KvResult.FromString(
+            self.machine.query(kv.KvQuery(get=kv.GetRequest(key=key)).SerializeToString())
         ).value
 
 

@@ -7,13 +7,14 @@ import pytest
 from raft_pkg.cli import main
 from raft_pkg.client import AsyncRaftClient, OperationFailedError, RaftClient
 from raft_pkg.client.dispatcher import SILENCE_SECONDS
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 
 
 async def make_nodes(make_node, count=3):
     nodes = [await make_node() for _ in range(count)]
     for number, node in enumerate(nodes):
-        result = pb.KvResult(found=True, value=b"%d" % number).SerializeToString()
+        result = kv.KvResult(found=True, value=b"%d" % number).SerializeToString()
         node.says(pb.OUTCOME_CODE_OK, results=[result])
     return nodes
 
@@ -103,7 +104,7 @@ async def test_the_synchronous_client_has_the_same_calls(make_node):
 
     value, *answers = await asyncio.to_thread(work)
     assert value == b"0"
-    assert [pb.KvResult.FromString(answer).value for answer in answers] == [b"0", b"0"]
+    assert [kv.KvResult.FromString(answer).value for answer in answers] == [b"0", b"0"]
     assert [(list(request.commands), list(request.queries), request.any_node) for request in node.requests][1:] == [
         ([b"c"], [], False),
         ([], [b"q"], True),

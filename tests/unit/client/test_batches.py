@@ -5,15 +5,16 @@ import asyncio
 from raft_pkg.client import AsyncRaftClient
 from raft_pkg.client.connection import _rows
 from raft_pkg.client.operation import Operation
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import one_by_one, result_of_one
+from raft_pkg.rpc.requests import single_result, split_request
 from tests.unit.client.conftest import ReplicatedState
 
 
 def merged(outcomes):
     """Outcomes of one row that are all the same but for their results."""
     first = outcomes[0]
-    results = [result_of_one(outcome) for outcome in outcomes]
+    results = [single_result(outcome) for outcome in outcomes]
     return pb.Outcome(
         id=first.id,
         further=len(outcomes) - 1,
@@ -67,7 +68,7 @@ async def test_each_operation_of_a_row_gets_its_own_result(make_node):
     node = await make_node()
     state = ReplicatedState()
     state.serve(node)
-    node.row = lambda request: merged([node.answer(single) for single in one_by_one(request)])
+    node.row = lambda request: merged([node.answer(single) for single in split_request(request)])
     async with AsyncRaftClient(node.address) as client:
         lengths = await asyncio.gather(*(client.append("key", b"x" * n) for n in range(1, 5)))
         assert lengths == [1, 3, 6, 10]
@@ -112,7 +113,7 @@ async def test_who_waits_no_longer_does_not_shift_the_results_of_the_others(make
         async def answer_later(request):
             asked.set()
             await go_on.wait()
-            results = [pb.KvResult(length=n + 1).SerializeToString() for n in range(len(request.commands))]
+            results = [kv.KvResult(length=n + 1).SerializeToString() for n in range(len(request.commands))]
             return pb.Outcome(id=request.id, further=len(results) - 1, code=pb.OUTCOME_CODE_OK, results=results)
 
         node.row = answer_later
@@ -137,7 +138,7 @@ async def test_where_results_are_missing_there_is_no_answer(make_node):
     node = await make_node()
     async with AsyncRaftClient(node.address, timeout=0.5) as client:
         await client.put("first", b"")
-        result = pb.KvResult(length=3).SerializeToString()
+        result = kv.KvResult(length=3).SerializeToString()
         node.row = lambda request: pb.Outcome(
             id=request.id, further=len(request.commands) - 1, code=pb.OUTCOME_CODE_OK, results=[result]
         )

@@ -10,6 +10,7 @@ import pytest
 from raft_pkg.client import AsyncRaftClient, OutcomeUnknownError
 from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS
 from raft_pkg.client.dispatcher import DOUBT_SECONDS, SILENCE_SECONDS
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 
 
@@ -105,7 +106,7 @@ async def test_a_write_on_a_stream_that_broke_is_made_elsewhere_under_its_number
 async def test_a_read_on_a_stream_that_broke_is_made_elsewhere(make_node):
     node, other = await make_node(), await make_node()
     node.script = break_stream
-    other.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=True, value=b"v").SerializeToString()])
+    other.says(pb.OUTCOME_CODE_OK, results=[kv.KvResult(found=True, value=b"v").SerializeToString()])
     async with AsyncRaftClient([node.address, other.address]) as client:
         assert await client.get("k") == b"v"
 

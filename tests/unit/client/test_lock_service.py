@@ -1,8 +1,5 @@
 """The example of docs/how-to/state-machine.md does what the page says, and what a state machine must."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,19 +8,8 @@ from raft_pkg.client import AsyncRaftClient
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
 from tests.support.entries import command_batch
+from tests.support.examples import LockService
 from tests.unit.client.conftest import ReplicatedState, losing
-
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "lock_service.py"
-
-
-def load_example():
-    spec = importlib.util.spec_from_file_location("lock_service", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-LockService = load_example().LockService
 
 
 @pytest.fixture

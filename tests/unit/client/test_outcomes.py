@@ -12,6 +12,7 @@ from raft_pkg.client import (
     dispatcher,
     locator,
 )
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from tests.unit.client.conftest import until
 
@@ -19,15 +20,15 @@ from tests.unit.client.conftest import until
 async def test_results_of_each_operation(make_node):
     node = await make_node()
     results = {
-        "put": pb.KvResult(),
-        "delete": pb.KvResult(found=True),
-        "compare_and_set": pb.KvResult(found=False, value=b"other"),
-        "append": pb.KvResult(length=7),
-        "get": pb.KvResult(found=True, value=b"value"),
+        "put": kv.KvResult(),
+        "delete": kv.KvResult(found=True),
+        "compare_and_set": kv.KvResult(found=False, value=b"other"),
+        "append": kv.KvResult(length=7),
+        "get": kv.KvResult(found=True, value=b"value"),
     }
 
     def answer(request):
-        name = pb.KvCommand.FromString(request.commands[0]).WhichOneof("body") if request.commands else "get"
+        name = kv.KvCommand.FromString(request.commands[0]).WhichOneof("body") if request.commands else "get"
         return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, index=9, results=[results[name].SerializeToString()])
 
     node.script = answer
@@ -38,17 +39,17 @@ async def test_results_of_each_operation(make_node):
         outcome = await client.compare_and_set("k", None, "new")
         assert (bool(outcome), outcome.current, outcome.index) == (False, b"other", 9)
         assert await client.append("k", "é") == 7
-    commands = [pb.KvCommand.FromString(r.commands[0]) for r in node.requests if r.commands]
+    commands = [kv.KvCommand.FromString(r.commands[0]) for r in node.requests if r.commands]
     assert not commands[2].compare_and_set.HasField("expected")
     assert commands[3].append.value == "é".encode()
 
 
 async def test_absent_key_reads_as_none_and_empty_value_as_empty(make_node):
     node = await make_node()
-    node.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=False).SerializeToString()])
+    node.says(pb.OUTCOME_CODE_OK, results=[kv.KvResult(found=False).SerializeToString()])
     async with AsyncRaftClient(node.address) as client:
         assert await client.get("k") is None
-        node.says(pb.OUTCOME_CODE_OK, results=[pb.KvResult(found=True).SerializeToString()])
+        node.says(pb.OUTCOME_CODE_OK, results=[kv.KvResult(found=True).SerializeToString()])
         assert await client.get("k") == b""
 
 
@@ -133,7 +134,7 @@ async def test_invalid_is_final_and_carries_the_nodes_words(make_node):
 
 async def test_a_command_that_the_state_machine_refused_is_invalid(make_node):
     node = await make_node()
-    result = pb.KvResult(error="too large").SerializeToString()
+    result = kv.KvResult(error="too large").SerializeToString()
     node.script = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[result])
     async with AsyncRaftClient(node.address) as client:
         for operation in (client.put("k", b""), client.append("k", b""), client.get("k"), client.delete("k")):

@@ -5,19 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_pkg.kv import KeyValueStore
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES
-from raft_pkg.rpc import raft_pb2 as pb
 
 
 def run(store, **body):
     """Apply one command; returns its result."""
-    (answer,) = store.apply([pb.KvCommand(**body).SerializeToString()])
-    return pb.KvResult.FromString(answer)
+    (answer,) = store.apply([kv.KvCommand(**body).SerializeToString()])
+    return kv.KvResult.FromString(answer)
 
 
 def get(store, key):
     """The value, None when there is none."""
-    answer = pb.KvResult.FromString(store.query(pb.KvQuery(get=pb.GetRequest(key=key)).SerializeToString()))
+    answer = kv.KvResult.FromString(store.query(kv.KvQuery(get=kv.GetRequest(key=key)).SerializeToString()))
     assert not answer.error
     assert answer.found is answer.HasField("value")
     return answer.value if answer.found else None
@@ -30,15 +30,15 @@ def store():
 
 def test_put_get_delete(store):
     assert get(store, "k") is None
-    assert run(store, put=pb.PutRequest(key="k", value=b"1")).error == ""
+    assert run(store, put=kv.PutRequest(key="k", value=b"1")).error == ""
     assert get(store, "k") == b"1"
-    assert run(store, delete=pb.DeleteRequest(key="k")).found
-    assert not run(store, delete=pb.DeleteRequest(key="k")).found
+    assert run(store, delete=kv.DeleteRequest(key="k")).found
+    assert not run(store, delete=kv.DeleteRequest(key="k")).found
     assert get(store, "k") is None
 
 
 def test_an_empty_value_is_a_value(store):
-    run(store, put=pb.PutRequest(key="k", value=b""))
+    run(store, put=kv.PutRequest(key="k", value=b""))
     assert get(store, "k") == b""
 
 
@@ -57,8 +57,8 @@ def test_an_empty_value_is_a_value(store):
 )
 def test_compare_and_set(store, present, expected, succeeds):
     if present is not None:
-        run(store, put=pb.PutRequest(key="k", value=present))
-    answer = run(store, compare_and_set=pb.CompareAndSetRequest(key="k", expected=expected, value=b"new"))
+        run(store, put=kv.PutRequest(key="k", value=present))
+    answer = run(store, compare_and_set=kv.CompareAndSetRequest(key="k", expected=expected, value=b"new"))
     assert answer.found is succeeds
     assert get(store, "k") == (b"new" if succeeds else present)
     if not succeeds:
@@ -66,21 +66,21 @@ def test_compare_and_set(store, present, expected, succeeds):
 
 
 def test_append(store):
-    assert run(store, append=pb.AppendRequest(key="k", value=b"ab")).length == 2
-    assert run(store, append=pb.AppendRequest(key="k", value=b"c")).length == 3
+    assert run(store, append=kv.AppendRequest(key="k", value=b"ab")).length == 2
+    assert run(store, append=kv.AppendRequest(key="k", value=b"c")).length == 3
     assert get(store, "k") == b"abc"
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"put": pb.PutRequest(key="", value=b"1")},
-        {"put": pb.PutRequest(key="k" * (MAX_KEY_BYTES + 1))},
-        {"put": pb.PutRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
-        {"delete": pb.DeleteRequest(key="")},
-        {"compare_and_set": pb.CompareAndSetRequest(key="é" * (MAX_KEY_BYTES // 2 + 1))},
-        {"compare_and_set": pb.CompareAndSetRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
-        {"append": pb.AppendRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
+        {"put": kv.PutRequest(key="", value=b"1")},
+        {"put": kv.PutRequest(key="k" * (MAX_KEY_BYTES + 1))},
+        {"put": kv.PutRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
+        {"delete": kv.DeleteRequest(key="")},
+        {"compare_and_set": kv.CompareAndSetRequest(key="é" * (MAX_KEY_BYTES // 2 + 1))},
+        {"compare_and_set": kv.CompareAndSetRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
+        {"append": kv.AppendRequest(key="k", value=b"x" * (MAX_VALUE_BYTES + 1))},
         {},
     ],
     ids=lambda body: next(iter(body), "nothing"),
@@ -92,8 +92,8 @@ def test_what_breaks_a_limit_changes_nothing_and_says_so(store, body):
 
 def test_the_limits_themselves_are_allowed(store):
     key = "k" * MAX_KEY_BYTES
-    assert not run(store, put=pb.PutRequest(key=key, value=b"x" * MAX_VALUE_BYTES)).error
-    assert run(store, append=pb.AppendRequest(key=key, value=b"x")).error
+    assert not run(store, put=kv.PutRequest(key=key, value=b"x" * MAX_VALUE_BYTES)).error
+    assert run(store, append=kv.AppendRequest(key=key, value=b"x")).error
     assert len(get(store, key)) == MAX_VALUE_BYTES
 
 
@@ -102,23 +102,23 @@ def test_no_bytes_make_it_fail(data):
     """Whatever is in the log reaches every node, and comes again at every restart."""
     store = KeyValueStore()
     (answer,) = store.apply([data])
-    pb.KvResult.FromString(answer)
-    pb.KvResult.FromString(store.query(data))
+    kv.KvResult.FromString(answer)
+    kv.KvResult.FromString(store.query(data))
 
 
 commands = st.one_of(
     st.builds(
-        lambda k, v: pb.KvCommand(put=pb.PutRequest(key=k, value=v)), st.sampled_from("ab"), st.binary(max_size=3)
+        lambda k, v: kv.KvCommand(put=kv.PutRequest(key=k, value=v)), st.sampled_from("ab"), st.binary(max_size=3)
     ),
-    st.builds(lambda k: pb.KvCommand(delete=pb.DeleteRequest(key=k)), st.sampled_from("ab")),
+    st.builds(lambda k: kv.KvCommand(delete=kv.DeleteRequest(key=k)), st.sampled_from("ab")),
     st.builds(
-        lambda k, e, v: pb.KvCommand(compare_and_set=pb.CompareAndSetRequest(key=k, expected=e, value=v)),
+        lambda k, e, v: kv.KvCommand(compare_and_set=kv.CompareAndSetRequest(key=k, expected=e, value=v)),
         st.sampled_from("ab"),
         st.none() | st.binary(max_size=1),
         st.binary(max_size=1),
     ),
     st.builds(
-        lambda k, v: pb.KvCommand(append=pb.AppendRequest(key=k, value=v)), st.sampled_from("ab"), st.binary(max_size=3)
+        lambda k, v: kv.KvCommand(append=kv.AppendRequest(key=k, value=v)), st.sampled_from("ab"), st.binary(max_size=3)
     ),
 )
 
@@ -177,19 +177,19 @@ def test_a_store_that_was_restored_stays_the_same(before, after, size):
 
 
 def test_a_snapshot_shows_the_state_at_the_call(store):
-    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    run(store, put=kv.PutRequest(key="k", value=b"1"))
     chunks = store.snapshot()
-    run(store, put=pb.PutRequest(key="k", value=b"2"))
-    run(store, put=pb.PutRequest(key="l", value=b"3"))
+    run(store, put=kv.PutRequest(key="k", value=b"2"))
+    run(store, put=kv.PutRequest(key="l", value=b"3"))
     other = restored(chunks)
     assert (get(other, "k"), get(other, "l")) == (b"1", None)
 
 
 def test_chunks_are_of_moderate_size_and_hold_the_largest_keys_and_values(store):
     for i in range(2000):
-        run(store, put=pb.PutRequest(key=f"k{i}", value=bytes(256)))
-    run(store, put=pb.PutRequest(key="k" * MAX_KEY_BYTES, value=b"x" * MAX_VALUE_BYTES))
-    run(store, put=pb.PutRequest(key="é", value=b""))
+        run(store, put=kv.PutRequest(key=f"k{i}", value=bytes(256)))
+    run(store, put=kv.PutRequest(key="k" * MAX_KEY_BYTES, value=b"x" * MAX_VALUE_BYTES))
+    run(store, put=kv.PutRequest(key="é", value=b""))
     chunks = list(store.snapshot())
     assert max(map(len, chunks)) <= MAX_VALUE_BYTES + 128 * 1024
     assert sorted(map(len, chunks))[-2] <= 128 * 1024
@@ -200,15 +200,15 @@ def test_chunks_are_of_moderate_size_and_hold_the_largest_keys_and_values(store)
 
 
 def test_restore_replaces_what_was_there(store):
-    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    run(store, put=kv.PutRequest(key="k", value=b"1"))
     store.restore(KeyValueStore().snapshot())
     assert get(store, "k") is None
 
 
 def a_snapshot():
     store = KeyValueStore()
-    run(store, put=pb.PutRequest(key="a", value=b"1"))
-    run(store, put=pb.PutRequest(key="b", value=b"22"))
+    run(store, put=kv.PutRequest(key="a", value=b"1"))
+    run(store, put=kv.PutRequest(key="b", value=b"22"))
     return b"".join(store.snapshot())
 
 
@@ -229,7 +229,7 @@ def a_snapshot():
     ],
 )
 def test_what_is_no_snapshot_is_refused_and_changes_nothing(store, data, named):
-    run(store, put=pb.PutRequest(key="k", value=b"1"))
+    run(store, put=kv.PutRequest(key="k", value=b"1"))
     with pytest.raises(ValueError, match=named):
         store.restore([data])
     assert get(store, "k") == b"1"

@@ -3,7 +3,7 @@
 import pytest
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import count_of, one_by_one, request_type, result_of_one, validate
+from raft_pkg.rpc.requests import request_count, request_type, single_result, split_request, validate
 
 
 @pytest.mark.parametrize(
@@ -20,24 +20,24 @@ from raft_pkg.rpc.requests import count_of, one_by_one, request_type, result_of_
 )
 def test_kind_and_count(request_, kind, count):
     assert request_type(request_) == kind
-    assert count_of(request_) == count
+    assert request_count(request_) == count
 
 
 def test_commands_in_a_row_have_consecutive_ids_and_sequences():
     row = pb.Request(id=7, commands=[b"a", b"b"], sequence=3)
-    assert list(one_by_one(row)) == [
+    assert list(split_request(row)) == [
         pb.Request(id=7, commands=[b"a"], sequence=3),
         pb.Request(id=8, commands=[b"b"], sequence=4),
     ]
 
 
 def test_commands_without_a_session_get_no_sequence():
-    assert [request.sequence for request in one_by_one(pb.Request(commands=[b"a", b"b"]))] == [0, 0]
+    assert [request.sequence for request in split_request(pb.Request(commands=[b"a", b"b"]))] == [0, 0]
 
 
 def test_queries_in_a_row_go_where_the_row_went():
     row = pb.Request(id=1, queries=[b"a", b"b"], any_node=True)
-    assert list(one_by_one(row)) == [
+    assert list(split_request(row)) == [
         pb.Request(id=1, queries=[b"a"], any_node=True),
         pb.Request(id=2, queries=[b"b"], any_node=True),
     ]
@@ -45,12 +45,12 @@ def test_queries_in_a_row_go_where_the_row_went():
 
 @pytest.mark.parametrize("request_", [pb.Request(id=1, open_session=True), pb.Request(id=1)])
 def test_what_is_one_already_stays_as_it_is(request_):
-    assert list(one_by_one(request_)) == [request_]
+    assert list(split_request(request_)) == [request_]
 
 
 def test_no_result_is_an_empty_one():
-    assert result_of_one(pb.Outcome()) == b""
-    assert result_of_one(pb.Outcome(results=[b"r"])) == b"r"
+    assert single_result(pb.Outcome()) == b""
+    assert single_result(pb.Outcome(results=[b"r"])) == b"r"
 
 
 def test_who_knows_of_no_rows_is_told_that_its_requests_ask_for_nothing():

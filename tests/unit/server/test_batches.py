@@ -3,8 +3,9 @@
 import pytest
 
 import raft_pkg.server.node as node_module
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import one_by_one
+from raft_pkg.rpc.requests import split_request
 from raft_pkg.server import outcomes, pending
 from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
 from raft_pkg.server.sessions import Applied
@@ -42,7 +43,7 @@ def session_of(cluster):
 
 
 def values(waiter):
-    return [pb.KvResult.FromString(result).value for outcome in waiter.flushed for result in outcome.results]
+    return [kv.KvResult.FromString(result).value for outcome in waiter.flushed for result in outcome.results]
 
 
 # --- whole nodes ------------------------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ def test_commands_with_nothing_to_say_have_one_outcome(cluster):
 def test_commands_that_have_something_to_say_say_it_in_their_order(cluster):
     waiter = run(cluster, row(*(append("key", b"x" * n, request_id=n) for n in range(1, 4))))
     assert told(waiter) == [(1, 3, "OK")]
-    assert [pb.KvResult.FromString(result).length for result in waiter.flushed[0].results] == [1, 3, 6]
+    assert [kv.KvResult.FromString(result).length for result in waiter.flushed[0].results] == [1, 3, 6]
 
 
 def test_queries_in_a_row_are_answered_together(cluster):
@@ -182,9 +183,9 @@ def test_the_highest_numbers_that_there_are_can_be_used(cluster):
 
 def test_a_row_and_its_commands_one_by_one_come_to_the_same(cluster):
     commands = row(*(append("key", b"%d" % n, request_id=n) for n in range(4)))
-    inline, singly = run(cluster, commands), run(cluster, *one_by_one(commands))
-    assert [pb.KvResult.FromString(r).length for o in inline.flushed for r in o.results] == [1, 2, 3, 4]
-    assert [pb.KvResult.FromString(r).length for o in singly.flushed for r in o.results] == [5, 6, 7, 8]
+    inline, singly = run(cluster, commands), run(cluster, *split_request(commands))
+    assert [kv.KvResult.FromString(r).length for o in inline.flushed for r in o.results] == [1, 2, 3, 4]
+    assert [kv.KvResult.FromString(r).length for o in singly.flushed for r in o.results] == [5, 6, 7, 8]
 
 
 def test_who_waits_when_the_node_stops_is_told_of_every_request(cluster):

@@ -11,8 +11,9 @@ from raft_pkg.core.messages import AppendEntries, Message
 from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from raft_pkg.server import node as node_module
 from raft_pkg.server.batcher import GATHER_SECONDS
 from raft_pkg.storage import Filesystem
@@ -29,7 +30,7 @@ def alone(tmp_path):
 
 def result(outcome):
     """What the key-value store answered."""
-    return pb.KvResult.FromString(result_of_one(outcome))
+    return kv.KvResult.FromString(single_result(outcome))
 
 
 # --- linearizable -----------------------------------------------------------------------------------------------------

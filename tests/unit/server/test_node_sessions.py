@@ -2,8 +2,9 @@
 
 import pytest
 
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from tests.support.nodes import NodeCluster, Waiter, append, get, put
 
 TTL_SECONDS = 30.0
@@ -35,7 +36,7 @@ def open_session(cluster):
 def value(cluster, node, key, **options):
     waiter = run(cluster, node, get(key, **options))
     assert waiter.codes == ["OK"]
-    return pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value
+    return kv.KvResult.FromString(single_result(waiter.flushed[0])).value
 
 
 # --- sessions (dissertation §6.3) -------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
         waiter = cluster.submit(follower, get("key", any_node=True))
         assert waiter.codes == [], "it asks the leader first"
         cluster.run(0.1)
-        assert pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value == b"%d" % number
+        assert kv.KvResult.FromString(single_result(waiter.flushed[0])).value == b"%d" % number
         assert waiter.flushed[0].index >= before
     assert follower._queued_bytes == 0
 

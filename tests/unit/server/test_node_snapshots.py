@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from tests.support.nodes import NodeCluster, Waiter, append, get, put
 
 
@@ -43,7 +44,7 @@ def value(cluster, node, key, **options):
     waiter = cluster.submit(node, get(key, **options))
     cluster.deliver_all()
     assert waiter.codes == ["OK"]
-    return pb.KvResult.FromString(result_of_one(waiter.flushed[0])).value
+    return kv.KvResult.FromString(single_result(waiter.flushed[0])).value
 
 
 def taken(cluster, node_id):

@@ -11,13 +11,15 @@ import urllib.request
 import grpc
 import pytest
 
+from raft_pkg.client import AsyncRaftClient
 from raft_pkg.errors import ConfigurationError, DirectoryInUseError
-from raft_pkg.kv import KeyValueStore
-from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc import raft_pb2_grpc
+from raft_pkg.kv import KeyValueStore, kv_pb2_grpc
+from raft_pkg.kv import kv_pb2 as kv
+from raft_pkg.kv.service import add_key_value_service
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.process import _serve
 from raft_pkg.server.transport import GrpcTransport
+from tests.support.examples import LockService
 from tests.support.servers import free_ports, until
 
 
@@ -73,10 +75,10 @@ def output(capsys):
 
 async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, output):
     told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told, KeyValueStore()))
+    serving = asyncio.create_task(_serve(told, KeyValueStore(), add_key_value_service))
     await until(lambda: output.has("became_leader"))
     async with grpc.aio.insecure_channel(told.listen) as channel:
-        await raft_pb2_grpc.KeyValueStub(channel).Put(pb.PutRequest(key="key", value=b"1"))
+        await kv_pb2_grpc.KeyValueStub(channel).Put(kv.PutRequest(key="key", value=b"1"))
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
     events = output.events
@@ -93,6 +95,21 @@ async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, outpu
         host, port = address.split(":")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, int(port)))
+
+
+async def test_another_state_machine_is_served_without_the_key_value_service(tmp_path, output):
+    """Regression: any state machine was sent KvCommands by the KeyValue service."""
+    options = config(tmp_path)
+    serving = asyncio.create_task(_serve(options, LockService()))
+    await until(lambda: output.has("became_leader"))
+    async with grpc.aio.insecure_channel(options.listen) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await kv_pb2_grpc.KeyValueStub(channel).Put(kv.PutRequest(key="key", value=b"1"))
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    async with AsyncRaftClient(options.listen) as client:
+        assert await client.command(b"acquire deploy alice") == b"granted 1"
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
 
 
 async def test_probes_and_numbers_over_http(tmp_path, output):

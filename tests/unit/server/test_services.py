@@ -12,10 +12,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from raft_pkg.core.messages import AppendEntries, Message, RequestVote
 from raft_pkg.errors import StorageError
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.codec import encode_message
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from raft_pkg.storage import Filesystem
 from tests.support.nodes import append, get, put
 from tests.support.servers import Servers, Stream, until
@@ -46,52 +47,52 @@ async def refused(call):
 
 
 async def test_what_is_put_is_got_with_the_index_of_the_write(alone):
-    written = await alone.key_value.Put(pb.PutRequest(key="put", value=b"1"))
-    read = await alone.key_value.Get(pb.GetRequest(key="put"))
+    written = await alone.key_value.Put(kv.PutRequest(key="put", value=b"1"))
+    read = await alone.key_value.Get(kv.GetRequest(key="put"))
     assert (read.value, written.index > 0, read.index >= written.index) == (b"1", True, True)
 
 
 async def test_a_key_that_is_not_there_is_not_found(alone):
-    error, _ = await refused(alone.key_value.Get(pb.GetRequest(key="nowhere")))
+    error, _ = await refused(alone.key_value.Get(kv.GetRequest(key="nowhere")))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert "nowhere" in error.details()
 
 
 async def test_a_key_that_is_deleted_is_gone(alone):
-    await alone.key_value.Put(pb.PutRequest(key="delete", value=b"1"))
-    assert (await alone.key_value.Delete(pb.DeleteRequest(key="delete"))).existed
-    assert not (await alone.key_value.Delete(pb.DeleteRequest(key="delete"))).existed
-    error, _ = await refused(alone.key_value.Get(pb.GetRequest(key="delete")))
+    await alone.key_value.Put(kv.PutRequest(key="delete", value=b"1"))
+    assert (await alone.key_value.Delete(kv.DeleteRequest(key="delete"))).existed
+    assert not (await alone.key_value.Delete(kv.DeleteRequest(key="delete"))).existed
+    error, _ = await refused(alone.key_value.Get(kv.GetRequest(key="delete")))
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_compare_and_set_tells_what_it_found(alone):
     cas = alone.key_value.CompareAndSet
-    absent = await cas(pb.CompareAndSetRequest(key="cas", expected=b"0", value=b"1"))
+    absent = await cas(kv.CompareAndSetRequest(key="cas", expected=b"0", value=b"1"))
     assert (absent.succeeded, absent.HasField("current")) == (False, False)
-    created = await cas(pb.CompareAndSetRequest(key="cas", value=b"1"))
+    created = await cas(kv.CompareAndSetRequest(key="cas", value=b"1"))
     assert (created.succeeded, created.HasField("current")) == (True, False)
-    other = await cas(pb.CompareAndSetRequest(key="cas", expected=b"0", value=b"2"))
+    other = await cas(kv.CompareAndSetRequest(key="cas", expected=b"0", value=b"2"))
     assert (other.succeeded, other.current) == (False, b"1")
-    assert (await cas(pb.CompareAndSetRequest(key="cas", expected=b"1", value=b"2"))).succeeded
+    assert (await cas(kv.CompareAndSetRequest(key="cas", expected=b"1", value=b"2"))).succeeded
 
 
 async def test_append_adds_and_creates(alone):
-    assert (await alone.key_value.Append(pb.AppendRequest(key="append", value=b"ab"))).length == 2
-    assert (await alone.key_value.Append(pb.AppendRequest(key="append", value=b"c"))).length == 3
-    assert (await alone.key_value.Get(pb.GetRequest(key="append"))).value == b"abc"
+    assert (await alone.key_value.Append(kv.AppendRequest(key="append", value=b"ab"))).length == 2
+    assert (await alone.key_value.Append(kv.AppendRequest(key="append", value=b"c"))).length == 3
+    assert (await alone.key_value.Get(kv.GetRequest(key="append"))).value == b"abc"
 
 
 @pytest.mark.parametrize(
     ("method", "request_", "why"),
     [
-        ("Put", pb.PutRequest(key="", value=b""), "key of 0 bytes"),
-        ("Put", pb.PutRequest(key="k" * 1025), "key of 1025 bytes"),
-        ("Put", pb.PutRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
-        ("Get", pb.GetRequest(key=""), "key of 0 bytes"),
-        ("Delete", pb.DeleteRequest(key=""), "key of 0 bytes"),
-        ("CompareAndSet", pb.CompareAndSetRequest(key="é" * 513), "key of 1026 bytes"),
-        ("Append", pb.AppendRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
+        ("Put", kv.PutRequest(key="", value=b""), "key of 0 bytes"),
+        ("Put", kv.PutRequest(key="k" * 1025), "key of 1025 bytes"),
+        ("Put", kv.PutRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
+        ("Get", kv.GetRequest(key=""), "key of 0 bytes"),
+        ("Delete", kv.DeleteRequest(key=""), "key of 0 bytes"),
+        ("CompareAndSet", kv.CompareAndSetRequest(key="é" * 513), "key of 1026 bytes"),
+        ("Append", kv.AppendRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
     ],
 )
 async def test_what_breaks_a_limit_is_an_invalid_argument_and_surely_not_done(alone, method, request_, why):
@@ -102,16 +103,16 @@ async def test_what_breaks_a_limit_is_an_invalid_argument_and_surely_not_done(al
 
 
 async def test_a_value_that_would_grow_too_large_is_an_invalid_argument(alone):
-    await alone.key_value.Put(pb.PutRequest(key="grows", value=b"x" * 1024 * 1024))
-    error, metadata = await refused(alone.key_value.Append(pb.AppendRequest(key="grows", value=b"x")))
+    await alone.key_value.Put(kv.PutRequest(key="grows", value=b"x" * 1024 * 1024))
+    error, metadata = await refused(alone.key_value.Append(kv.AppendRequest(key="grows", value=b"x")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert metadata["raft-outcome"] == "failed"
-    assert len((await alone.key_value.Get(pb.GetRequest(key="grows"))).value) == 1024 * 1024
+    assert len((await alone.key_value.Get(kv.GetRequest(key="grows"))).value) == 1024 * 1024
 
 
 async def test_a_full_queue_is_told_as_resource_exhausted(alone, monkeypatch):
     monkeypatch.setattr("raft_pkg.server.node.QUEUED_BYTES_MAX", 10)
-    error, metadata = await refused(alone.key_value.Put(pb.PutRequest(key="full", value=b"1")))
+    error, metadata = await refused(alone.key_value.Put(kv.PutRequest(key="full", value=b"1")))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert metadata["raft-outcome"] == "failed"
 
@@ -125,7 +126,7 @@ async def test_a_batch_of_commands_and_queries_is_answered_one_by_one(alone):
     written = await stream.outcomes(50)
     assert {outcome.id for outcome in written} == set(range(50))
     await stream.send(*(get(f"stream-{number}", request_id=number) for number in range(50)))
-    read = {outcome.id: pb.KvResult.FromString(result_of_one(outcome)).value for outcome in await stream.outcomes(50)}
+    read = {outcome.id: kv.KvResult.FromString(single_result(outcome)).value for outcome in await stream.outcomes(50)}
     assert read == {number: b"%d" % number for number in range(50)}
     stream.call.cancel()
 
@@ -140,7 +141,7 @@ async def test_requests_in_a_row_are_answered_in_rows(alone):
     await stream.send(pb.Request(id=200, queries=queries))
     (read,) = await stream.outcomes(1)
     assert (read.id, read.further) == (200, 49)
-    assert [pb.KvResult.FromString(result).value for result in read.results] == [b"%d" % n for n in range(50)]
+    assert [kv.KvResult.FromString(result).value for result in read.results] == [b"%d" % n for n in range(50)]
     await stream.send(pb.Request(id=1, commands=commands[:2]), pb.Request(id=3, queries=queries[:2]))
     await stream.call.done_writing()
     await stream.outcomes(2)
@@ -149,12 +150,12 @@ async def test_requests_in_a_row_are_answered_in_rows(alone):
 
 async def test_results_of_a_row_that_are_larger_than_a_message_come_in_several(alone):
     value = b"x" * 700_000
-    await alone.key_value.Put(pb.PutRequest(key="large", value=value))
+    await alone.key_value.Put(kv.PutRequest(key="large", value=value))
     stream = Stream(alone)
     await stream.send(pb.Request(id=1, queries=get("large").queries[:] * 9))
     outcomes = await stream.outcomes(9)
     assert sorted(outcome.id for outcome in outcomes) == list(range(1, 10))
-    assert {pb.KvResult.FromString(result_of_one(outcome)).value for outcome in outcomes} == {value}
+    assert {kv.KvResult.FromString(single_result(outcome)).value for outcome in outcomes} == {value}
     stream.call.cancel()
 
 
@@ -170,7 +171,7 @@ async def test_who_closes_its_side_still_gets_all_outcomes(alone):
 
 async def test_outcomes_larger_than_a_message_come_in_several(alone):
     """Regression: a few reads of large values in one turn made a message that gRPC refuses, and the stream broke."""
-    await alone.key_value.Put(pb.PutRequest(key="large", value=b"x" * 1024 * 1024))
+    await alone.key_value.Put(kv.PutRequest(key="large", value=b"x" * 1024 * 1024))
     async with grpc.aio.insecure_channel(
         alone.address, options=[("grpc.max_receive_message_length", 16 * 1024 * 1024)]
     ) as channel:
@@ -184,7 +185,7 @@ async def test_outcomes_larger_than_a_message_come_in_several(alone):
 
 async def test_a_client_that_does_not_read_is_not_read_from(alone, monkeypatch):
     """Its outcomes would pile up without a bound; instead its next requests wait, and none is lost."""
-    await alone.key_value.Put(pb.PutRequest(key="large", value=b"x" * 1024 * 1024))
+    await alone.key_value.Put(kv.PutRequest(key="large", value=b"x" * 1024 * 1024))
     taken = 0
     submit = alone.node.submit
 
@@ -226,7 +227,7 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(alone):
 # --- what grpcurl and probes use --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", ["", "raft.v2.KeyValue", "raft.v2.Node"])
+@pytest.mark.parametrize("service", ["", "raft.kv.v1.KeyValue", "raft.v2.Node"])
 async def test_health_is_serving_while_a_leader_is_known(alone, service):
     stub = health_pb2_grpc.HealthStub(alone.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -245,7 +246,7 @@ async def test_reflection_lists_the_services(alone):
     answer = await call.read()
     names = {service.name for service in answer.list_services_response.service}
     assert names >= {
-        "raft.v2.KeyValue",
+        "raft.kv.v1.KeyValue",
         "raft.v2.CommandStream",
         "raft.v2.Node",
         "raft.v2.RaftPeer",
@@ -298,7 +299,7 @@ async def test_a_message_that_makes_no_sense_is_refused(alone):
 async def test_a_message_of_a_non_member_changes_nothing(alone):
     term = alone.node.raft.current_term
     await deliver(alone, encode_message(Message("non-member", "a", term + 7, RequestVote(9, 9))))
-    await alone.key_value.Put(pb.PutRequest(key="still", value=b"here"))
+    await alone.key_value.Put(kv.PutRequest(key="still", value=b"here"))
     assert alone.node.raft.current_term == term
 
 
@@ -309,7 +310,7 @@ async def test_a_follower_names_the_leader(directory):
     async with Servers(directory / "names", ["a", "b", "c"]) as servers:
         followers = await servers.followers()
         leader = await servers.leader()
-        error, metadata = await refused(followers[0].key_value.Put(pb.PutRequest(key="key", value=b"1")))
+        error, metadata = await refused(followers[0].key_value.Put(kv.PutRequest(key="key", value=b"1")))
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert metadata["raft-outcome"] == "failed"
         assert metadata["raft-leader-id"] == leader.node.config.node_id
@@ -331,12 +332,12 @@ async def test_a_leader_that_is_cut_off_serves_no_stale_read(directory):
     async with Servers(directory / "cut", ["a", "b", "c"]) as servers:
         await servers.followers()
         old = await servers.leader()
-        await old.key_value.Put(pb.PutRequest(key="key", value=b"old"))
+        await old.key_value.Put(kv.PutRequest(key="key", value=b"old"))
         servers.cut.add(old.node.config.node_id)
-        stale = asyncio.create_task(refused(old.key_value.Get(pb.GetRequest(key="key"))))
-        lost = asyncio.create_task(refused(old.key_value.Put(pb.PutRequest(key="key", value=b"lost"))))
+        stale = asyncio.create_task(refused(old.key_value.Get(kv.GetRequest(key="key"))))
+        lost = asyncio.create_task(refused(old.key_value.Put(kv.PutRequest(key="key", value=b"lost"))))
         new = await servers.leader(other_than=old)
-        await new.key_value.Put(pb.PutRequest(key="key", value=b"new"))
+        await new.key_value.Put(kv.PutRequest(key="key", value=b"new"))
         error, metadata = await stale
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert metadata["raft-outcome"] == "failed"
@@ -348,7 +349,7 @@ async def test_a_leader_that_is_cut_off_serves_no_stale_read(directory):
         assert metadata["raft-outcome"] == "failed"  # it was lost with the leadership, and that is known now
         await servers.followers()
         leader = await servers.leader()
-        assert (await leader.key_value.Get(pb.GetRequest(key="key"))).value == b"new"
+        assert (await leader.key_value.Get(kv.GetRequest(key="key"))).value == b"new"
 
 
 async def test_leadership_is_transferred_by_call(directory):
@@ -402,7 +403,7 @@ async def test_members_are_changed_by_call(directory):
         promoted = await changing(leader, promote="d")
         assert promoted.configuration_index > added.configuration_index
         assert await members_of(leader) == {**voters, "d": "voter"}
-        await leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))
+        await leader.key_value.Put(kv.PutRequest(key="key", value=b"1"))
         await until(lambda: newcomer.node.applied_index == leader.node.applied_index)
         await changing(leader, remove="d")
         assert await members_of(leader) == voters
@@ -477,7 +478,7 @@ async def test_a_session_over_the_stream_applies_a_command_once(alone):
         await stream.send(request, session_id=opened.session_id)
     first, second = await stream.outcomes(2)
     assert (first.code, list(first.results), first.index) == (pb.OUTCOME_CODE_OK, list(second.results), second.index)
-    assert (await alone.key_value.Get(pb.GetRequest(key="once"))).value == b"x"
+    assert (await alone.key_value.Get(kv.GetRequest(key="once"))).value == b"x"
     await stream.send(request, session_id=opened.session_id + 1000)
     (expired,) = await stream.outcomes(1)
     assert expired.code == pb.OUTCOME_CODE_SESSION_EXPIRED
@@ -488,12 +489,12 @@ async def test_a_follower_answers_queries_that_any_node_may(directory):
     async with Servers(directory / "any", ["a", "b", "c"]) as servers:
         follower = (await servers.followers())[0]
         leader = await servers.leader()
-        await leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))
+        await leader.key_value.Put(kv.PutRequest(key="key", value=b"1"))
         stream = Stream(follower)
         await stream.send(get("key", any_node=True))
         (outcome,) = await stream.outcomes(1)
         assert outcome.code == pb.OUTCOME_CODE_OK
-        assert pb.KvResult.FromString(result_of_one(outcome)).value == b"1"
+        assert kv.KvResult.FromString(single_result(outcome)).value == b"1"
         stream.call.cancel()
 
 
@@ -504,7 +505,7 @@ async def test_a_node_without_a_leader_says_so(directory):
     async with Servers(directory / "lonely", ["a", "b", "c"]) as servers:
         servers.cut.update("abc")
         a = servers.all["a"]
-        error, metadata = await refused(a.key_value.Get(pb.GetRequest(key="key")))
+        error, metadata = await refused(a.key_value.Get(kv.GetRequest(key="key")))
         assert error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE)
         assert metadata["raft-outcome"] == "failed"
         assert "raft-leader-id" not in metadata
@@ -520,7 +521,7 @@ async def test_links_are_dialled_again_and_said_so(directory):
         name = down.node.config.node_id
         await down.server.stop(0)
         await until(lambda: any(e["event"] == "peer_disconnected" and e["peer"] == name for e in leader.events))
-        await leader.key_value.Put(pb.PutRequest(key="key", value=b"two of three"))
+        await leader.key_value.Put(kv.PutRequest(key="key", value=b"two of three"))
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
@@ -531,8 +532,8 @@ async def test_a_node_that_stops_settles_every_call(directory):
         await servers.followers()
         leader = await servers.leader()
         servers.cut.add(leader.node.config.node_id)
-        writing = asyncio.create_task(refused(leader.key_value.Put(pb.PutRequest(key="key", value=b"1"))))
-        reading = asyncio.create_task(refused(leader.key_value.Get(pb.GetRequest(key="key"))))
+        writing = asyncio.create_task(refused(leader.key_value.Put(kv.PutRequest(key="key", value=b"1"))))
+        reading = asyncio.create_task(refused(leader.key_value.Get(kv.GetRequest(key="key"))))
         stream = Stream(leader)
         await stream.send(put("key"))
         await until(lambda: sum(map(len, leader.node._pending_entries.values())) == 2)
@@ -544,7 +545,7 @@ async def test_a_node_that_stops_settles_every_call(directory):
         (outcome,) = await stream.outcomes(1)
         assert outcome.code == pb.OUTCOME_CODE_UNKNOWN
         assert await stream.call.read() is grpc.aio.EOF
-        error, metadata = await refused(leader.key_value.Put(pb.PutRequest(key="key", value=b"1")))
+        error, metadata = await refused(leader.key_value.Put(kv.PutRequest(key="key", value=b"1")))
         assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "failed")
 
 
@@ -563,17 +564,17 @@ async def test_a_full_disk_stops_the_node_and_nothing_is_acknowledged(directory)
     disk = FullDisk()
     async with Servers(directory / "full", ["a"], filesystem=disk) as servers:
         server = await servers.leader()
-        await server.key_value.Put(pb.PutRequest(key="before", value=b"1"))
+        await server.key_value.Put(kv.PutRequest(key="before", value=b"1"))
         disk.full = True
-        error, metadata = await refused(server.key_value.Put(pb.PutRequest(key="after", value=b"1")))
+        error, metadata = await refused(server.key_value.Put(kv.PutRequest(key="after", value=b"1")))
         assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "unknown")
         with pytest.raises(StorageError, match="No space left on device"):
             await server.running
-        error, metadata = await refused(server.key_value.Get(pb.GetRequest(key="before")))
+        error, metadata = await refused(server.key_value.Get(kv.GetRequest(key="before")))
         assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "failed")
         assert server.events[-1]["event"] == "storage_failed"
     async with Servers(directory / "full", ["a"]) as servers:
         server = await servers.leader()
-        assert (await server.key_value.Get(pb.GetRequest(key="before"))).value == b"1"
-        error, _ = await refused(server.key_value.Get(pb.GetRequest(key="after")))
+        assert (await server.key_value.Get(kv.GetRequest(key="before"))).value == b"1"
+        error, _ = await refused(server.key_value.Get(kv.GetRequest(key="after")))
         assert error.code() is grpc.StatusCode.NOT_FOUND

@@ -4,8 +4,9 @@ import grpc
 import grpc.aio
 import pytest
 
+from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import result_of_one
+from raft_pkg.rpc.requests import single_result
 from systems.etcd import etcd_pb2 as etcd
 from systems.etcd.operations import APPEND_ATTEMPTS_MAX, Operations
 
@@ -51,16 +52,16 @@ def won_race(revision=10):
     return etcd.TxnResponse(succeeded=True, header=etcd.ResponseHeader(revision=revision))
 
 
-APPEND = pb.KvCommand(append=pb.AppendRequest(key="k", value=b"+")).SerializeToString()
-PUT = pb.KvCommand(put=pb.PutRequest(key="k", value=b"v")).SerializeToString()
-GET = pb.KvQuery(get=pb.GetRequest(key="k")).SerializeToString()
+APPEND = kv.KvCommand(append=kv.AppendRequest(key="k", value=b"+")).SerializeToString()
+PUT = kv.KvCommand(put=kv.PutRequest(key="k", value=b"v")).SerializeToString()
+GET = kv.KvQuery(get=kv.GetRequest(key="k")).SerializeToString()
 
 
 async def test_an_append_compares_with_what_it_read():
     tested = operations(Range=[found(b"a", 7)], Txn=[won_race()])
     outcome = await tested.command(APPEND)
     assert (outcome.code, outcome.index) == (pb.OUTCOME_CODE_OK, 10)
-    assert pb.KvResult.FromString(result_of_one(outcome)).length == 2
+    assert kv.KvResult.FromString(single_result(outcome)).length == 2
     (_, transaction) = tested._kv.made[1]
     assert transaction.compare[0].mod_revision == 7
     assert transaction.success[0].request_put.value == b"a+"
@@ -113,22 +114,22 @@ async def test_a_read_that_failed_may_be_asked_of_another():
 
 @pytest.mark.parametrize("value", [b"", b"v", None])
 async def test_a_read_tells_an_empty_value_from_none(value):
-    result = pb.KvResult.FromString(result_of_one(await operations(Range=[found(value)]).query(GET)))
+    result = kv.KvResult.FromString(single_result(await operations(Range=[found(value)]).query(GET)))
     assert result.found is (value is not None)
     assert (result.value if result.HasField("value") else None) == value
 
 
 async def test_a_comparison_that_failed_says_what_is_there():
-    command = pb.KvCommand(compare_and_set=pb.CompareAndSetRequest(key="k", value=b"n")).SerializeToString()
+    command = kv.KvCommand(compare_and_set=kv.CompareAndSetRequest(key="k", value=b"n")).SerializeToString()
     tested = operations(Txn=[lost_race(b"v", 3)])
-    result = pb.KvResult.FromString(result_of_one(await tested.command(command)))
+    result = kv.KvResult.FromString(single_result(await tested.command(command)))
     assert (result.found, result.value) == (False, b"v")
     # no value was expected: the key must be absent
     assert tested._kv.made[0][1].compare[0].target == etcd.Compare.CREATE
 
 
 async def test_a_key_that_can_not_be_is_refused_without_etcd():
-    command = pb.KvCommand(put=pb.PutRequest(key="", value=b"v")).SerializeToString()
+    command = kv.KvCommand(put=kv.PutRequest(key="", value=b"v")).SerializeToString()
     outcome = await operations().command(command)
     assert outcome.code == pb.OUTCOME_CODE_OK
-    assert "1 to 1024 bytes" in pb.KvResult.FromString(result_of_one(outcome)).error
+    assert "1 to 1024 bytes" in kv.KvResult.FromString(single_result(outcome)).error
