@@ -16,6 +16,7 @@ from raft_pkg.client.operation import Operation
 from raft_pkg.client.session import Session
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.dial import describe_status
+from raft_pkg.rpc.requests import outcome_count
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -93,7 +94,7 @@ class Connection:
 
         They are not in flight any more. Those for which it has no result are: they have no answer.
         """
-        count = min(len(outcome.results) or outcome.further + 1, self._last_id + 1 - outcome.id)
+        count = min(len(outcome.results) or outcome_count(outcome), self._last_id + 1 - outcome.id)
         for place in range(count):
             operation = self.in_flight.pop(outcome.id + place, None)
             if operation is not None and not operation.future.done():

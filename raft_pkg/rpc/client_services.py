@@ -9,7 +9,7 @@ import grpc.aio
 
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
-from raft_pkg.rpc.requests import request_count, single_result
+from raft_pkg.rpc.requests import outcome_count, request_count, single_result
 
 OUTCOME_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """An OutcomeBatch of this size is not extended. With one more outcome it stays below 4 MiB, gRPC's default limit."""
@@ -65,7 +65,7 @@ class StreamWaiter:
 
     def settle(self, outcome: pb.Outcome) -> None:
         """Accept the outcome of one request or of several."""
-        self._under_way -= 1 + outcome.further
+        self._under_way -= outcome_count(outcome)
         self._outcomes.append(outcome)
         self._outcome_bytes += _size(outcome)
         if self._outcome_bytes >= WAITING_OUTCOMES_BYTES_MAX:

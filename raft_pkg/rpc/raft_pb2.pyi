@@ -838,7 +838,7 @@ class Outcome(_message.Message):
     LEADER_ID_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
-    FURTHER_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """of the request, or of the first"""
     code: Global___OutcomeCode.ValueType
@@ -853,8 +853,8 @@ class Outcome(_message.Message):
     """NOT_LEADER: its address HOST:PORT as the nodes know it, empty when not known"""
     session_id: _builtins.int
     """OK, open_session: the new session"""
-    further: _builtins.int
-    """to how many requests with the ids that follow the same applies"""
+    count: _builtins.int
+    """number of requests with consecutive ids that share this outcome; 0 means 1"""
     @_builtins.property
     def results(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """OK: what the state machine answered to each (a KvResult); none when nothing to any"""
@@ -870,11 +870,11 @@ class Outcome(_message.Message):
         leader_id: _builtins.str = ...,
         leader_address: _builtins.str = ...,
         session_id: _builtins.int = ...,
-        further: _builtins.int = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "further", b"further", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "results", b"results", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count", "id", b"id", "index", b"index", "leader_address", b"leader_address", "leader_id", b"leader_id", "message", b"message", "results", b"results", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -646,7 +646,7 @@ class Node:
             pending.waiter,
             pb.Outcome(
                 id=pending.first_id,
-                further=len(pending) - 1,
+                count=len(pending),
                 code=code,
                 message=message,
                 leader_id=self.raft.leader or "",

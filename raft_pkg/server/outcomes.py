@@ -27,9 +27,7 @@ def of_applied(pending: PendingRequests, applied: Sequence[Applied], session_id:
         results = [one.result for one in group]
         if expired:
             message = f"session {pending.session_id} has expired"
-            yield pb.Outcome(
-                id=first_id, further=len(results) - 1, code=pb.OUTCOME_CODE_SESSION_EXPIRED, message=message
-            )
+            yield pb.Outcome(id=first_id, count=len(results), code=pb.OUTCOME_CODE_SESSION_EXPIRED, message=message)
         else:
             yield from of_results(first_id, results, index, session_id)
         first_id += len(results)
@@ -50,7 +48,7 @@ def of_results(first_id: int, results: Sequence[bytes], index: int, session_id: 
 def _success(first_id: int, count: int, results: Sequence[bytes], index: int, session_id: int) -> pb.Outcome:
     return pb.Outcome(
         id=first_id,
-        further=count - 1,
+        count=count,
         code=pb.OUTCOME_CODE_OK,
         results=results if any(results) else (),
         index=index,

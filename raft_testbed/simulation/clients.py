@@ -12,7 +12,7 @@ from random import Random
 from raft_pkg.client.session import Session
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import single_result
+from raft_pkg.rpc.requests import outcome_count, single_result
 from raft_testbed.history import MISMATCH, Operation, Value
 from raft_testbed.simulation.context import Setting
 from raft_testbed.simulation.machine import Connection, Host
@@ -111,10 +111,10 @@ class Row(Connection):
 
     def settle(self, outcome: pb.Outcome) -> None:
         """The node has the outcome of some: each goes its own way from here."""
-        for place in range(outcome.further + 1):
+        for place in range(outcome_count(outcome)):
             own = pb.Outcome()
             own.CopyFrom(outcome)
-            own.id, own.further = 1, 0
+            own.id, own.count = 1, 1
             own.results[:] = outcome.results[place : place + 1]
             attempt = self._attempts.pop(outcome.id + place)
             if not self._attempts:

@@ -75,7 +75,7 @@ class EtcdNode:
             if mistake:
                 message = f"request {row.id}: {mistake}"
                 code = pb.OUTCOME_CODE_INVALID
-                waiter.settle(pb.Outcome(id=row.id, further=request_count(row) - 1, code=code, message=message))
+                waiter.settle(pb.Outcome(id=row.id, count=request_count(row), code=code, message=message))
                 continue
             for request in split_request(row):
                 self._begin(waiter, request, session_id, acknowledged)

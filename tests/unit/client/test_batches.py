@@ -17,7 +17,7 @@ def merged(outcomes):
     results = [single_result(outcome) for outcome in outcomes]
     return pb.Outcome(
         id=first.id,
-        further=len(outcomes) - 1,
+        count=len(outcomes),
         code=first.code,
         results=results if any(results) else [],
         session_id=first.session_id,
@@ -81,7 +81,7 @@ async def test_one_outcome_ends_every_operation_of_its_row(make_node):
     async with AsyncRaftClient(node.address) as client:
         await client.put("first", b"")
         node.row = lambda request: pb.Outcome(
-            id=request.id, further=len(request.commands) - 1, code=pb.OUTCOME_CODE_OK, index=77
+            id=request.id, count=len(request.commands), code=pb.OUTCOME_CODE_OK, index=77
         )
         assert await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(200))) == [77] * 200
 
@@ -95,7 +95,7 @@ async def test_a_row_that_is_refused_is_sent_again_whole(make_node):
         def row(request):
             asked.append((request.sequence, len(request.commands)))
             code = pb.OUTCOME_CODE_BUSY if len(asked) == 1 else pb.OUTCOME_CODE_OK
-            return pb.Outcome(id=request.id, further=len(request.commands) - 1, code=code)
+            return pb.Outcome(id=request.id, count=len(request.commands), code=code)
 
         node.row = row
         await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(4)))
@@ -114,7 +114,7 @@ async def test_who_waits_no_longer_does_not_shift_the_results_of_the_others(make
             asked.set()
             await go_on.wait()
             results = [kv.KvResult(length=n + 1).SerializeToString() for n in range(len(request.commands))]
-            return pb.Outcome(id=request.id, further=len(results) - 1, code=pb.OUTCOME_CODE_OK, results=results)
+            return pb.Outcome(id=request.id, count=len(results), code=pb.OUTCOME_CODE_OK, results=results)
 
         node.row = answer_later
         appends = [asyncio.ensure_future(client.append("k", b"v")) for _ in range(4)]
@@ -129,7 +129,7 @@ async def test_an_outcome_for_more_than_was_asked_harms_nobody(make_node):
     node = await make_node()
     async with AsyncRaftClient(node.address) as client:
         await client.put("first", b"")
-        node.row = lambda request: pb.Outcome(id=request.id, further=2**63, code=pb.OUTCOME_CODE_OK, index=5)
+        node.row = lambda request: pb.Outcome(id=request.id, count=2**63, code=pb.OUTCOME_CODE_OK, index=5)
         assert await asyncio.gather(*(client.put(f"k{i}", b"v") for i in range(3))) == [5, 5, 5]
 
 
@@ -140,7 +140,7 @@ async def test_where_results_are_missing_there_is_no_answer(make_node):
         await client.put("first", b"")
         result = kv.KvResult(length=3).SerializeToString()
         node.row = lambda request: pb.Outcome(
-            id=request.id, further=len(request.commands) - 1, code=pb.OUTCOME_CODE_OK, results=[result]
+            id=request.id, count=len(request.commands), code=pb.OUTCOME_CODE_OK, results=[result]
         )
         ended = await asyncio.gather(*(client.append(f"k{i}", b"v") for i in range(2)), return_exceptions=True)
     assert ended[0] == 3

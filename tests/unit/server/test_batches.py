@@ -5,7 +5,7 @@ import pytest
 import raft_pkg.server.node as node_module
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.requests import split_request
+from raft_pkg.rpc.requests import outcome_count, split_request
 from raft_pkg.server import outcomes, pending
 from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
 from raft_pkg.server.sessions import Applied
@@ -33,7 +33,7 @@ def run(cluster, *requests, **session):
 def told(waiter):
     """First id, how many, and what became of them."""
     return [
-        (outcome.id, outcome.further + 1, pb.OutcomeCode.Name(outcome.code).removeprefix("OUTCOME_CODE_"))
+        (outcome.id, outcome_count(outcome), pb.OutcomeCode.Name(outcome.code).removeprefix("OUTCOME_CODE_"))
         for outcome in waiter.flushed
     ]
 
@@ -229,7 +229,7 @@ def test_results_are_cut_before_they_become_too_large(monkeypatch):
     results = [b"12345", b"12345", b"", b"1", b"x" * 50, b"y"]
     cut = list(outcomes.of_results(1, results, index=9))
     assert [list(outcome.results) for outcome in cut] == [[b"12345", b"12345", b""], [b"1"], [b"x" * 50], [b"y"]]
-    assert [(outcome.id, outcome.further) for outcome in cut] == [(1, 2), (4, 0), (5, 0), (6, 0)]
+    assert [(outcome.id, outcome.count) for outcome in cut] == [(1, 3), (4, 1), (5, 1), (6, 1)]
     assert {outcome.index for outcome in cut} == {9}
 
 
@@ -243,11 +243,11 @@ def test_outcomes_differ_where_index_or_fate_differ():
         Applied(b"", 5),
     ]
     became = list(outcomes.of_applied(pending_of(*[b""] * 6), applied))
-    assert [(outcome.id, outcome.further, outcome.index, list(outcome.results)) for outcome in became] == [
-        (1, 1, 5, []),
-        (3, 0, 3, [b"r"]),
-        (4, 1, 0, []),
-        (6, 0, 5, []),
+    assert [(outcome.id, outcome.count, outcome.index, list(outcome.results)) for outcome in became] == [
+        (1, 2, 5, []),
+        (3, 1, 3, [b"r"]),
+        (4, 2, 0, []),
+        (6, 1, 5, []),
     ]
     assert [outcome.code for outcome in became][2] == pb.OUTCOME_CODE_SESSION_EXPIRED
     assert "session 4 has expired" in became[2].message

@@ -137,10 +137,10 @@ async def test_requests_in_a_row_are_answered_in_rows(alone):
     queries = [query for n in range(50) for query in get(f"row-{n}").queries]
     await stream.send(pb.Request(id=100, commands=commands))
     (written,) = await stream.outcomes(1)
-    assert (written.id, written.further, written.code, list(written.results)) == (100, 49, pb.OUTCOME_CODE_OK, [])
+    assert (written.id, written.count, written.code, list(written.results)) == (100, 50, pb.OUTCOME_CODE_OK, [])
     await stream.send(pb.Request(id=200, queries=queries))
     (read,) = await stream.outcomes(1)
-    assert (read.id, read.further) == (200, 49)
+    assert (read.id, read.count) == (200, 50)
     assert [kv.KvResult.FromString(result).value for result in read.results] == [b"%d" % n for n in range(50)]
     await stream.send(pb.Request(id=1, commands=commands[:2]), pb.Request(id=3, queries=queries[:2]))
     await stream.call.done_writing()

@@ -6,6 +6,7 @@ import pytest
 
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.rpc.requests import outcome_count
 from systems.etcd.node import REQUESTS_MAX, EtcdNode, Session
 from systems.etcd.settings import Settings
 
@@ -94,7 +95,7 @@ async def test_requests_in_a_row_are_done_one_by_one():
     (opened,) = await outcomes_of(node, [pb.Request(id=1, open_session=True)])
     session = {"session_id": opened.session_id, "acknowledged": 1}
     outcomes = await outcomes_of(node, [pb.Request(id=5, commands=[b"a", b"b", b"c"], sequence=1)], **session)
-    assert sorted((o.id, o.further, o.code) for o in outcomes) == [(n, 0, pb.OUTCOME_CODE_OK) for n in (5, 6, 7)]
+    assert sorted((o.id, outcome_count(o), o.code) for o in outcomes) == [(n, 1, pb.OUTCOME_CODE_OK) for n in (5, 6, 7)]
     assert sorted(commands.done) == [b"a", b"b", b"c"]
     (again, new) = await outcomes_of(node, [pb.Request(id=8, commands=[b"c", b"d"], sequence=3)], **session)
     assert (again.id, again.code) == (8, pb.OUTCOME_CODE_SESSION_EXPIRED)
@@ -114,7 +115,7 @@ async def test_requests_in_a_row_are_done_one_by_one():
 async def test_what_makes_no_sense_is_invalid_with_all_that_it_stands_for(request_):
     node, _ = node_with("raft-0")
     (outcome,) = await outcomes_of(node, [request_])
-    assert (outcome.id, outcome.further, outcome.code) == (request_.id, 2, pb.OUTCOME_CODE_INVALID)
+    assert (outcome.id, outcome.count, outcome.code) == (request_.id, 3, pb.OUTCOME_CODE_INVALID)
 
 
 async def test_a_session_of_another_node_has_expired_here():
