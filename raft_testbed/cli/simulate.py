@@ -90,8 +90,8 @@ def _numbers(faults: str | None) -> tuple[int, ...] | None:
 
 
 def _trace_one(job: "Job", path: Path) -> "Totals":
+    from raft_testbed.mutation import load_mutant  # noqa: PLC0415
     from raft_testbed.simulation.cluster import run  # noqa: PLC0415
-    from raft_testbed.simulation.mutation import load_mutant  # noqa: PLC0415
     from raft_testbed.simulation.runner import Totals  # noqa: PLC0415
 
     if len(job.seeds) != 1:

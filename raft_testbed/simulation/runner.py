@@ -13,8 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raft_testbed.mutation import load_mutant
 from raft_testbed.simulation.cluster import Result, run
-from raft_testbed.simulation.mutation import load_mutant
 from raft_testbed.simulation.schedule import Options
 
 SEEDS_PER_CHUNK = 10

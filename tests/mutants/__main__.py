@@ -36,7 +36,8 @@ QUICK_SEEDS_MIN = 300
 what happens in a seed."""
 PAGE_HEAD = """# Planted bugs
 
-Written by `python -m tests.mutants --markdown docs/reference/mutants.md`. What a mutant is: [the simulator](simulation.md).
+Written by `python -m tests.mutants --markdown docs/reference/mutants.md`.
+Mutants are described with [the simulator](../explanation/simulation.md).
 Each is hunted by one process, from seed 0 on, until it is caught or its budget is over; "after" is that time.
 
 {summary}.

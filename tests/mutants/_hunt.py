@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from raft_testbed.mutation import MutantError, load_mutant
 from raft_testbed.simulation.cluster import run
-from raft_testbed.simulation.mutation import MutantError, load_mutant
 from raft_testbed.simulation.schedule import Options
 
 

@@ -1,10 +1,13 @@
 """A node answers before what it promises is on disk (Figure 2: stable storage before responding)."""
 
 from raft_pkg.server.node import Node
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Node._carry_out,
     "self._transport.send(ready.early_messages)",
-    "self._transport.send([*ready.early_messages, *ready.messages])\n        ready.messages.clear()",
+    """
+self._transport.send([*ready.early_messages, *ready.messages])
+ready.messages.clear()
+""",
 )

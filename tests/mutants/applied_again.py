@@ -1,7 +1,7 @@
 """What was applied is handed out again with the next commit."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.take_ready,

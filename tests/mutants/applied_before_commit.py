@@ -1,7 +1,7 @@
 """Entries are applied as soon as they are in the log (§5.3, only committed ones)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.take_ready,

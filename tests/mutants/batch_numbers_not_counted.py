@@ -1,15 +1,11 @@
 """All commands of a row are recorded under the first one's number: a repeat of the others is applied again."""
 
 from raft_pkg.server.sessions import _Session
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     _Session.record_all,
     "enumerate(responses, row.first_sequence)",
     "((row.first_sequence, response) for response in responses)",
 )
-rewrite(
-    _Session.record_all,
-    "row.first_sequence + len(responses) - 1",
-    "row.first_sequence",
-)
+rewrite(_Session.record_all, "row.first_sequence + len(responses) - 1", "row.first_sequence")

@@ -1,7 +1,7 @@
 """A follower commits up to leaderCommit though its own log may differ there (Figure 2, step 5)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._handle_append_entries,

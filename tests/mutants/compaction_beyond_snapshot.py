@@ -2,7 +2,7 @@
 
 from raft_pkg.core.raft import Raft
 from raft_pkg.storage.file import FileStorage
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.snapshot_taken,

@@ -1,7 +1,7 @@
 """A snapshot does not say who belongs to the cluster (§7, Figure 13)."""
 
 from raft_pkg.server.snapshots import Snapshots
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Snapshots._begin,

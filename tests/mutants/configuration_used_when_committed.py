@@ -1,15 +1,18 @@
 """A node goes by a configuration only when it is committed (§6, as soon as it is in its log)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._use_effective_configuration,
-    "configuration = self.configuration\n",
-    "configuration = self.configuration_at(self.commit_index) or self.configuration\n",
+    "configuration = self.configuration",
+    "configuration = self.configuration_at(self.commit_index) or self.configuration",
 )
 rewrite(
     Raft.take_ready,
-    "        if self.role is Role.LEADER:\n",
-    "        self._use_effective_configuration()\n        if self.role is Role.LEADER:\n",
+    "ready = self._ready",
+    """
+self._use_effective_configuration()
+ready = self._ready
+""",
 )

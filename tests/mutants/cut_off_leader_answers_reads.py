@@ -2,7 +2,7 @@
 
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.reads import ReadQueue
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(Raft._tick_leader, "if self.config.check_quorum and now", "if False and now")
-rewrite(ReadQueue.confirmed, " or answered_round < self._under_way_round", "")
+rewrite(Raft._tick_leader, "self.config.check_quorum", "False")
+rewrite(ReadQueue.confirmed, "answered_round < self._under_way_round", "False")

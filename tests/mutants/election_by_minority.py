@@ -1,7 +1,7 @@
 """One vote fewer than a majority elects (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._maybe_become_leader,

@@ -1,10 +1,6 @@
 """A command in a session that has expired opens it again: a repeat is applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    SessionedMachine._use,
-    "            return None\n",
-    "            session = self._sessions[session_id] = _Session(60_000, self._now_ms)\n",
-)
+rewrite(SessionedMachine._use, "return None", "session = self._sessions[session_id] = _Session(60_000, self._now_ms)")

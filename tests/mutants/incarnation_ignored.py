@@ -1,13 +1,9 @@
 """A node that lost its disk is taken for the one that it was."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    Raft.receive,
-    "message.recipient_incarnation != self.incarnation or ",
-    "",
-)
+rewrite(Raft.receive, "message.recipient_incarnation != self.incarnation", "False")
 rewrite(
     Raft._is_from_member,
     "self._incarnations.get(message.sender) == message.sender_incarnation",

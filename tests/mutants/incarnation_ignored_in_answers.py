@@ -1,7 +1,7 @@
 """What a node promised before it lost its disk counts for the one that it is now."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._is_from_member,

@@ -1,10 +1,6 @@
 """Every disk has the same incarnation."""
 
 from raft_pkg.storage.file import FileStorage
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    FileStorage._recover,
-    "else self._new_incarnation()",
-    "else 1",
-)
+rewrite(FileStorage._recover, "self._new_incarnation()", "1")

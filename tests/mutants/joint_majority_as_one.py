@@ -1,7 +1,7 @@
 """While two configurations decide together, one majority of all their voters is enough (§6, one of each)."""
 
 from raft_pkg.core.configuration import Electorate
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Electorate.__init__,

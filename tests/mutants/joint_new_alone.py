@@ -1,10 +1,6 @@
 """C_new decides alone from C_old,new on (§6, a majority of each)."""
 
 from raft_pkg.core.configuration import Electorate
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    Electorate.__init__,
-    "(configuration.voters, configuration.outgoing) if group",
-    "(configuration.voters,) if group",
-)
+rewrite(Electorate.__init__, "(configuration.voters, configuration.outgoing)", "(configuration.voters,)")

@@ -1,10 +1,8 @@
 """A leader goes on when it hears of a newer term (§5.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft.receive,
-    "if message.term > self.current_term:",
-    "if message.term > self.current_term and self.leader != self.node_id:",
+    Raft.receive, "message.term > self.current_term", "message.term > self.current_term and self.leader != self.node_id"
 )

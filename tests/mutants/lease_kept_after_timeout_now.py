@@ -1,7 +1,7 @@
 """A leader that has ordered another's election answers reads by its lease (dissertation §6.4.1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._send_timeout_now,

@@ -1,10 +1,6 @@
 """After a restart the newest half of the log is gone, acknowledged entries too (Figure 2, log[] is persistent)."""
 
 from raft_pkg.server.node import Node
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    Node.__init__,
-    "entries=recovered.entries,",
-    "entries=recovered.entries[: (len(recovered.entries) + 1) // 2],",
-)
+rewrite(Node.__init__, "recovered.entries", "recovered.entries[: (len(recovered.entries) + 1) // 2]")

@@ -1,7 +1,7 @@
 """A follower keeps its log when it installs a snapshot (Figure 13, InstallSnapshot, step 7)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._install,

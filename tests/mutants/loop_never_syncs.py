@@ -1,6 +1,6 @@
 """The loop writes and never syncs."""
 
 from raft_pkg.server.node import Node
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(Node._carry_out, "            self._storage.sync()\n", "")

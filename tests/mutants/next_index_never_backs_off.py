@@ -1,7 +1,7 @@
 """A leader sends the same entries again after a refusal (§5.3)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._handle_append_entries_reply,

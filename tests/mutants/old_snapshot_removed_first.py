@@ -1,11 +1,13 @@
 """The old snapshot goes before the new one has its name."""
 
 from raft_pkg.storage.file import FileStorage
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     FileStorage._commit_snapshot,
-    "            self._snapshot = new.finish()\n",
-    "            self._directory.remove_before(segment=0, snapshot=new.header.index)\n"
-    "            self._snapshot = new.finish()\n",
+    "self._snapshot = new.finish()",
+    """
+self._directory.remove_before(segment=0, snapshot=new.header.index)
+self._snapshot = new.finish()
+""",
 )

@@ -1,7 +1,7 @@
 """A new leader answers reads before it knows what is committed (dissertation §6.4, step 1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._begin_reads,

@@ -1,7 +1,7 @@
 """A deposed leader tells waiters 'surely not done' of entries that a snapshot took the place of."""
 
 from raft_pkg.server.node import Node
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Node._snapshot_installed,

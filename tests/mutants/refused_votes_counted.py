@@ -1,10 +1,6 @@
 """A candidate counts answers, not votes (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    Raft._maybe_become_leader,
-    "self._has_majority_of_votes()",
-    "self._electorate.agreed(self._votes.__contains__)",
-)
+rewrite(Raft._maybe_become_leader, "self._has_majority_of_votes()", "self._electorate.agreed(self._votes.__contains__)")

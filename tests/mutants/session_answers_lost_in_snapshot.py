@@ -1,15 +1,7 @@
 """A snapshot has the sessions, and not what was answered in them: a repeat is applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    SessionedMachine.snapshot,
-    "session.acknowledged, len(session.responses)",
-    "session.acknowledged, 0",
-)
-rewrite(
-    SessionedMachine.snapshot,
-    "(form, session.responses)",
-    "(form, {})",
-)
+rewrite(SessionedMachine.snapshot, "len(session.responses)", "0")
+rewrite(SessionedMachine.snapshot, "(form, session.responses)", "(form, {})")

@@ -1,7 +1,7 @@
 """A repeat that comes when its answer is no longer kept is taken for a new command."""
 
 from raft_pkg.server.sessions import _Session
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     _Session.recorded,

@@ -1,12 +1,14 @@
 """A snapshot says that it holds one entry fewer than was applied: that one is applied again (§7)."""
 
 from raft_pkg.server.snapshots import Snapshots
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Snapshots._begin,
-    "        self._chunks = self._machine.snapshot()\n",
-    "        self._chunks = self._machine.snapshot()\n"
-    "        applied_index -= 1\n"
-    "        term = raft.log.term_at(applied_index) or term\n",
+    "self._chunks = self._machine.snapshot()",
+    """
+self._chunks = self._machine.snapshot()
+applied_index -= 1
+term = raft.log.term_at(applied_index) or term
+""",
 )

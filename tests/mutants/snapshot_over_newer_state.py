@@ -1,7 +1,7 @@
 """A follower installs a snapshot although it has committed more (Figure 13, InstallSnapshot, step 6)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._handle_install_snapshot,

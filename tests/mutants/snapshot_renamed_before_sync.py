@@ -1,7 +1,7 @@
 """A snapshot gets its name before all of it is on disk."""
 
 from raft_pkg.storage._snapshot import NewSnapshot
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     NewSnapshot.finish,

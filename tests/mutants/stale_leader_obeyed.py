@@ -1,10 +1,10 @@
 """A follower takes entries from a leader of an earlier term (Figure 2, AppendEntries receiver, step 1)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.receive,
-    "elif message.term < self.current_term:",
-    'elif message.term < self.current_term and type(message.body).__name__ != "AppendEntries":',
+    "message.term < self.current_term",
+    "message.term < self.current_term and type(message.body).__name__ != 'AppendEntries'",
 )

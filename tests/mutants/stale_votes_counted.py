@@ -1,10 +1,10 @@
 """A candidate counts votes that were given to it in an earlier term (§5.1, stale messages are refused)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.receive,
-    "elif message.term < self.current_term:",
-    'elif message.term < self.current_term and type(message.body).__name__ != "RequestVoteReply":',
+    "message.term < self.current_term",
+    "message.term < self.current_term and type(message.body).__name__ != 'RequestVoteReply'",
 )

@@ -1,10 +1,6 @@
 """Only entries are written; term and vote go along with the next ones."""
 
 from raft_pkg.server.node import Node
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
-rewrite(
-    Node._write,
-    "if hard_state is not None or ready.entries:",
-    "if ready.entries:",
-)
+rewrite(Node._write, "hard_state is not None or ready.entries", "ready.entries")

@@ -1,7 +1,7 @@
 """After a restart a node begins in the term of its last entry (Figure 2, currentTerm is persistent)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.__init__,

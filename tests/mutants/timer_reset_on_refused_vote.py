@@ -1,10 +1,13 @@
 """A refused vote resets the election timer: stale candidates keep good ones from standing (§5.2)."""
 
 from raft_pkg.core.raft import Raft
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._handle_request_vote,
-    "        if granted:\n            self._reset_election_timer(now)\n",
-    "        self._reset_election_timer(now)\n",
+    """
+if granted:
+    ...
+""",
+    "...",
 )

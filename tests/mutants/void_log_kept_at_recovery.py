@@ -1,10 +1,13 @@
 """A crash between an installed snapshot and the new beginning of the log: recovery keeps the old log."""
 
 from raft_pkg.storage._log import LogReader
-from raft_testbed.simulation.mutation import rewrite
+from raft_testbed.mutation import rewrite
 
 rewrite(
     LogReader._join_snapshot,
-    "        if found != term:\n            self.is_void = True\n            self.state.begin_anew(index, term)\n",
+    """
+if found != term:
+    ...
+""",
     "",
 )
