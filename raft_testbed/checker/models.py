@@ -1,7 +1,7 @@
-"""What one key may do: a register that can be written, compared and set, appended to and deleted.
+"""Model of one key: a register with read, write, compare-and-set, append and delete.
 
-A model is a function from a state and an operation to the next state, or `IMPOSSIBLE` where the operation's outcome
-can't be explained from that state.
+The model maps a state and an operation to the next state, or to `IMPOSSIBLE` if the operation's outcome contradicts the
+state.
 """
 
 from collections.abc import Callable
@@ -11,46 +11,47 @@ from raft_testbed.history import Operation
 
 
 class Impossible:
-    """No state of a key."""
+    """The type of `IMPOSSIBLE`."""
 
 
 IMPOSSIBLE: Final = Impossible()
 
 State = str | None
-Step = Callable[[State], "State | Impossible"]
+"""The value of a key; None: the key is absent."""
+Transition = Callable[[State], "State | Impossible"]
 ABSENT: State = None
 
 
-def step_of(operation: Operation) -> Step:
-    """What an operation does to its key's state, if it takes effect."""
-    return _STEPS[operation.f](operation)
+def transition_of(operation: Operation) -> Transition:
+    """Return the transition of the key's state when an operation takes effect."""
+    return _TRANSITIONS[operation.f](operation)
 
 
-def changes_nothing(operation: Operation) -> bool:
-    """Whether it leaves every state as it was: it only says something of the state it met."""
+def is_read_only(operation: Operation) -> bool:
+    """Return whether an operation leaves every state unchanged: a read, or a cas that claims a mismatch."""
     return operation.f == "read" or operation.claims_mismatch
 
 
-def _read(operation: Operation) -> Step:
+def _read(operation: Operation) -> Transition:
     output = operation.output
     return lambda state: state if state == output else IMPOSSIBLE
 
 
-def _write(operation: Operation) -> Step:
+def _write(operation: Operation) -> Transition:
     value = _text(operation.value)
     return lambda _state: value
 
 
-def _append(operation: Operation) -> Step:
+def _append(operation: Operation) -> Transition:
     value = _text(operation.value)
     return lambda state: value if state is None else state + value
 
 
-def _delete(_operation: Operation) -> Step:
+def _delete(_operation: Operation) -> Transition:
     return lambda _state: None
 
 
-def _compare_and_set(operation: Operation) -> Step:
+def _compare_and_set(operation: Operation) -> Transition:
     assert isinstance(operation.value, list)
     old, new = operation.value
     if operation.claims_mismatch:
@@ -63,7 +64,7 @@ def _text(value: object) -> str:
     return value
 
 
-_STEPS: dict[str, Callable[[Operation], Step]] = {
+_TRANSITIONS: dict[str, Callable[[Operation], Transition]] = {
     "read": _read,
     "write": _write,
     "append": _append,

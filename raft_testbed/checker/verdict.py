@@ -1,11 +1,11 @@
-"""What can be said of anything that is judged: it holds, it does not, or nobody knows."""
+"""The verdict on anything that is judged."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """An answer, never a guess."""
+    """The property holds, is violated, or could not be determined."""
 
     OK = "ok"
     VIOLATION = "violation"
@@ -13,6 +13,6 @@ class Verdict(StrEnum):
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict on all: a violation is one, whatever else is not known."""
+    """Return the worst verdict: a violation before unknown before ok; ok if there are no verdicts."""
     found = set(verdicts)
     return next((verdict for verdict in (Verdict.VIOLATION, Verdict.UNKNOWN) if verdict in found), Verdict.OK)

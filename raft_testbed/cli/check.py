@@ -12,7 +12,7 @@ from raft_pkg.cli.output import print_json, print_line
 from raft_pkg.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from raft_testbed.checker.judgement import Judgement
+    from raft_testbed.checker.explained_finding import ExplainedFinding
     from raft_testbed.history import Operation
 
 TimeLimit = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Give up judging after this time.")]
@@ -28,17 +28,17 @@ def check(
     memory_limit_mb: MemoryLimit = 4096.0,
     as_json: Json = False,
 ) -> None:
-    """Judge a history (docs/reference/history.md): exit status 0 linearizable, 1 a violation, 3 not known within the limits."""
-    from raft_testbed.checker.judgement import judge_history  # noqa: PLC0415
+    """Check a history for linearizability: exit status 0 linearizable, 1 violation, 3 unknown within the limits."""
+    from raft_testbed.checker.explained_finding import judge_history  # noqa: PLC0415
     from raft_testbed.checker.verdict import Verdict  # noqa: PLC0415
 
-    judgement = judge_history(_read(history), seconds_max=time_limit, memory_mb_max=memory_limit_mb)
+    finding = judge_history(_read(history), seconds_max=time_limit, memory_mb_max=memory_limit_mb)
     if as_json:
-        print_json(judgement.to_json())
+        print_json(finding.to_json())
     else:
-        _print_judgement(judgement)
-    if judgement.verdict is not Verdict.OK:
-        raise typer.Exit(EXIT_NO if judgement.verdict is Verdict.VIOLATION else EXIT_UNKNOWN)
+        _print_finding(finding)
+    if finding.verdict is not Verdict.OK:
+        raise typer.Exit(EXIT_NO if finding.verdict is Verdict.VIOLATION else EXIT_UNKNOWN)
 
 
 def _read(path: Path) -> "list[Operation]":
@@ -54,22 +54,22 @@ def _read(path: Path) -> "list[Operation]":
         raise ConfigurationError(f"{name}: {error}") from error
 
 
-def _print_judgement(judgement: "Judgement") -> None:
-    content = judgement.to_json()
-    outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in judgement.outcomes.items())
+def _print_finding(finding: "ExplainedFinding") -> None:
+    content = finding.to_json()
+    outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in finding.outcomes.items())
     print_line(f"{content['verdict']}: {content['operations']:,} operations ({outcomes}) on {content['keys']} keys")
-    for violation in judgement.violations:
+    for violation in finding.violations:
         print_line("")
         print_line(violation.summary)
-        is_minimal = violation.core.is_minimal
-        print_line(f"  The {'smallest part of the history' if is_minimal else 'part of the history'} that shows it:")
-        for line in violation.account:
+        is_minimal = violation.counterexample.is_minimal
+        print_line(f"  {'Minimal counterexample' if is_minimal else 'Counterexample'}:")
+        for line in violation.explanation:
             print_line(f"    {line}")
-    more = content["violating_keys"][len(judgement.violations) :]
+    more = content["violating_keys"][len(finding.violations) :]
     if more:
         print_line(f"and violations on {len(more)} more keys: {', '.join(map(repr, more))}")
     for key, limit in content["unknown_keys"].items():
-        print_line(f"key {key!r}: not known, the {limit} limit was reached")
+        print_line(f"key {key!r}: unknown: the {limit} limit was reached")
     print_line(
-        f"{content['seconds']:.1f} s, {content['memory_mb']:.0f} MiB, {content['configurations']:,} configurations"
+        f"{content['seconds']:.1f} s, {content['memory_mb']:.0f} MiB, {content['search_states']:,} search states"
     )

@@ -10,8 +10,8 @@ from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
-from raft_testbed.checker.explanation import did
-from raft_testbed.checker.judgement import ExplainedViolation
+from raft_testbed.checker.explained_finding import ExplainedViolation
+from raft_testbed.checker.explanation import describe
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import FUNCTIONS, Operation
 from raft_testbed.report.points import Point, Rates
@@ -49,7 +49,7 @@ FAULTS_ROW = "faults"
 LEFT_BORDER_PIXELS = 74
 INK = "#111111"
 LABEL_COLOURS = {role: "#ffffff" if role == LEADER else INK for role in ROLE_COLOURS}
-FREE_DRAWN_MAX = 8
+UNCONSTRAINED_DRAWN_MAX = 8
 TOLD_CHARACTERS_MAX = 28
 """What is longer is cut above its bar: that fits on a phone."""
 
@@ -88,8 +88,9 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
 
     The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
     """
-    kept, free = violation.core.operations, violation.core.free[:FREE_DRAWN_MAX]
-    operations = [*kept, *free]
+    counterexample = violation.counterexample
+    unconstrained = counterexample.unconstrained[:UNCONSTRAINED_DRAWN_MAX]
+    operations = [*counterexample.operations, *unconstrained]
     moments = sorted({*chain.from_iterable(_ends(operation) for operation in operations)})
     steps = {position: step for step, position in enumerate(moments)}
     end = len(moments) + 0.5
@@ -101,7 +102,7 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
         name=f"violation-{violation.key}",
         left_border=92,
     )
-    unexplained = violation.core.report.unexplained
+    unexplained = counterexample.finding.unexplained
     for row, operation in zip(rows, operations, strict=True):
         left, right = steps[operation.invoked], steps.get(operation.completed or -1, end)
         is_wrong = unexplained is not None and operation.invoked == unexplained.invoked
@@ -111,8 +112,8 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
             right=[right],
             height=0.28,
             color=VERMILION if is_wrong else FUNCTION_COLOURS[operation.f],
-            fill_alpha=0.35 if operation in free else 0.9,
-            line_dash="dashed" if operation in free or operation.completed is None else "solid",
+            fill_alpha=0.35 if operation in unconstrained else 0.9,
+            line_dash="dashed" if operation in unconstrained or operation.completed is None else "solid",
         )
         is_late = left > end * 0.45
         text = plot.text(
@@ -258,7 +259,7 @@ def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[An
         {
             "at": [round(point.at, 6) for point in ordered],
             "latency": [round(point.latency_ms, 4) for point in ordered],
-            "told": [did(point.operation) for point in ordered],
+            "told": [describe(point.operation) for point in ordered],
             "key": [point.operation.key for point in ordered],
             "marker": [OUTCOME_MARKERS[point.outcome] for point in ordered],
             "size": [4 if answered else 9 for answered in is_answered],
@@ -333,7 +334,7 @@ def _ends(operation: Operation) -> tuple[int, ...]:
 
 
 def _told(operation: Operation, *, is_wrong: bool) -> str:
-    what = did(operation).removeprefix(f"process {operation.process} ")
+    what = describe(operation).removeprefix(f"process {operation.process} ")
     if len(what) > TOLD_CHARACTERS_MAX:
         what = f"{what[: TOLD_CHARACTERS_MAX - 1]}…"
     return f"✗ {what}" if is_wrong else what

@@ -34,9 +34,9 @@ def render(verdict: RunVerdict) -> str:
     drawn = thinned(points)
     violations = [(v, judgement.start) for judgement in verdict.judgements.values() for v in judgement.violations]
     marked = [
-        v.core.report.unexplained.completed_at / 1e9 - run.started
+        v.counterexample.finding.unexplained.completed_at / 1e9 - run.started
         for v, _ in violations
-        if v.core.report.unexplained is not None
+        if v.counterexample.finding.unexplained is not None
     ]
     elements = {
         f"plot-{plot.name}": plot for plot in run_figures(run, drawn, rates_of(points, run.ended - run.started), marked)
@@ -48,8 +48,8 @@ def render(verdict: RunVerdict) -> str:
         told.append(
             {
                 "summary": violation.summary,
-                "account": violation.account,
-                "is_minimal": violation.core.is_minimal,
+                "explanation": violation.explanation,
+                "is_minimal": violation.counterexample.is_minimal,
                 "element": element,
             }
         )

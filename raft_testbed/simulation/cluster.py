@@ -38,7 +38,7 @@ STABLE_ELECTION_TIMEOUTS = 4
 """For so many of the longest election time-outs after that, the leader must keep its office."""
 OPERATIONS_AFTER_FAULTS = 2
 """Each client must succeed so often after all is healed."""
-CONFIGURATIONS_MAX = 500_000
+SEARCH_STATES_MAX = 500_000
 """Where the judge of a history gives up; it is said then, and no violation is claimed."""
 
 
@@ -338,9 +338,9 @@ class World:
                 raise self._no_progress(f"the last read of key-{number} was not answered", self._bound)
 
     def _judge(self) -> None:
-        report = check_history(self.history.operations, configurations_max=CONFIGURATIONS_MAX)
-        self._undecided = report.verdict is Verdict.UNKNOWN
-        for key in report.keys:
+        finding = check_history(self.history.operations, search_states_max=SEARCH_STATES_MAX)
+        self._undecided = finding.verdict is Verdict.UNKNOWN
+        for key in finding.keys:
             if key.verdict is Verdict.VIOLATION:
                 raise Violation(LINEARIZABILITY, str(key))
 

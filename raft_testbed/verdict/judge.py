@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from raft_testbed.checker.judgement import Judgement, judge_history
+from raft_testbed.checker.explained_finding import ExplainedFinding, judge_history
 from raft_testbed.checker.verdict import Verdict, worst
 from raft_testbed.verdict.availability import judge_availability
 from raft_testbed.verdict.coverage import judge_coverage
@@ -29,7 +29,7 @@ class RunVerdict:
 
     run: Run
     findings: list[Finding]
-    judgements: dict[str, Judgement]
+    judgements: dict[str, ExplainedFinding]
     """On each history that could be read, by its name."""
 
     @property
@@ -76,16 +76,16 @@ def judge_run(run: Run, *, seconds_max: float = SECONDS_MAX, memory_mb_max: floa
     )
 
 
-def _judge_linearizability(clients: list[ClientLog], judgements: dict[str, Judgement]) -> Finding:
+def _judge_linearizability(clients: list[ClientLog], judgements: dict[str, ExplainedFinding]) -> Finding:
     """Every history by itself: workloads share no keys."""
     violations = [violation for judgement in judgements.values() for violation in judgement.violations]
     if violations:
-        details = [line for violation in violations for line in (violation.summary, *violation.account)]
+        details = [line for violation in violations for line in (violation.summary, *violation.explanation)]
         return Finding("linearizability", Verdict.VIOLATION, violations[0].summary, details[1:])
     unreadable = [client.name for client in clients if client.problem is not None]
     if unreadable or not clients:
         return Finding("linearizability", Verdict.UNKNOWN, f"not readable: {', '.join(unreadable) or 'no history'}")
-    reports = [report for judgement in judgements.values() for report in judgement.report.keys]
+    reports = [report for judgement in judgements.values() for report in judgement.finding.keys]
     not_known = [str(report) for report in reports if report.verdict is Verdict.UNKNOWN]
     if not_known:
         return Finding("linearizability", Verdict.UNKNOWN, not_known[0], not_known[1:])

@@ -1,11 +1,11 @@
-"""Histories that are linearizable by construction: clients of a register that each operation changes at one moment."""
+"""Generator of histories that are linearizable by construction: each operation takes effect at one moment."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from raft_testbed.checker.models import Impossible, State, step_of
+from raft_testbed.checker.models import Impossible, State, transition_of
 from raft_testbed.history import MISMATCH, Operation
 
 MIX = {"read": 6, "write": 3, "cas": 3, "append": 4, "delete": 1}
@@ -13,14 +13,14 @@ MIX = {"read": 6, "write": 3, "cas": 3, "append": 4, "delete": 1}
 
 @dataclass
 class Generator:
-    """A simulated store and its clients; each step, one client calls, takes effect, or hears the outcome."""
+    """A simulated store and its clients; in each step, one client calls, takes effect, or receives its outcome."""
 
     seed: int
     operations: int
     clients: int = 16
     keys: int = 20
     unknown_share: float = 0.005
-    """How many outcomes nobody knows; half of those take effect, at any later time."""
+    """Share of indeterminate operations; half of them take effect, at any later time."""
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
@@ -31,9 +31,9 @@ class Generator:
         self._late: list[Operation] = []
 
     def run(self) -> list[Operation]:
-        """The operations in the order of their calls."""
+        """Return the operations in the order of their calls."""
         rng = self._rng
-        phases: list[tuple[Operation, bool] | int] = list(range(self.clients))  # a process number: it is idle
+        phases: list[tuple[Operation, bool] | int] = list(range(self.clients))  # an idle client: its process number
         while len(self._history) < self.operations or any(not isinstance(phase, int) for phase in phases):
             client = rng.randrange(self.clients)
             phase = phases[client]
@@ -75,7 +75,7 @@ class Generator:
         if operation.f == "read":
             operation.output = self._state[operation.key]
             return
-        following = step_of(operation)(self._state[operation.key])
+        following = transition_of(operation)(self._state[operation.key])
         if isinstance(following, Impossible):
             operation.error = MISMATCH
         else:

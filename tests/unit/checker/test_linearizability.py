@@ -1,4 +1,4 @@
-"""The judge of histories, against histories with known verdicts and against an exhaustive search."""
+"""The checker, compared with known verdicts and with an exhaustive search."""
 
 import json
 from itertools import count
@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from raft_testbed.checker.linearizability import Verdict, check_history
-from raft_testbed.checker.models import ABSENT, Impossible, State, step_of
+from raft_testbed.checker.models import ABSENT, Impossible, State, transition_of
 from raft_testbed.history import MISMATCH, Operation, read_history
 from tests.support.histories import Generator
 
@@ -19,7 +19,7 @@ def op(f, value=None, *, at, output=None, outcome="ok", process=0, key="x", erro
 
 
 def exhaustive(operations: list[Operation]) -> bool:
-    """Try every order: slow, and too simple to be wrong."""
+    """Return whether some order of effects explains every outcome: a slow, simple reference."""
     definite = [o for o in operations if o.outcome == "ok" or o.claims_mismatch]
     optional = [o for o in operations if o.outcome == "info" and o.f != "read"]
 
@@ -29,7 +29,7 @@ def exhaustive(operations: list[Operation]) -> bool:
         soonest = min(o.completed for o in left if o.completed is not None)
         for operation in left:
             if operation.invoked < soonest:
-                following = step_of(operation)(state)
+                following = transition_of(operation)(state)
                 rest = [o for o in left if o is not operation]
                 if not isinstance(following, Impossible) and search(rest, following):
                     return True
@@ -39,21 +39,21 @@ def exhaustive(operations: list[Operation]) -> bool:
 
 
 def random_history(rng: Random) -> list[Operation]:
-    """A few clients on one register, mostly honest; every value is unique."""
+    """Return a history of a few clients on one register, most of them linearizable; every written value is unique."""
     state: State = None
     position = count()
     operations: list[Operation] = []
-    under_way: list[Operation] = []
+    pending: list[Operation] = []
     for number in range(rng.randint(2, 11)):
         f = rng.choice(("read", "write", "append", "cas", "delete"))
-        seen = rng.choice([o.output for o in operations] + [state, None])
-        value = {"read": None, "delete": None, "cas": [seen, f"{number};"]}.get(f, f"{number};")
+        observed = rng.choice([o.output for o in operations] + [state, None])
+        value = {"read": None, "delete": None, "cas": [observed, f"{number};"]}.get(f, f"{number};")
         operation = Operation(number, f, "x", value, next(position))
         operations.append(operation)
-        under_way.append(operation)
-        while under_way and rng.random() < 0.6:
-            done = under_way.pop(rng.randrange(len(under_way)))
-            following = step_of(done)(state) if done.f != "read" else state
+        pending.append(operation)
+        while pending and rng.random() < 0.6:
+            done = pending.pop(rng.randrange(len(pending)))
+            following = transition_of(done)(state) if done.f != "read" else state
             if rng.random() < 0.35:
                 if rng.random() < 0.5 and not isinstance(following, Impossible):
                     state = following
@@ -75,8 +75,8 @@ def test_agrees_with_exhaustive_search(seed: int) -> None:
     for _ in range(100):
         history = random_history(rng)
         expected = Verdict.OK if exhaustive(history) else Verdict.VIOLATION
-        report = check_history(history)
-        assert report.verdict is expected, "\n".join([str(report.keys), *map(str, history)])
+        finding = check_history(history)
+        assert finding.verdict is expected, "\n".join([str(finding.keys), *map(str, history)])
         verdicts.add(expected)
     assert Verdict.OK in verdicts
 
@@ -86,32 +86,32 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.jsonl"))
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 def test_known_histories(path: Path) -> None:
-    """The first line of each says what it is about, and its verdict."""
+    """The first line of each file describes it and states its verdict."""
     lines = path.read_text().splitlines()
     assert check_history(read_history(lines)).verdict == json.loads(lines[0])["verdict"]
 
 
 @pytest.mark.parametrize("unknown_share", [0.0, 0.01, 0.1])
-def test_what_a_register_did_is_linearizable(unknown_share: float) -> None:
+def test_a_history_of_a_register_is_linearizable(unknown_share: float) -> None:
     assert check_history(Generator(7, 5000, 16, 20, unknown_share).run()).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_read_that_goes_back_is_found_among_thousands(seed: int) -> None:
+def test_one_stale_read_is_found_among_thousands_of_operations(seed: int) -> None:
     operations = Generator(seed, 5000, clients=8, keys=3).run()
     reads = [o for o in operations if o.f == "read" and o.outcome == "ok" and o.output is not None]
     stale = reads[len(reads) // 2]
     earlier = next(o for o in reads if o.key == stale.key and o.output != stale.output)
     stale.output = earlier.output
-    report = check_history(operations)
-    assert [key.verdict for key in report.keys if key.key == stale.key] == [Verdict.VIOLATION]
+    finding = check_history(operations)
+    assert [key.verdict for key in finding.keys if key.key == stale.key] == [Verdict.VIOLATION]
 
 
-def test_a_limit_makes_it_unknown_and_says_which() -> None:
+def test_a_search_that_reaches_a_limit_is_unknown_and_names_the_limit() -> None:
     hard = Generator(1, 2000, clients=16, keys=1, unknown_share=0.3).run()
-    by_count = check_history(hard, configurations_max=100)
+    by_count = check_history(hard, search_states_max=100)
     by_time = check_history(hard, seconds_max=1.0, clock=count(0.0, 0.5).__next__)
     by_memory = check_history(hard, memory_mb_max=1.0)
-    for report, limit in ((by_count, "configurations"), (by_time, "time"), (by_memory, "memory")):
-        assert report.verdict is Verdict.UNKNOWN
-        assert [key.limit for key in report.keys] == [limit]
+    for finding, limit in ((by_count, "search states"), (by_time, "time"), (by_memory, "memory")):
+        assert finding.verdict is Verdict.UNKNOWN
+        assert [key.limit for key in finding.keys] == [limit]

@@ -37,7 +37,7 @@ def test_a_limit_is_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     hard = Generator(1, 2000, clients=16, keys=1, unknown_share=0.3).run()
     path.write_text("".join(f"{line}\n" for line in history_lines(hard)))
     assert raftctl("check", str(path), "--memory-limit-mb", "1") == 3
-    assert "key 'key-0': not known, the memory limit was reached" in capsys.readouterr().out
+    assert "key 'key-0': unknown: the memory limit was reached" in capsys.readouterr().out
 
 
 def test_the_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_the_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     (violation,) = content.pop("violations")
     assert {name: type(value) for name, value in content.items()} == {
         **dict.fromkeys(("verdict",), str),
-        **dict.fromkeys(("operations", "keys", "configurations"), int),
+        **dict.fromkeys(("operations", "keys", "search_states"), int),
         **dict.fromkeys(("outcomes", "unknown_keys"), dict),
         **dict.fromkeys(("seconds", "memory_mb"), float),
         "violating_keys": list,
@@ -55,7 +55,7 @@ def test_the_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert content["outcomes"] == {"ok": 3, "fail": 0, "info": 0}
     assert content["violating_keys"] == ["x"]
     assert set(violation) == {
-        *("key", "summary", "account", "is_minimal", "states", "unexplained", "operations", "any_time"),
+        *("key", "summary", "explanation", "is_minimal", "states", "unexplained", "operations", "unconstrained"),
     }
     assert violation["unexplained"] == {
         "process": 1,

@@ -46,7 +46,7 @@ def test_a_run_as_it_must_be_is_ok(tmp_path: Path) -> None:
 
 def test_a_stale_read_is_a_violation(tmp_path: Path) -> None:
     verdict = judge(tmp_path, history=client_lines(runs.stale_history()))
-    assert "can't be explained" in only(verdict, "linearizability", Verdict.VIOLATION).summary
+    assert "which no linearization explains" in only(verdict, "linearizability", Verdict.VIOLATION).summary
 
 
 def test_two_leaders_in_a_term(tmp_path: Path) -> None:
