@@ -54,9 +54,9 @@ chaos: $(VENV)/.run ## faults while clients work, judged and drawn: artifacts/re
 	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml $(CHAOS_OPTIONS)
 	$(call go_on,ansible-playbook playbooks/chaos.yml -e chaos_scenario=tour)
 
-.PHONY: planted
-planted: $(VENV)/.dev ## five bugs planted into real clusters, and what finds each (PLANTED_OPTIONS="--platform kind")
-	@$(BIN)/python -m tests.ansible.planted $(PLANTED_OPTIONS)
+.PHONY: mutants-e2e
+mutants-e2e: $(VENV)/.dev ## five mutants in real clusters, and what detects each (MUTANTS_OPTIONS="--platform kind")
+	@$(BIN)/python -m tests.ansible.mutants $(MUTANTS_OPTIONS)
 	$(call go_on,ansible-playbook site.yml -e raft_mutant=NAME | ansible-playbook playbooks/chaos.yml)
 
 .PHONY: offline
@@ -89,12 +89,12 @@ simulate: $(VENV)/.run ## the simulator over SEEDS (0:1000)
 	$(call go_on,raftctl simulate --seeds A:B --nodes N)
 
 .PHONY: mutants
-mutants: $(VENV)/.run ## every planted bug against the simulator: which invariant catches it, and when
+mutants: $(VENV)/.run ## every mutant against the simulator: which invariant catches it, and when
 	@$(BIN)/python -m tests.mutants
 	$(call go_on,raftctl simulate --seeds A:B --mutant tests/mutants/NAME.py)
 
 .PHONY: mutants-quick
-mutants-quick: $(VENV)/.run ## those planted bugs that are known to be caught soon
+mutants-quick: $(VENV)/.run ## the mutants that the simulator catches within seconds
 	@$(BIN)/python -m tests.mutants --quick
 	$(call go_on,python -m tests.mutants NAME ... --seeds A:B)
 

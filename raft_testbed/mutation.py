@@ -2,7 +2,7 @@
 
 A mutant names a function and the part of its syntax tree to replace, so that formatting, comments and docstrings of the
 function do not matter. A mutant that no longer fits its function is an error.
-`raftctl simulate --mutant FILE.py` loads mutants, and so does the program that starts broken nodes (docs/reference/faults.md).
+`raftctl simulate --mutant FILE.py` loads mutants, and so does `tests/mutants/_raftctl.py`, which starts broken nodes.
 """
 
 import ast

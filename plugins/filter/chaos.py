@@ -98,8 +98,8 @@ def window_lines(window: dict[str, Any]) -> list[str]:
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
     """The verdict, finding by finding, for people."""
     findings = [f"{item['verdict'] or 'not judged'}: {item['name']}: {item['summary']}" for item in verdict["findings"]]
-    planted = [f"the nodes are broken on purpose ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
-    return [f"verdict {verdict['verdict']}", *planted, *findings, f"report: {report}"]
+    mutants = [f"the nodes are broken on purpose ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
+    return [f"verdict {verdict['verdict']}", *mutants, *findings, f"report: {report}"]
 
 
 SAID_OF = {

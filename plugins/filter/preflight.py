@@ -107,9 +107,9 @@ def mutant_problems(settings: dict[str, Any]) -> list[Problem]:
     """A node that is broken on purpose is for clusters that this testbed has made itself."""
     mutant = settings["mutant"]
     if mutant and settings["platform"] == "existing":
-        return [problem(f"{mutant} is a bug", "raft_mutant", "plant it on kind or local, where nobody relies on it")]
+        return [problem(f"{mutant} is a mutant", "raft_mutant", "use it on kind or local, where nothing relies on the nodes")]
     if mutant and settings["image"]:
-        return [problem(f"{mutant} is no bug of {settings['image']}", "raft_mutant, raft_image", "give one of them")]
+        return [problem(f"{mutant} is no mutant of {settings['image']}", "raft_mutant, raft_image", "give one of them")]
     return []
 
 

@@ -33,7 +33,7 @@ def simulate(
     seeds: Annotated[str, typer.Option(metavar="A:B", help="Run the seeds A to B-1.")],
     nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Nodes of the cluster.")] = 5,
     mutant: Annotated[
-        Path | None, typer.Option(metavar="FILE.py", help="Plant the bug of this file first: it must be found.")
+        Path | None, typer.Option(metavar="FILE.py", help="Load this mutant first; an invariant must catch it.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores by default.")] = None,
     faults: Annotated[

@@ -115,14 +115,14 @@ def _run_chunks(pool: ProcessPoolExecutor, job: Job) -> Iterator[Result]:
         yield from future.result()
 
 
-_planted: set[Path] = set()
+_loaded: set[Path] = set()
 """Mutants that this process has loaded."""
 
 
 def _run_chunk(seeds: Sequence[int], job: Job) -> list[Result]:
-    if job.mutant is not None and job.mutant not in _planted:
+    if job.mutant is not None and job.mutant not in _loaded:
         load_mutant(job.mutant)
-        _planted.add(job.mutant)
+        _loaded.add(job.mutant)
     results: list[Result] = []
     for seed in seeds:
         results.append(run(seed, job.options))

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def mutants(self) -> dict[str, str]:
-        """The bugs that nodes say were planted into them, each with what it breaks."""
+        """The mutants that the nodes reported to have loaded, each with what it breaks."""
         records = [event.fields for log in self.logs.values() for event in log.events]
         return {
             str(record.get("mutant")): str(record.get("breaks"))

@@ -175,11 +175,11 @@ def test_all_problems_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"platform": "existing", "context": "kind-raft-testbed", "registry": "r/x"}, "is a bug"),
-        ({"image": "r/other:1"}, "is no bug of r/other:1"),
+        ({"platform": "existing", "context": "kind-raft-testbed", "registry": "r/x"}, "is a mutant"),
+        ({"image": "r/other:1"}, "is no mutant of r/other:1"),
     ],
 )
-def test_a_bug_is_planted_only_into_our_own_server_on_our_own_cluster(changes: dict[str, Any], complaint: str) -> None:
+def test_a_mutant_is_deployed_only_with_our_server_on_our_cluster(changes: dict[str, Any], complaint: str) -> None:
     assert [p for p in problems(running_cluster(machine()), mutant="vote_twice", **changes) if complaint in p["what"]]
     assert not [p for p in problems(running_cluster(machine()), **changes) if "raft_mutant" in p["where"]]
 

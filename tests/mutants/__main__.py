@@ -1,8 +1,8 @@
-"""Runs the simulator against every planted bug and prints which invariant catches it: `python -m tests.mutants`.
+"""Run the simulator against every mutant and print which invariant catches it: `python -m tests.mutants`.
 
-Exit status 1 when a bug survives its budget of seeds and seconds, or no longer fits the code. A mutant is a file beside
-this one; its docstring says what it breaks. Each is hunted by one process, seed after seed, so that it is caught at the
-same seed on every machine; as many are hunted at once as there are cores.
+Exit status 1 if a mutant survives its budget of seeds and CPU time, or does not fit the code. A mutant is a file beside
+this one; its docstring says what it breaks. One process runs the seeds of a mutant in order, so that it is caught at
+the same seed on every machine. As many mutants run concurrently as there are cores.
 """
 
 import argparse
@@ -23,22 +23,22 @@ from rich.table import Table
 
 DIRECTORY = Path(__file__).parent
 RECORD = DIRECTORY / "caught.json"
-"""The outcomes of the last run that was recorded, which `docs/reference/mutants.md` shows and `--quick` goes by."""
+"""The recorded outcomes, which `docs/reference/mutants.md` shows and from which `--quick` selects."""
 ALL_SECONDS_MAX = 25 * 60
-"""Budget for all mutants together, in seconds of wall time; what is not caught by then has survived."""
+"""Budget for all mutants together, in seconds of wall time; a mutant that is not caught by then has survived."""
 MUTANT_SECONDS_MAX = 600
-"""Budget for one mutant, in seconds of a core: how busy the machine is does not matter."""
+"""Budget for one mutant, in seconds of CPU time, which does not depend on the load of the machine."""
 QUICK_SECONDS_MAX = 5.0
-"""`--quick` hunts the mutants that were caught within so many seconds."""
+"""`--quick` runs the mutants that were caught within this CPU time."""
 QUICK_SEEDS_FACTOR = 5
 QUICK_SEEDS_MIN = 300
-"""`--quick` gives a mutant so many times the seeds that it took, and at least so many: any change of the code moves
-what happens in a seed."""
-PAGE_HEAD = """# Planted bugs
+"""`--quick` gives a mutant a multiple of the seeds that it took, and at least the minimum: any change of the code can
+change what happens in a seed."""
+PAGE_HEAD = """# Mutants
 
 Written by `python -m tests.mutants --markdown docs/reference/mutants.md`.
 Mutants are described with [the simulator](../explanation/simulation.md).
-Each is hunted by one process, from seed 0 on, until it is caught or its budget is over; "after" is that time.
+One process runs the seeds of a mutant from 0 on, until it is caught or its budget is used up; "after" is that CPU time.
 
 {summary}.
 
@@ -48,27 +48,27 @@ Each is hunted by one process, from seed 0 on, until it is caught or its budget 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mutant."""
+    """The outcome of one mutant."""
 
     mutant: str
     breaks: str
     caught_by: str | None
     seed: int | None
     seconds: float
-    """Of a core."""
+    """CPU time."""
     what: str
 
 
 @dataclass(frozen=True)
 class Hunt:
-    """One mutant, and the seeds that it has to survive."""
+    """One mutant, and its budget of seeds."""
 
     path: Path
     seeds: str
 
     @property
     def breaks(self) -> str:
-        """The mutant's own words."""
+        """The mutant's docstring."""
         return ast.get_docstring(ast.parse(self.path.read_text())) or ""
 
     def survived(self, what: str) -> Outcome:
@@ -76,7 +76,7 @@ class Hunt:
 
 
 def mutants(names: list[str]) -> list[Path]:
-    """The mutants' files: all, or those named."""
+    """Return the files of the named mutants, or of all."""
     found = sorted(path for path in DIRECTORY.glob("[a-z]*.py"))
     if not names:
         return found
@@ -87,7 +87,7 @@ def mutants(names: list[str]) -> list[Path]:
 
 
 def quick_hunts(paths: Iterable[Path]) -> Iterator[Hunt]:
-    """Those that were caught soon, with a range of seeds in which they surely are."""
+    """Yield the mutants that were caught soon, each with a generous range of seeds."""
     recorded = {outcome["mutant"]: outcome for outcome in json.loads(RECORD.read_text())}
     for path in paths:
         outcome = recorded.get(path.stem)
@@ -97,24 +97,24 @@ def quick_hunts(paths: Iterable[Path]) -> Iterator[Hunt]:
 
 
 def simulate(nodes: int, seconds_max: float, deadline: float, hunt: Hunt) -> Outcome:
-    """Simulate with one bug planted, in a process of its own."""
+    """Simulate with one mutant, in a separate process."""
     left = deadline - time.monotonic()
     if left <= 0:
-        return hunt.survived(f"not hunted: the {ALL_SECONDS_MAX} s for all are over")
+        return hunt.survived(f"not run: the {ALL_SECONDS_MAX} s for all mutants are over")
     command = [sys.executable, "-m", "tests.mutants._hunt"]
     command += [str(hunt.path), hunt.seeds, str(nodes), str(seconds_max)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
     except subprocess.TimeoutExpired:
-        return hunt.survived(f"no verdict when the {ALL_SECONDS_MAX} s for all were over")
-    if run.returncode != 0:  # the mutant does not fit, or the machine gave up
+        return hunt.survived(f"no verdict within the {ALL_SECONDS_MAX} s for all mutants")
+    if run.returncode != 0:  # the mutant does not fit the code, or the process was killed
         return hunt.survived((run.stderr.strip().splitlines() or [f"ended with {run.returncode}"])[-1])
     return Outcome(hunt.path.stem, hunt.breaks, **json.loads(run.stdout))
 
 
 def table_of(outcomes: Iterable[Outcome]) -> Table:
-    """The outcomes for a terminal."""
-    table = Table("mutant", "caught by", "at seed", "after", "what was seen", box=None, pad_edge=False)
+    """Return the outcomes as a table for the terminal."""
+    table = Table("mutant", "caught by", "at seed", "after", "evidence", box=None, pad_edge=False)
     for outcome in outcomes:
         seed = "-" if outcome.seed is None else str(outcome.seed)
         table.add_row(outcome.mutant, outcome.caught_by or "NOTHING", seed, f"{outcome.seconds:.1f} s", outcome.what)
@@ -122,7 +122,7 @@ def table_of(outcomes: Iterable[Outcome]) -> Table:
 
 
 def markdown_of(outcomes: list[Outcome], summary: str) -> str:
-    """The outcomes as a page of the documentation."""
+    """Return the outcomes as a page of the documentation."""
     rows = []
     for outcome in outcomes:
         breaks = " ".join(outcome.breaks.split())
@@ -133,16 +133,16 @@ def markdown_of(outcomes: list[Outcome], summary: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", help="mutants by name; all by default")
-    parser.add_argument("--seeds", default="0:3000", help="budget of seeds for each (default: %(default)s)")
+    parser.add_argument("names", nargs="*", help="names of mutants (default: all)")
+    parser.add_argument("--seeds", default="0:3000", help="seeds for each mutant (default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=MUTANT_SECONDS_MAX, help="budget of a core for each (default: %(default)s)"
+        "--seconds", type=float, default=MUTANT_SECONDS_MAX, help="CPU time for each mutant (default: %(default)s)"
     )
     parser.add_argument("--nodes", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants hunted at once (default: the cores)")
-    parser.add_argument("--quick", action="store_true", help="only those that are known to be caught soon")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there too")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write a page of them, and {RECORD.name}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="concurrent mutants (default: cores)")
+    parser.add_argument("--quick", action="store_true", help="run only mutants that are caught within seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the outcomes to FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write them as a page, and to {RECORD.name}")
     arguments = parser.parse_args()
     paths = mutants(arguments.names)
     hunts = list(quick_hunts(paths)) if arguments.quick else [Hunt(path, arguments.seeds) for path in paths]

@@ -1,7 +1,7 @@
-"""Simulates with one bug planted, for good: `python -m tests.mutants._hunt FILE A:B NODES SECONDS`.
+"""Simulate with one mutant in this process: `python -m tests.mutants._hunt FILE A:B NODES SECONDS`.
 
-Seeds are run in order, up to the first violation, or until this process has used up so many seconds of a core. Prints,
-as JSON, what caught the bug if anything did. Exit status 2 when the mutant no longer fits the code.
+Runs the seeds in order, up to the first violation or until this process has used SECONDS of CPU time. Prints, as JSON,
+what caught the mutant, if anything. Exit status 2 if the mutant does not fit the code.
 """
 
 import json
@@ -26,13 +26,13 @@ def main() -> int:
 
 
 def hunt(seeds: str, options: Options, seconds_max: float) -> dict[str, object]:
-    """What became of the mutant: the last fields of `Outcome`."""
+    """Return the last four fields of `Outcome`."""
     first, stop = map(int, seeds.split(":"))
     seed = caught_by = None
     what = f"survived {stop - first} seeds"
     for number in range(first, stop):
         if time.process_time() > seconds_max:
-            what = f"survived {number - first} seeds, all of its time"
+            what = f"survived {number - first} seeds, up to its limit of CPU time"
             break
         failure = run(number, options).failure
         if failure is not None:

@@ -1,7 +1,7 @@
 """`raftctl`, whose nodes have a mutant loaded: `python _raftctl.py MUTANT.py ARGUMENT …`.
 
-The testbed runs this program in place of raftctl (roles/mutant, docs/reference/faults.md): locally, and as the entry point of a
-separate image. raft_pkg has no such option. A broken node identifies itself in its log and by its version.
+The testbed runs this program in place of raftctl (roles/mutant): locally, and as the entry point of a separate image.
+See docs/reference/faults.md. raft_pkg has no such option; a broken node identifies itself in log and version.
 """
 
 import ast

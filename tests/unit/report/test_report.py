@@ -74,7 +74,7 @@ def test_why_a_run_did_not_come_to_its_end_is_told_at_the_top(tmp_path: Path) ->
     assert html.index("raft-0 is stopped") < html.index("<h2>")
 
 
-def test_a_bug_that_was_planted_is_named_everywhere(tmp_path: Path) -> None:
+def test_a_mutant_is_named_everywhere(tmp_path: Path) -> None:
     logs = node_lines()
     logs["raft-0"].insert(1, node_line("raft-0", -1, "mutant_planted", 0, mutant="vote_twice", breaks="Votes twice."))
     verdict = judged(write_run(tmp_path / "run", logs=logs))
