@@ -117,14 +117,14 @@ def _progress(members: "Members", member: "pb.MemberStatus | None") -> str:
         return "not a member"
     if member.snapshot_bytes:
         return f"{member.role}, has {member.snapshot_bytes_sent:,} of {member.snapshot_bytes:,} bytes of the snapshot"
-    return f"{member.role}, {members.missing(member):,} of {members.answer.last_log_index:,} entries are missing"
+    return f"{member.role}, {members.missing(member):,} of {members.response.last_log_index:,} entries are missing"
 
 
 def _print(members: "Members", *, as_json: bool) -> None:
     if as_json:
         print_json(members.to_json())
         return
-    answer = members.answer
+    answer = members.response
     headings = ("node", "address", "role", "on disk", "missing", "snapshot", "heard")
     print_table(headings, [_row(members, member) for member in answer.members])
     state = "two configurations decide together" if answer.joint else "one configuration decides"
@@ -134,5 +134,5 @@ def _print(members: "Members", *, as_json: bool) -> None:
 def _row(members: "Members", member: "pb.MemberStatus") -> tuple[object, ...]:
     snapshot = f"{member.snapshot_bytes_sent:,} of {member.snapshot_bytes:,} bytes" if member.snapshot_bytes else None
     role = f"{member.role}, to be promoted" if member.promoting else member.role
-    heard = None if member.id == members.answer.leader_id else f"{member.heard_seconds:.2f} s ago"
+    heard = None if member.id == members.response.leader_id else f"{member.heard_seconds:.2f} s ago"
     return member.id, member.address, role, member.match_index, members.missing(member), snapshot, heard

@@ -34,7 +34,7 @@ def _print_status(found: "ClusterStatus") -> None:
 
 
 def _row(node: "NodeStatus") -> tuple[object, ...]:
-    answer = node.answer
+    answer = node.response
     if node.error is not None:
         return None, node.endpoint, "unreachable", *[None] * 7, node.error
     return (

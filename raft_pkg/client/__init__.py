@@ -1,4 +1,4 @@
-"""The client library: `AsyncRaftClient` for asyncio, `RaftClient` for everybody else."""
+"""The client library: `AsyncRaftClient` for asyncio, `RaftClient` for programs without an event loop."""
 
 from raft_pkg.client.asynchronous import AsyncRaftClient
 from raft_pkg.client.commands import CompareAndSetResult

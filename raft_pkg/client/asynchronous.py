@@ -11,7 +11,7 @@ from raft_pkg.client import commands
 from raft_pkg.client.commands import CompareAndSetResult, Value
 from raft_pkg.client.dispatcher import Dispatcher
 from raft_pkg.client.locator import AnyNodeLocator, LeaderLocator
-from raft_pkg.client.operation import Answer, Operation, RequestType
+from raft_pkg.client.operation import OperationResult, OperationType, PendingOperation
 from raft_pkg.client.status import ClusterStatus, cluster_status
 from raft_pkg.errors import OperationFailedError
 
@@ -19,81 +19,86 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 
 
 class AsyncRaftClient:
-    """Operations on what a cluster replicates, each linearizable; any number may be under way at a time.
+    """Executes linearizable operations on a cluster. Any number of them may run concurrently.
 
-    Each operation has a deadline (`timeout`, in seconds). Within it the client finds the leader, and sends again what
-    has no answer: a client has a session with the cluster, in which each command is applied once, however often it is
-    sent (dissertation §6.3). It is opened by the first command. An operation that does not succeed raises:
+    `endpoints` are the addresses of one or more nodes, as `"HOST:PORT,HOST:PORT"` or as a sequence. `timeout` is the
+    default deadline of an operation, in seconds. Until its deadline an operation is sent again when it has no outcome,
+    to whichever node leads. The client opens a session with its first command, so that a command is applied once,
+    however often it is sent (dissertation §6.3). An operation that does not succeed raises:
 
-    - `OperationFailedError`: it surely did not happen;
-    - `OutcomeUnknownError`: a command that was sent, and had no answer at its deadline, or whose session expired
-      before the answer came. It may have been applied, or may still be;
-    - `InvalidOperationError`: it breaks a limit, such as that of a key or value.
+    - `OperationFailedError`: it was not applied, and never will be;
+    - `OutcomeUnknownError`: a command was sent and had no outcome at its deadline, or its session expired before the
+      outcome was known. It may or may not have been applied, or may still be;
+    - `InvalidOperationError`: it exceeds a limit, such as the size of a key or value, or the state machine rejects it.
 
-    `put`, `get`, `delete`, `compare_and_set` and `append` are for the key-value store; `command` and `query` for any
-    state machine. Use it in one event loop, as a context manager, or call `close` in the end.
+    `put`, `get`, `delete`, `compare_and_set` and `append` need the key-value store; `command` and `query` work with
+    any state machine. Use the client in a single event loop, as a context manager, or call `close` at the end.
     """
 
     def __init__(self, endpoints: str | Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        """Raise `ConfigurationError` for an invalid address."""
         self.endpoints = parse_endpoints(endpoints)
         self.timeout = timeout
-        self._leader: Dispatcher | None = None  # of what goes to the leader
-        self._any_node: Dispatcher | None = None  # of what goes to any node
-        self._chance = random.Random()
+        self._leader: Dispatcher | None = None  # for operations that the leader executes
+        self._any_node: Dispatcher | None = None  # for operations that any node executes
+        self._rng = random.Random()
         self._closed = False
 
     async def command(self, data: bytes, *, timeout: float | None = None) -> bytes:
-        """Have the state machine apply a command; returns its answer."""
-        return (await self._execute("command", "command", None, data, timeout)).result
+        """Apply a command, in the state machine's encoding, and return its result."""
+        return (await self._execute("command", "command", None, data, timeout)).data
 
     async def query(self, data: bytes, *, any_node: bool = False, timeout: float | None = None) -> bytes:
-        """Ask the state machine; returns its answer. With `any_node`, any node may give it (see `get`)."""
-        return (await self._execute(_query_kind(any_node), "query", None, data, timeout)).result
+        """Execute a read, in the state machine's encoding, and return its result. For `any_node`, see `get`."""
+        return (await self._execute(_query_type(any_node), "query", None, data, timeout)).data
 
     async def put(self, key: str, value: Value, *, timeout: float | None = None) -> int:
-        """Set the value of a key; returns the log index at which that was done."""
-        answer = await self._execute("command", "put", key, commands.put_command(key, value), timeout)
-        if answer.result:
-            commands.result_of(answer)
-        return answer.index
+        """Set the value of a key; return the log index at which it was set."""
+        result = await self._execute("command", "put", key, commands.put_command(key, value), timeout)
+        if result.data:
+            commands.decode_result(result)
+        return result.index
 
     async def get(self, key: str, *, any_node: bool = False, timeout: float | None = None) -> bytes | None:
-        """The value of a key, None when there is no such key.
+        """Return the value of a key, or None for an absent key.
 
-        With `any_node`, a node that the client chose by chance answers, once the leader has told it how far it must
-        see (dissertation §6.4). That spares the leader most of the work, and takes somewhat longer.
+        With `any_node`, a randomly chosen node executes the read after it has asked the leader for a read index
+        (dissertation §6.4). That takes most of the work off the leader and is slightly slower.
         """
         query = commands.get_query(key)
-        result = commands.result_of(await self._execute(_query_kind(any_node), "get", key, query, timeout))
+        result = commands.decode_result(await self._execute(_query_type(any_node), "get", key, query, timeout))
         return result.value if result.found else None
 
     async def delete(self, key: str, *, timeout: float | None = None) -> bool:
-        """Remove a key; returns whether it was there."""
-        return commands.result_of(
+        """Delete a key; return whether it existed."""
+        return commands.decode_result(
             await self._execute("command", "delete", key, commands.delete_command(key), timeout)
         ).found
 
     async def compare_and_set(
         self, key: str, expected: Value | None, value: Value, *, timeout: float | None = None
     ) -> CompareAndSetResult:
-        """Set the value of a key if it is `expected` (None: if there is no such key)."""
+        """Set the value of a key if its current value is `expected` (None: if the key is absent)."""
         command = commands.compare_and_set_command(key, expected, value)
-        answer = await self._execute("command", "compare_and_set", key, command, timeout)
-        result = commands.result_of(answer)
+        executed = await self._execute("command", "compare_and_set", key, command, timeout)
+        result = commands.decode_result(executed)
         current = result.value if not result.found and result.HasField("value") else None
-        return CompareAndSetResult(succeeded=result.found, current=current, index=answer.index)
+        return CompareAndSetResult(succeeded=result.found, current=current, index=executed.index)
 
     async def append(self, key: str, value: Value, *, timeout: float | None = None) -> int:
-        """Add to the end of a value, creating it when it is absent; returns its new length in bytes."""
+        """Append to the value of a key, which is created if absent; return the new length in bytes."""
         command = commands.append_command(key, value)
-        return commands.result_of(await self._execute("command", "append", key, command, timeout)).length
+        return commands.decode_result(await self._execute("command", "append", key, command, timeout)).length
 
     async def status(self, *, timeout: float = 1.0) -> ClusterStatus:
-        """What each endpoint says of itself and of the leader, asked now."""
+        """Return the current status of every endpoint. One that does not respond in time is unreachable."""
         return await cluster_status(self.endpoints, timeout)
 
     async def close(self) -> None:
-        """End what is under way: unsent operations fail, commands that were sent have an unknown outcome."""
+        """End every operation and connection.
+
+        Commands that were sent raise `OutcomeUnknownError`, all other operations `OperationFailedError`.
+        """
         self._closed = True
         for dispatcher in (self._leader, self._any_node):
             if dispatcher is not None:
@@ -108,11 +113,11 @@ class AsyncRaftClient:
         await self.close()
 
     async def _execute(
-        self, kind: RequestType, name: str, key: str | None, payload: bytes, timeout: float | None
-    ) -> Answer:
-        dispatcher = self._dispatcher(kind)
-        operation = Operation(
-            kind,
+        self, operation_type: OperationType, name: str, key: str | None, payload: bytes, timeout: float | None
+    ) -> OperationResult:
+        dispatcher = self._dispatcher(operation_type)
+        operation = PendingOperation(
+            operation_type,
             name,
             key,
             payload,
@@ -125,18 +130,17 @@ class AsyncRaftClient:
         finally:
             dispatcher.forget(operation)
 
-    def _dispatcher(self, kind: RequestType) -> Dispatcher:
-        """Who takes care of such an operation; begins with the first one."""
+    def _dispatcher(self, operation_type: OperationType) -> Dispatcher:
         if self._closed:
             raise OperationFailedError("the client is closed")
-        if kind == "any_node_query":
+        if operation_type == "any_node_query":
             if self._any_node is None:
-                self._any_node = Dispatcher(AnyNodeLocator(self.endpoints, self._chance), self._chance)
+                self._any_node = Dispatcher(AnyNodeLocator(self.endpoints, self._rng), self._rng)
             return self._any_node
         if self._leader is None:
-            self._leader = Dispatcher(LeaderLocator(self.endpoints, self._chance), self._chance)
+            self._leader = Dispatcher(LeaderLocator(self.endpoints, self._rng), self._rng)
         return self._leader
 
 
-def _query_kind(any_node: bool) -> RequestType:
+def _query_type(any_node: bool) -> OperationType:
     return "any_node_query" if any_node else "query"

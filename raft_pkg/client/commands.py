@@ -1,23 +1,25 @@
-"""The key-value store's language as the client speaks it: commands and queries out, results in."""
+"""Encodes commands and queries of the key-value store, and decodes their results."""
 
 from dataclasses import dataclass
 
-from raft_pkg.client.operation import Answer
+from raft_pkg.client.operation import OperationResult
 from raft_pkg.errors import InvalidOperationError
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import check_key, check_value
 
 Value = bytes | str
-"""What a write takes; text is stored as UTF-8. Reads return bytes."""
+"""A value to write. Text is stored as UTF-8; reads return bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompareAndSetResult:
-    """What a compare-and-set did; true when it set the value."""
+    """The result of a compare-and-set. True if the value was set."""
 
     succeeded: bool
-    current: bytes | None  # when it did not succeed: the value found, None when the key was absent
-    index: int  # log index at which the comparison was made
+    current: bytes | None
+    """The value that was found if the comparison failed; None if the key was absent, and on success."""
+    index: int
+    """Log index at which the comparison was made."""
 
     def __bool__(self) -> bool:
         return self.succeeded
@@ -25,7 +27,7 @@ class CompareAndSetResult:
 
 def put_command(key: str, value: Value) -> bytes:
     data = _checked(key, value)
-    command = kv.KvCommand()  # filled in place: half of what it takes to copy a request that was made before
+    command = kv.KvCommand()  # filled in place: copying a finished request takes twice as long
     command.put.key = key
     command.put.value = data
     return command.SerializeToString()
@@ -54,9 +56,9 @@ def append_command(key: str, value: Value) -> bytes:
     return kv.KvCommand(append=kv.AppendRequest(key=key, value=data)).SerializeToString()
 
 
-def result_of(answer: Answer) -> kv.KvResult:
-    """The state machine's answer; raises InvalidOperationError when it refused the command."""
-    result = kv.KvResult.FromString(answer.result)
+def decode_result(executed: OperationResult) -> kv.KvResult:
+    """Return the result of the store. Raise `InvalidOperationError` if the store rejected the operation."""
+    result = kv.KvResult.FromString(executed.data)
     if result.error:
         raise InvalidOperationError(result.error)
     return result

@@ -1,147 +1,103 @@
-"""From the queue of operations to a node and back: who gets what, and what an outcome means.
+"""Executes operations against a cluster: chooses the node, retries, and decides what an outcome means.
 
-The rules that make sure that a command is applied once are all here:
+The rules that apply a command exactly once:
 
-- a command gets a number in the client's session when it is first written to a stream, and keeps it: the cluster
-  applies one number once, whatever reaches it (dissertation §6.3). So whatever has no outcome yet is sent again, to
-  whoever leads then, until its deadline;
-- at its deadline a command has failed if every node that it was written to has answered "surely not done", or if there
-  was none; otherwise its outcome is unknown;
-- when its session has expired, a command whose only answer this is was not done, and gets a number in a new session.
-  One that was sent before may have been applied then: its outcome is unknown.
+- A command gets a sequence number in the client's session when it is first written, and keeps it. The cluster applies
+  a sequence number once, however often it arrives (dissertation §6.3). A command without an outcome is therefore sent
+  again, to whichever node leads, until its deadline.
+- At its deadline a command has failed if it was never written, or if every node that received it replied that it was
+  not applied. Otherwise its outcome is unknown.
+- When its session has expired, a command that was sent once was not applied, and gets a sequence number in a new
+  session. An earlier attempt may have been applied: then its outcome is unknown.
 
-Commands wait until a session is open; queries do not need one.
+Commands wait until a session is open. Queries need none.
 """
 
 import asyncio
 import random
-from collections import deque
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 
 import grpc
 
-from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS, UnreachableError, ask_status, open_channel
-from raft_pkg.client.connection import Connection
+from raft_pkg.client.channel import UnreachableError
+from raft_pkg.client.connection import Connection, StreamEndedError
 from raft_pkg.client.locator import LeaderLocator
-from raft_pkg.client.operation import Answer, DeadlineWheel, Operation
-from raft_pkg.client.session import Session
+from raft_pkg.client.operation import OperationResult, PendingOperation
+from raft_pkg.client.prober import Prober
+from raft_pkg.client.request_queue import RequestQueue
+from raft_pkg.client.retry import RetryScheduler
+from raft_pkg.client.session_manager import SessionManager
+from raft_pkg.client.timer_wheel import TimerWheel
 from raft_pkg.errors import InvalidOperationError, OperationError, OperationFailedError, OutcomeUnknownError
 from raft_pkg.rpc import raft_pb2 as pb
 
-SILENCE_SECONDS = 1.0  # a node that accomplishes nothing for so long is left for another
-DOUBT_SECONDS = 0.1  # after so long the others are asked: one that says that it leads is gone over to at once
-DOUBT_ASK_SECONDS = 0.01  # between the first two questions to the same node; an election may be under way
-DOUBT_ASK_FACTOR = 1.1  # by which that grows from one question to the next
-BUSY_BACK_OFF_FIRST_SECONDS = 0.005
-BUSY_BACK_OFF_MAX_SECONDS = 0.5
+SUSPECT_SECONDS = 0.1
+"""When the active node has completed nothing for this long, it is suspect: the others are asked whether they lead."""
+UNRESPONSIVE_SECONDS = 1.0
+"""After this long the active node is abandoned, whatever the others say."""
 
 
 class Dispatcher:
-    """Owns the queue, the session, the connections and the search for a node; lives in one event loop."""
+    """Owns the active node and the operations under way. Must be made and used in one event loop."""
 
-    def __init__(self, locator: LeaderLocator, chance: random.Random) -> None:
-        self.queue: deque[Operation] = deque()
+    def __init__(self, locator: LeaderLocator, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
-        self._chance = chance
         self._locator = locator
-        self._wheel = DeadlineWheel(self._loop, self._expire, self._notice_silence)
-        self._session: Session | None = None
-        self._opening: Operation | None = None  # the session that is being opened
-        self._without_session: list[Operation] = []  # commands that wait for it
-        self._connections: dict[str, Connection] = {}  # by address, those that may become active
-        self._active: Connection | None = None
+        self._timers = TimerWheel(self._loop, self._expire, self._check_active)
+        self._sessions = SessionManager(self._loop, self._submit_internal, self._requeue)
+        self._queue = RequestQueue(self._sessions.assign)
+        self._retries = RetryScheduler(self._loop, rng, self._retry)
+        self._prober = Prober(locator.accepts, self._switch)
+        self._connections: dict[str, Connection] = {}  # by address
+        self._active: Connection | None = None  # the connection that operations are written to
         self._node_wanted = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._doubts: set[asyncio.Task[None]] = set()  # one for each other node that is being asked
         self._closed = False
         self._main = self._loop.create_task(self._run(), name="raft-client")
 
-    def submit(self, operation: Operation) -> None:
-        """Take charge of an operation: its future ends with an OK outcome or an OperationError."""
+    def submit(self, operation: PendingOperation) -> None:
+        """Execute an operation: its future gets a result, or an `OperationError` by its deadline."""
         if self._closed:
             raise OperationFailedError(f"{operation}: the client is closed")
-        self._wheel.add(operation)
+        self._timers.add(operation)
         self._enqueue(operation)
 
-    def forget(self, operation: Operation) -> None:
-        """The operation's future is done, one way or another."""
-        self._wheel.discard(operation)
+    def forget(self, operation: PendingOperation) -> None:
+        """Release what is held for an operation whose future is done or cancelled."""
+        self._timers.discard(operation)
         if operation.session is not None:
-            operation.session.end(operation.sequence)
-        if operation.future.cancelled():
-            self._take_back(operation)
+            operation.session.complete(operation.sequence)
+        if operation.future.cancelled() and operation.connection is not None:
+            operation.connection.discard(operation)
 
     async def close(self) -> None:
-        """End every operation that is under way, and every connection."""
+        """End every operation and every connection."""
         self._closed = True
         self._main.cancel()
         await asyncio.wait([self._main])
-
-    def number(self, operation: Operation) -> Session | None:
-        """Give a command its session and its number there; None: it waits here until a session is open."""
-        session = self._session
-        sequence = 0 if session is None else session.begin()
-        if not sequence:
-            self._without_session.append(operation)
-            if self._opening is None:
-                self._open_session(operation.timeout)
-            return None
-        operation.session = session
-        operation.sequence = sequence
-        return session
-
-    def answered(self, connection: Connection, batch: pb.OutcomeBatch) -> None:
-        """A node has answered some of what was written to it."""
-        accomplished = False
-        refusal: pb.Outcome | None = None
-        for outcome in batch.outcomes:
-            code = outcome.code
-            if code == pb.OUTCOME_CODE_OK:
-                accomplished |= _succeed(connection, outcome)
-            elif code in (pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE):
-                for _, operation in connection.answered(outcome):
-                    refusal = outcome
-                    operation.connection = None
-                    self._enqueue(operation)
-            else:
-                for _, operation in connection.answered(outcome):
-                    accomplished |= code in (pb.OUTCOME_CODE_INVALID, pb.OUTCOME_CODE_SESSION_EXPIRED)
-                    self._handle_failure(connection, operation, outcome)
-        if accomplished:
-            self._confirm(connection)
-            connection.waiting_since = self._loop.time() if connection.in_flight else None
-        if refusal is not None:  # after all the outcomes that came with it: they are not to be asked for elsewhere
-            self._handle_refusal(connection, refusal)
-
-    def broken(self, connection: Connection, reason: str) -> None:
-        """A stream has ended; what was written to it and not answered may have been done."""
-        if self._connections.get(connection.address) is connection:
-            del self._connections[connection.address]
-        if connection is self._active:
-            self._locator.failed(connection.address, reason, self._loop.time())
-            self._leave(connection)
 
     async def _run(self) -> None:
         reason = "the client was closed"
         try:
             async with asyncio.TaskGroup() as self._group:
-                await self._seek_nodes(self._group)
-        except* Exception as errors:  # a defect: nobody may wait for ever because of it
+                await self._find_nodes(self._group)
+        except* Exception as errors:  # a defect must not leave callers waiting for ever
             reason = f"the client failed: {errors.exceptions[0]!r}"
             raise
         finally:
             self._closed = True
-            for operation in self._wheel.pending():
+            for operation in self._timers.pending():
                 self._give_up(operation, reason)
-            self._wheel.stop()
+            self._timers.stop()
 
-    async def _seek_nodes(self, group: asyncio.TaskGroup) -> None:
-        """Whenever operations wait and no connection takes them, find a node."""
+    # --- nodes ----------------------------------------------------------------------------------------------------
+
+    async def _find_nodes(self, group: asyncio.TaskGroup) -> None:
+        """Activate a connection whenever operations are queued and there is none."""
         while True:
             await self._node_wanted.wait()
-            while self.queue and self.queue[0].future.done():
-                self.queue.popleft()
-            if not self.queue:
+            self._queue.drop_done()
+            if not self._queue:
                 self._node_wanted.clear()
                 continue
             address, delay = self._locator.next(self._loop.time())
@@ -154,24 +110,132 @@ class Dispatcher:
                 connection.activate()
 
     async def _connect(self, address: str, group: asyncio.TaskGroup) -> Connection | None:
-        began = self._loop.time()
+        started = self._loop.time()
         try:
-            connection = await Connection.open(address, self)
+            connection = await Connection.open(address)
         except UnreachableError as error:
             now = self._loop.time()
-            self._locator.unreachable(address, str(error), now, now - began)
+            self._locator.unreachable(address, str(error), now, now - started)
             return None
         self._keep(connection, group)
         return connection
 
     def _keep(self, connection: Connection, group: asyncio.TaskGroup) -> None:
-        """Let a connection live; it may become active."""
         self._connections[connection.address] = connection
-        group.create_task(connection.run(), name=f"raft-client-to-{connection.address}")
+        group.create_task(self._serve(connection), name=f"raft-client-to-{connection.address}")
 
-    def _enqueue(self, operation: Operation) -> None:
-        self.queue.append(operation)
+    async def _serve(self, connection: Connection) -> None:
+        """Exchange batches with a node until the stream ends or is cancelled."""
+        reason = "the connection was closed"
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(connection))
+                reason = await self._read(connection)
+                writer.cancel()
+        finally:
+            self._handle_stream_end(connection, reason)
+            await connection.close()
+
+    async def _write(self, connection: Connection) -> None:
+        while connection.is_open:
+            capacity = connection.capacity(len(self._queue)) if connection is self._active else 0
+            operations, session = self._queue.take(capacity)
+            if not operations:
+                await connection.wait_for_wake()
+                continue
+            try:
+                await connection.send(operations, session)
+            except StreamEndedError:
+                return  # `_read` learns the reason
+
+    async def _read(self, connection: Connection) -> str:
+        """Handle outcomes until the stream ends; return why it did."""
+        try:
+            while True:
+                self._handle_outcomes(connection, await connection.receive())
+                if self._queue:
+                    connection.wake()
+        except StreamEndedError as error:
+            return str(error)
+
+    def _handle_stream_end(self, connection: Connection, reason: str) -> None:
+        if self._connections.get(connection.address) is connection:
+            del self._connections[connection.address]
+        if connection is self._active:
+            self._locator.failed(connection.address, reason, self._loop.time())
+            self._deactivate(connection)
+
+    def _deactivate(self, connection: Connection) -> None:
+        """Write nothing more to the node, and requeue all that it has not answered: it may have been executed."""
+        self._active = None
+        unanswered = connection.take_unanswered()
+        for operation in unanswered:
+            operation.indeterminate = True
+        self._queue.prepend(unanswered)
+        if self._queue:
+            self._node_wanted.set()
+
+    def _confirm(self, connection: Connection) -> None:
+        if connection is self._active and connection.confirm():
+            self._locator.found(connection.address)
+
+    def _check_active(self) -> None:
+        """Abandon an unresponsive node. One that is paused or partitioned keeps its connections open."""
+        connection = self._active
+        if connection is None:
+            return
+        if connection.unresponsive_seconds > UNRESPONSIVE_SECONDS:
+            self._abandon(connection, None)
+        elif connection.unresponsive_seconds > SUSPECT_SECONDS:
+            self._probe_others(connection)
+
+    def _probe_others(self, suspect: Connection) -> None:
+        if self._group is not None and not self._prober.is_running:
+            others = self._locator.others(suspect.address)
+            self._prober.start(self._group, others, lambda: self._is_suspect(suspect))
+
+    def _is_suspect(self, connection: Connection) -> bool:
+        return connection is self._active and connection.unresponsive_seconds > SUSPECT_SECONDS
+
+    def _switch(self, address: str, channel: grpc.aio.Channel) -> bool:
+        """Replace the active node, which is suspect. Return whether the channel is used.
+
+        Commands that it may still execute keep their sequence numbers, so they are applied once.
+        """
+        assert self._active is not None
+        assert self._group is not None
+        is_new = address not in self._connections
+        if is_new:
+            self._keep(Connection(address, channel), self._group)
+        self._abandon(self._active, address)
+        return is_new
+
+    def _abandon(self, connection: Connection, hint: str | None) -> None:
+        """Close the active connection; `hint` is the address of the node to try next."""
+        reason = f"unresponsive for {connection.unresponsive_seconds:.1f} s"
+        self._locator.failed(connection.address, reason, self._loop.time(), hint)
+        self._connections.pop(connection.address, None)
+        self._deactivate(connection)
+        connection.cancel()
+
+    # --- operations -----------------------------------------------------------------------------------------------
+
+    def _submit_internal(self, operation: PendingOperation) -> None:
+        operation.future.add_done_callback(lambda _future: self._timers.discard(operation))
+        self._timers.add(operation)
+        self._enqueue(operation)
+
+    def _enqueue(self, operation: PendingOperation) -> None:
+        self._queue.append(operation)
         self._serve_queue()
+
+    def _requeue(self, operations: Sequence[PendingOperation]) -> None:
+        self._queue.prepend(operations)
+        self._serve_queue()
+
+    def _retry(self, operation: PendingOperation) -> None:
+        if not operation.future.done() and not self._closed:
+            self._enqueue(operation)
 
     def _serve_queue(self) -> None:
         if self._active is not None:
@@ -179,198 +243,98 @@ class Dispatcher:
         else:
             self._node_wanted.set()
 
-    def _open_session(self, timeout: float) -> None:
-        """Ask for a new session; gives up after `timeout` seconds, and begins again if commands still wait then."""
-        self._session = None
-        self._opening = opening = Operation("open_session", "open_session", None, b"", timeout=timeout, loop=self._loop)
-        opening.future.add_done_callback(lambda _future: self._session_opened(opening))
-        self._wheel.add(opening)
-        self._enqueue(opening)
+    def _expire(self, operation: PendingOperation) -> None:
+        if not operation.future.done():
+            self._give_up(operation, f"its deadline of {operation.timeout:g} s passed")
 
-    def _session_opened(self, opening: Operation) -> None:
-        """The session is open, or could not be opened in time."""
-        self._opening = None
-        self._wheel.discard(opening)
-        waiting = [operation for operation in self._without_session if not operation.future.done()]
-        self._without_session.clear()
-        error = opening.future.exception()
-        if isinstance(error, InvalidOperationError):
-            for operation in waiting:
-                operation.future.set_exception(OperationFailedError(f"{operation}: no session can be had: {error}"))
+    def _give_up(self, operation: PendingOperation, reason: str) -> None:
+        """Fail an operation without an outcome, and say what is known about it."""
+        if operation.future.done():
             return
-        if error is None:
-            self._session = Session(opening.future.result().session_id, self._loop.time)
-        if waiting:
-            self.queue.extendleft(reversed(waiting))
-            self._serve_queue()
+        connection = operation.connection
+        if connection is not None:
+            connection.discard(operation)
+            reason += f" without a response from {connection.address}"
+        elif operation.indeterminate:
+            reason += f" without a response; {self._locator.describe()}"
+        else:
+            reason += f" before a node accepted it; {self._locator.describe()}"
+        error: OperationError = OperationFailedError(f"{operation}: {reason}")
+        if operation.operation_type == "command" and (connection is not None or operation.indeterminate):
+            error = OutcomeUnknownError(f"{operation}: {reason}; it may or may not have been applied")
+        operation.future.set_exception(error)
 
-    def _confirm(self, connection: Connection) -> None:
-        """The node has done what was asked for."""
-        if not connection.confirmed and connection.active:
-            connection.confirmed = True
-            self._locator.found(connection.address)
+    # --- outcomes -------------------------------------------------------------------------------------------------
 
-    def _leave(self, connection: Connection) -> None:
-        """Send nothing more there, and ask another node for all that is not answered."""
-        connection.active = False
-        self._active = None
-        unanswered = [operation for operation in connection.in_flight.values() if not operation.future.done()]
-        connection.in_flight.clear()
-        for operation in unanswered:
-            operation.connection = None
-            operation.indeterminate = True
-        self.queue.extendleft(reversed(unanswered))
-        if self.queue:
-            self._node_wanted.set()
+    def _handle_outcomes(self, connection: Connection, batch: pb.OutcomeBatch) -> None:
+        progress = False
+        rejection: pb.Outcome | None = None
+        for outcome in batch.outcomes:
+            code = outcome.code
+            if code == pb.OUTCOME_CODE_OK:
+                progress |= _complete(connection, outcome)
+            elif code in (pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE):
+                for _, operation in connection.take_completed(outcome):
+                    rejection = outcome
+                    self._enqueue(operation)
+            else:
+                for _, operation in connection.take_completed(outcome):
+                    progress |= code in (pb.OUTCOME_CODE_INVALID, pb.OUTCOME_CODE_SESSION_EXPIRED)
+                    self._handle_failure(connection, operation, outcome)
+        if progress:
+            self._confirm(connection)
+            connection.record_progress()
+        if rejection is not None:  # last: operations that the same batch completes must not be requeued
+            self._handle_rejection(connection, rejection)
 
-    def _handle_refusal(self, connection: Connection, outcome: pb.Outcome) -> None:
-        """The node can't do what the operations ask for now; what it answered so is surely not done."""
+    def _handle_rejection(self, connection: Connection, outcome: pb.Outcome) -> None:
+        """Leave a node that cannot execute operations now. What it rejected was not executed."""
         if connection is not self._active:
             return
         if outcome.code == pb.OUTCOME_CODE_NOT_LEADER:
-            reason = f"not the leader; it follows {outcome.leader_id or 'nobody'}"
+            reason = f"not the leader; it follows {outcome.leader_id or 'no one'}"
         else:
             reason = outcome.message or "unavailable"
         self._locator.refused(connection.address, reason, outcome.leader_address or None)
-        self._leave(connection)
+        self._deactivate(connection)
 
-    def _handle_failure(self, connection: Connection, operation: Operation, outcome: pb.Outcome) -> None:
-        """An outcome that says nothing against the node."""
-        operation.connection = None
+    def _handle_failure(self, connection: Connection, operation: PendingOperation, outcome: pb.Outcome) -> None:
+        """Handle an outcome of one operation that says nothing about the node."""
         match outcome.code:
             case pb.OUTCOME_CODE_BUSY:
                 self._confirm(connection)
-                self._put_off(operation)
+                self._retries.defer(operation)
             case pb.OUTCOME_CODE_INVALID:
                 operation.future.set_exception(InvalidOperationError(f"{operation}: {outcome.message or 'invalid'}"))
             case pb.OUTCOME_CODE_SESSION_EXPIRED:
                 self._handle_expired_session(operation)
             case _:
                 operation.indeterminate = True
-                self._put_off(operation)
+                self._retries.defer(operation)
 
-    def _handle_expired_session(self, operation: Operation) -> None:
-        """The command was not applied now. If it was sent before, nobody can say what became of that."""
-        if operation.session is self._session:
-            self._session = None
+    def _handle_expired_session(self, operation: PendingOperation) -> None:
+        """Retry a command in a new session, unless an earlier attempt may have been applied."""
+        self._sessions.expired(operation.session)
         if operation.indeterminate:
             operation.future.set_exception(
                 OutcomeUnknownError(
-                    f"{operation}: it was sent, its answer was lost, and its session has expired meanwhile; "
-                    "it may or may not have been done"
+                    f"{operation}: it was sent, the response was lost, and its session has expired since; "
+                    "it may or may not have been applied"
                 )
             )
-        else:
-            if operation.session is not None:
-                operation.session.end(operation.sequence)
-            operation.session = None
-            self._put_off(operation)
-
-    def _put_off(self, operation: Operation) -> None:
-        """Try again a little later, and later still each time."""
-        seconds = min(BUSY_BACK_OFF_MAX_SECONDS, BUSY_BACK_OFF_FIRST_SECONDS * 2 ** min(operation.attempts, 10))
-        operation.attempts += 1
-        self._loop.call_later(seconds * self._chance.uniform(0.5, 1.5), self._resume, operation)
-
-    def _resume(self, operation: Operation) -> None:
-        if not operation.future.done() and not self._closed:
-            self._enqueue(operation)
-
-    def _expire(self, operation: Operation) -> None:
-        if not operation.future.done():
-            self._give_up(operation, f"its deadline of {operation.timeout:g} s passed")
-
-    def _give_up(self, operation: Operation, reason: str) -> None:
-        """End an operation that has no outcome, and say what is known of it."""
-        if operation.future.done():
             return
-        connection = self._take_back(operation)
-        if connection is not None:
-            reason += f" without an answer from {connection.address}"
-        elif operation.indeterminate:
-            reason += f" without an answer; {self._locator.describe()}"
-        else:
-            reason += f" before a node took it; {self._locator.describe()}"
-        error: OperationError = OperationFailedError(f"{operation}: {reason}")
-        if operation.kind == "command" and (connection is not None or operation.indeterminate):
-            error = OutcomeUnknownError(f"{operation}: {reason}; it may or may not have been done")
-        operation.future.set_exception(error)
-
-    def _take_back(self, operation: Operation) -> Connection | None:
-        """Wait no longer for the answer of the connection that the operation was written to, if any."""
-        connection, operation.connection = operation.connection, None
-        if not isinstance(connection, Connection):
-            return None
-        connection.in_flight.pop(operation.id, None)
-        connection.wake()
-        return connection
-
-    def _notice_silence(self) -> None:
-        """A node that is paused or cut off keeps its connections: leave it when nothing comes of them."""
-        connection = self._active
-        if connection is None:
-            return
-        if self._is_silent(connection, SILENCE_SECONDS):
-            self._leave_silent(connection, None)
-        elif self._group is not None and not self._doubts and self._is_silent(connection, DOUBT_SECONDS):
-            self._doubts = {
-                self._group.create_task(
-                    self._doubt(self._group, connection, address), name=f"raft-client-asks-{address}"
-                )
-                for address in self._locator.others(connection.address)
-            }
-            for doubt in self._doubts:
-                doubt.add_done_callback(self._doubts.discard)
-
-    def _is_silent(self, connection: Connection, seconds: float) -> bool:
-        """Whether operations have waited so long for anything to come of this connection, which is the active one."""
-        since = connection.waiting_since
-        return connection is self._active and since is not None and self._loop.time() - since > seconds
-
-    def _leave_silent(self, connection: Connection, hint: str | None) -> None:
-        """Leave the active node, for the one at `hint` if that is known."""
-        now = self._loop.time()
-        self._locator.failed(
-            connection.address, f"silent for {now - (connection.waiting_since or now):.1f} s", now, hint
-        )
-        self._connections.pop(connection.address, None)
-        self._leave(connection)
-        connection.close()
-
-    async def _doubt(self, group: asyncio.TaskGroup, silent: Connection, address: str) -> None:
-        """While a node is silent, ask another one whether it will do, and if so go over to it.
-
-        Whatever was sent to the silent one and may still be done there has its number: it is applied once.
-        """
-        try:
-            channel = await open_channel(address)
-        except UnreachableError:
-            return
-        pause = DOUBT_ASK_SECONDS
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(channel.close, None)
-            while self._is_silent(silent, DOUBT_SECONDS):
-                try:
-                    async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                        status = await ask_status(channel)
-                except (grpc.aio.AioRpcError, TimeoutError):
-                    return
-                if self._locator.accepts(status) and self._is_silent(silent, DOUBT_SECONDS):
-                    if address not in self._connections:
-                        stack.pop_all()
-                        self._keep(Connection(address, channel, self), group)
-                    self._leave_silent(silent, address)
-                    return
-                await asyncio.sleep(pause)
-                pause *= DOUBT_ASK_FACTOR
+        if operation.session is not None:
+            operation.session.complete(operation.sequence)
+        operation.session = None
+        self._retries.defer(operation)
 
 
-def _succeed(connection: Connection, outcome: pb.Outcome) -> bool:
-    """Operations are done; returns whether anybody was waiting for any of them."""
+def _complete(connection: Connection, outcome: pb.Outcome) -> bool:
+    """Complete the operations of an OK outcome; return whether a caller was waiting for any of them."""
     index, session_id, results = outcome.index, outcome.session_id, outcome.results
-    answer = Answer(b"", index, session_id)
-    waited = False
-    for place, operation in connection.answered(outcome):
-        operation.future.set_result(Answer(results[place], index, session_id) if results else answer)
-        waited = True
-    return waited
+    empty = OperationResult(b"", index, session_id)
+    completed = False
+    for offset, operation in connection.take_completed(outcome):
+        operation.future.set_result(OperationResult(results[offset], index, session_id) if results else empty)
+        completed = True
+    return completed

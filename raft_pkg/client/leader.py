@@ -1,4 +1,4 @@
-"""Asking a cluster's leader for what only it can do, or know best: transfers and changes of members."""
+"""Calls that only the leader can execute, or knows best: leadership transfer and membership changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,45 +16,47 @@ if TYPE_CHECKING:
     from raft_pkg.rpc.raft_pb2_grpc import NodeAsyncStub
 
 STATUS_SECONDS_MAX = 2.0
-"""How long the search for the leader waits for a node that does not answer."""
+"""How long the search for the leader waits for a node that does not respond."""
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 
 class RefusedError(RaftError):
-    """The leader does not do it, and nothing was changed; the message says why."""
+    """The leader refused the call, and nothing was changed; the message has its reason."""
 
 
-async def ask_leader(
-    endpoints: Sequence[str], timeout: float, what: str, call: "Callable[[NodeAsyncStub], Awaitable[Answer]]"
-) -> Answer:
-    """Find the leader and call it; `what` names the call in errors.
+async def call_leader(
+    endpoints: Sequence[str], timeout: float, what: str, call: "Callable[[NodeAsyncStub], Awaitable[Response]]"
+) -> Response:
+    """Find the leader and call it; `what` names the call in error messages.
 
-    Raises `RefusedError` with the leader's reason, `OperationFailedError` when there is no leader to ask, and
-    `OutcomeUnknownError` when it did not answer within `timeout` seconds, or lost its leadership meanwhile.
+    Raises:
+    - `RefusedError`: the leader refused, with its reason;
+    - `OperationFailedError`: no leader can be reached;
+    - `OutcomeUnknownError`: the leader did not respond within `timeout` seconds, or lost its leadership meanwhile.
     """
     status = await cluster_status(endpoints, min(timeout, STATUS_SECONDS_MAX))
-    return await ask_leader_of(status, timeout, what, call)
+    return await call_leader_of(status, timeout, what, call)
 
 
-async def ask_leader_of(
-    status: ClusterStatus, timeout: float, what: str, call: "Callable[[NodeAsyncStub], Awaitable[Answer]]"
-) -> Answer:
-    """The same, for who has just asked who leads."""
+async def call_leader_of(
+    status: ClusterStatus, timeout: float, what: str, call: "Callable[[NodeAsyncStub], Awaitable[Response]]"
+) -> Response:
+    """Call the leader of a status that was fetched just now; otherwise like `call_leader`."""
     if status.leader_address is None:
         raise OperationFailedError(f"{what}: no leader that a majority of the endpoints agree on")
-    known = {node.answer.id: node.endpoint for node in status.nodes if node.reachable}
-    address = known.get(status.leader_id or "", status.leader_address)
+    endpoint_of = {node.response.id: node.endpoint for node in status.nodes if node.reachable}
+    address = endpoint_of.get(status.leader_id or "", status.leader_address)
     try:
         channel = await open_channel(address)
     except UnreachableError as error:
-        raise OperationFailedError(f"{what}: the leader at {address} can't be reached: {error}") from None
+        raise OperationFailedError(f"{what}: the leader at {address} is unreachable: {error}") from None
     async with channel:
         try:
             async with asyncio.timeout(timeout):
                 return await call(NodeStub(channel))
         except TimeoutError:
-            raise OutcomeUnknownError(f"{what}: no answer from {address} within {timeout:g} s") from None
+            raise OutcomeUnknownError(f"{what}: no response from {address} within {timeout:g} s") from None
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT):
                 raise RefusedError(f"{what}: {describe_status(error)}") from None

@@ -1,10 +1,10 @@
-"""Who belongs to a cluster, and asking its leader to change that (paper §6, dissertation §4)."""
+"""The members of a cluster, and membership changes (paper §6, dissertation §4)."""
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raft_pkg.client.leader import ask_leader
+from raft_pkg.client.leader import call_leader
 from raft_pkg.rpc import raft_pb2 as pb
 
 if TYPE_CHECKING:
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 class Members:
     """The members as the leader knows them."""
 
-    answer: pb.MembersResponse
+    response: pb.MembersResponse
 
     def get(self, node_id: str) -> pb.MemberStatus | None:
-        """One of them; None: it is not a member."""
-        return next((member for member in self.answer.members if member.id == node_id), None)
+        """Return a member, or None for a non-member."""
+        return next((member for member in self.response.members if member.id == node_id), None)
 
     def missing(self, member: pb.MemberStatus) -> int:
-        """How many entries of the leader's log a member does not have on its disk yet."""
-        return max(0, self.answer.last_log_index - member.match_index)
+        """Return how many entries of the leader's log are not yet on the member's disk."""
+        return max(0, self.response.last_log_index - member.match_index)
 
     def to_json(self) -> dict[str, Any]:
-        answer = self.answer
+        """Return the object that `raftctl members --json` prints (docs/reference/cli.md)."""
+        response = self.response
         return {
-            "leader": answer.leader_id or None,
-            "joint": answer.joint,
-            "committed": answer.committed,
-            "configuration_index": answer.configuration_index,
-            "members": [self._member_to_json(member) for member in answer.members],
+            "leader": response.leader_id or None,
+            "joint": response.joint,
+            "committed": response.committed,
+            "configuration_index": response.configuration_index,
+            "members": [self._member_to_json(member) for member in response.members],
         }
 
     def _member_to_json(self, member: pb.MemberStatus) -> dict[str, Any]:
@@ -51,35 +52,35 @@ class Members:
 
 
 async def list_members(endpoints: Sequence[str], timeout: float) -> Members:
-    """Ask the leader. Raises what `leader.ask_leader` raises."""
+    """Return the members as the leader knows them. Raise the errors of `leader.call_leader`."""
 
-    def ask(leader: "NodeAsyncStub") -> Awaitable[pb.MembersResponse]:
+    def call(leader: "NodeAsyncStub") -> Awaitable[pb.MembersResponse]:
         return leader.Members(pb.MembersRequest())
 
-    return Members(await ask_leader(endpoints, timeout, "members", ask))
+    return Members(await call_leader(endpoints, timeout, "members", call))
 
 
 async def add_learner(endpoints: Sequence[str], node_id: str, address: str, timeout: float, *, promote: bool) -> int:
-    """Give the node that runs at HOST:PORT the log; `promote`: make it a voter as soon as it has caught up.
+    """Add the node that runs at HOST:PORT as a learner; with `promote`, make it a voter once it has caught up.
 
-    Returns the index of the configuration that is committed then. Raises what `leader.ask_leader` raises.
+    Return the log index of the new configuration, which is committed. Raise the errors of `leader.call_leader`.
     """
     change = pb.ChangeMembersRequest(add_learner=pb.AddLearner(id=node_id, address=address, promote=promote))
     return await _change(endpoints, change, timeout, f"add {node_id}")
 
 
 async def promote(endpoints: Sequence[str], node_id: str, timeout: float) -> int:
-    """Make a learner that has caught up a voter; otherwise as `add_learner`."""
+    """Make a learner that has caught up a voter. Return and raise like `add_learner`."""
     return await _change(endpoints, pb.ChangeMembersRequest(promote=node_id), timeout, f"promote {node_id}")
 
 
 async def remove(endpoints: Sequence[str], node_id: str, timeout: float) -> int:
-    """Take a member out, the leader itself as well; otherwise as `add_learner`."""
+    """Remove a member, which may be the leader. Return and raise like `add_learner`."""
     return await _change(endpoints, pb.ChangeMembersRequest(remove=node_id), timeout, f"remove {node_id}")
 
 
 async def _change(endpoints: Sequence[str], change: pb.ChangeMembersRequest, timeout: float, what: str) -> int:
-    def ask(leader: "NodeAsyncStub") -> Awaitable[pb.ChangeMembersResponse]:
+    def call(leader: "NodeAsyncStub") -> Awaitable[pb.ChangeMembersResponse]:
         return leader.ChangeMembers(change)
 
-    return (await ask_leader(endpoints, timeout, what, ask)).configuration_index
+    return (await call_leader(endpoints, timeout, what, call)).configuration_index

@@ -1,39 +1,46 @@
-"""One operation under way, and the wheel that notices when the time of operations is up.
-
-A timer for each operation would cost more than the operation's share of a message; the wheel has one timer for
-all of them, and an operation that ends in time leaves nothing behind.
-"""
+"""One operation of a client, from the call of a method to its outcome."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from raft_pkg.client.session import Session
+from raft_pkg.client.session import ClientSession
 
-TICK_SECONDS = 0.02  # how much later than its deadline an operation may end
+OperationType = Literal["command", "query", "any_node_query", "open_session"]
+"""What an operation asks of a node.
 
-
-RequestType = Literal["command", "query", "any_node_query", "open_session"]
-"""What an operation asks of a node: a command goes through the log, and must not be applied twice; a query is a read,
-which the leader answers; an "any_node_query" is one that any node answers; "open_session" is the client's own, and does
-no harm when it happens twice."""
+- `command`: goes through the log and must be applied once.
+- `query`: a read, executed by the leader.
+- `any_node_query`: a read, executed by any node (dissertation §6.4).
+- `open_session`: issued by the client itself; harmless when it is executed twice.
+"""
 
 
 @dataclass(slots=True)
-class Answer:
-    """What a node said of an operation that was done; operations with the same answer may share it."""
+class OperationResult:
+    """The result of an operation that succeeded. Operations with equal results may share one instance."""
 
-    result: bytes
-    """In the state machine's language."""
+    data: bytes
+    """Result of the state machine, in its own encoding."""
     index: int
-    """Log index at which it was done."""
+    """Log index at which the operation took effect."""
     session_id: int = 0
-    """The session that was opened."""
+    """The session that was opened; 0 for other operations."""
 
 
-class Operation:
-    """What a caller waits for: from the call of a method to its outcome, over however many attempts."""
+class Carrier(Protocol):
+    """What an operation knows of the connection on which it is in flight."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the node."""
+
+    def discard(self, operation: "PendingOperation") -> None:
+        """Stop waiting for the outcome of an operation."""
+
+
+class PendingOperation:
+    """An operation without an outcome yet; it may take several attempts, on several connections."""
 
     __slots__ = (
         "attempts",
@@ -43,8 +50,8 @@ class Operation:
         "id",
         "indeterminate",
         "key",
-        "kind",
         "name",
+        "operation_type",
         "payload",
         "sequence",
         "session",
@@ -54,7 +61,7 @@ class Operation:
 
     def __init__(
         self,
-        kind: RequestType,
+        operation_type: OperationType,
         name: str,
         key: str | None,
         payload: bytes,
@@ -62,65 +69,20 @@ class Operation:
         timeout: float,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.kind = kind
-        self.name = name
-        self.key = key  # for people; None: it is of no single key
-        self.payload = payload  # in the state machine's language
+        self.operation_type = operation_type
+        self.name = name  # for error messages
+        self.key = key  # for error messages; None: the operation has no single key
+        self.payload = payload  # in the state machine's encoding
         self.timeout = timeout  # seconds
         self.deadline = loop.time() + timeout
-        self.future: asyncio.Future[Answer] = loop.create_future()
-        self.session: Session | None = None  # of a command: from when it is first written on
-        self.sequence = 0  # its number there, the same however often it is sent
-        self.connection: object | None = None  # where it was written to and is not answered yet
-        self.id = 0  # its number on that connection
-        self.indeterminate = False  # an earlier connection took it, and its answer was lost
-        self.attempts = 0  # how often a server has put it off
-        self.tick = 0  # the wheel's own
+        self.future: asyncio.Future[OperationResult] = loop.create_future()
+        self.session: ClientSession | None = None  # of a command, set when it is first written
+        self.sequence = 0  # sequence number in the session, the same for every attempt
+        self.connection: Carrier | None = None  # set by the connection while the operation is in flight there
+        self.id = 0  # request id on that connection
+        self.indeterminate = False  # an earlier attempt may have been executed: its outcome was lost
+        self.attempts = 0  # attempts that a node deferred
+        self.tick = 0  # owned by the timer wheel
 
     def __str__(self) -> str:
         return self.name if self.key is None else f"{self.name} of key {self.key!r}"
-
-
-class DeadlineWheel:
-    """Operations by the moment at which their time is up, in steps of TICK_SECONDS."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, expire: Callable[[Operation], None], turned: Callable[[], None]
-    ) -> None:
-        self._loop = loop
-        self._expire = expire
-        self._turned = turned  # called at every step, as long as there is any operation
-        self._slots: dict[int, set[Operation]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, operation: Operation) -> None:
-        operation.tick = tick = int(operation.deadline / TICK_SECONDS) + 1
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = set()
-            if self._timer is None:
-                self._timer = self._loop.call_later(TICK_SECONDS, self._turn)
-        slot.add(operation)
-
-    def discard(self, operation: Operation) -> None:
-        slot = self._slots.get(operation.tick)
-        if slot is not None:
-            slot.discard(operation)
-
-    def pending(self) -> list[Operation]:
-        """Every operation that is still under way."""
-        return [operation for slot in self._slots.values() for operation in slot]
-
-    def stop(self) -> None:
-        self._slots.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _turn(self) -> None:
-        now_tick = int(self._loop.time() / TICK_SECONDS)
-        for tick in [tick for tick, slot in self._slots.items() if tick <= now_tick or not slot]:
-            for operation in self._slots.pop(tick):
-                self._expire(operation)
-        self._turned()
-        self._timer = self._loop.call_later(TICK_SECONDS, self._turn) if self._slots else None

@@ -1,4 +1,4 @@
-"""The client Pod's program: finds the leader, writes, reads back, and logs each step (see raft_pkg/events.py)."""
+"""The program of the client Pod: find the leader, write, read back, and log each step (raft_pkg/events.py)."""
 
 import asyncio
 import os
@@ -14,7 +14,10 @@ POLL_SECONDS = 0.2
 
 
 class ClientProgram:
-    """One run. Its keys contain its run id, so that its history begins with all of them absent."""
+    """One run. Its keys contain the run id, so that all of them are absent at the start of its history.
+
+    `timeout`, in seconds, limits the whole run. `expected` are keys and values of earlier runs to verify first.
+    """
 
     def __init__(
         self,
@@ -30,16 +33,16 @@ class ClientProgram:
         self._run_id = run_id or secrets.token_hex(4)
         self._operations = operations
         self._expected = expected
-        self._timeout = timeout  # seconds, for the whole run
+        self._timeout = timeout
         self._log = log or EventLog(os.environ.get("RAFT_CLIENT_NAME", "client"))
         self._started = time.monotonic()
-        self._process = 0  # of the history; a new one after each outcome that is not known
+        self._process = 0  # process number in the history; a new one after each unknown outcome
         self._term = 0
         self._outcomes = {"ok": 0, "failed": 0, "unknown": 0}
         self._mismatches = 0
 
     async def run(self) -> int:
-        """Returns the exit status: 0 all well, 1 a value was not as it must be, 3 not everything could be done."""
+        """Return the exit status: 0 success, 1 a value was wrong, 3 an operation failed or its outcome is unknown."""
         async with AsyncRaftClient(self._endpoints) as client:
             self._log.emit(Event.CLIENT_STARTED, endpoints=list(client.endpoints), run_id=self._run_id)
             if await self._find_leader(client):
@@ -87,7 +90,7 @@ class ClientProgram:
         await self._verify(client, key, value, recorded=True)
 
     async def _verify(self, client: AsyncRaftClient, key: str, expected: str, *, recorded: bool) -> None:
-        """Read a key and compare. A key of an earlier run is not `recorded`: its writes are in another history."""
+        """Read a key and compare. Keys of earlier runs are not recorded: their writes are not in this history."""
         if recorded:
             self._record("invoke", "read", key, None)
         try:
@@ -116,14 +119,14 @@ class ClientProgram:
         if not known:
             self._process += 1
 
-    def _record(self, kind: str, f: str, key: str, value: str | None, error: str | None = None) -> None:
-        """One line of the history."""
+    def _record(self, line_type: str, f: str, key: str, value: str | None, error: str | None = None) -> None:
+        """Write one line of the history (docs/reference/history.md)."""
         self._log.emit(
             Event.OPERATION,
             term=self._term,
             time=time.time_ns(),
             process=self._process,
-            type=kind,
+            type=line_type,
             f=f,
             key=key,
             value=value,

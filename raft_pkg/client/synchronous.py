@@ -1,4 +1,4 @@
-"""The client for programs without an event loop: the same operations, each waited for."""
+"""The client for programs without an event loop. Every method blocks until its operation completes."""
 
 import asyncio
 import threading
@@ -15,9 +15,10 @@ Result = TypeVar("Result")
 
 
 class RaftClient:
-    """`AsyncRaftClient` with an event loop of its own in a background thread; several threads may share it.
+    """`AsyncRaftClient` in a background thread with its own event loop. Safe to share between threads.
 
-    Operations that several threads start at the same time travel together.
+    Arguments, results and errors are those of `AsyncRaftClient`. Concurrent operations of several threads share
+    batches. Use it as a context manager, or call `close` at the end.
     """
 
     def __init__(self, endpoints: str | Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
@@ -30,45 +31,45 @@ class RaftClient:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """Addresses of the nodes, as given."""
+        """HOST:PORT of each node, as given."""
         return self._client.endpoints
 
     def command(self, data: bytes, *, timeout: float | None = None) -> bytes:
-        """Have the state machine apply a command; returns its answer."""
+        """Apply a command, in the state machine's encoding, and return its result."""
         return self._wait(self._client.command(data, timeout=timeout))
 
     def query(self, data: bytes, *, any_node: bool = False, timeout: float | None = None) -> bytes:
-        """Ask the state machine; returns its answer. With `any_node`, any node may give it (see `get`)."""
+        """Execute a read, in the state machine's encoding, and return its result. For `any_node`, see `get`."""
         return self._wait(self._client.query(data, any_node=any_node, timeout=timeout))
 
     def put(self, key: str, value: Value, *, timeout: float | None = None) -> int:
-        """Set the value of a key; returns the log index at which that was done."""
+        """Set the value of a key; return the log index at which it was set."""
         return self._wait(self._client.put(key, value, timeout=timeout))
 
     def get(self, key: str, *, any_node: bool = False, timeout: float | None = None) -> bytes | None:
-        """The value of a key, None when there is no such key; see `AsyncRaftClient.get`."""
+        """Return the value of a key, or None for an absent key. For `any_node`, see `AsyncRaftClient.get`."""
         return self._wait(self._client.get(key, any_node=any_node, timeout=timeout))
 
     def delete(self, key: str, *, timeout: float | None = None) -> bool:
-        """Remove a key; returns whether it was there."""
+        """Delete a key; return whether it existed."""
         return self._wait(self._client.delete(key, timeout=timeout))
 
     def compare_and_set(
         self, key: str, expected: Value | None, value: Value, *, timeout: float | None = None
     ) -> CompareAndSetResult:
-        """Set the value of a key if it is `expected` (None: if there is no such key)."""
+        """Set the value of a key if its current value is `expected` (None: if the key is absent)."""
         return self._wait(self._client.compare_and_set(key, expected, value, timeout=timeout))
 
     def append(self, key: str, value: Value, *, timeout: float | None = None) -> int:
-        """Add to the end of a value, creating it when it is absent; returns its new length in bytes."""
+        """Append to the value of a key, which is created if absent; return the new length in bytes."""
         return self._wait(self._client.append(key, value, timeout=timeout))
 
     def status(self, *, timeout: float = 1.0) -> ClusterStatus:
-        """What each endpoint says of itself and of the leader, asked now."""
+        """Return the current status of every endpoint. One that does not respond in time is unreachable."""
         return self._wait(self._client.status(timeout=timeout))
 
     def close(self) -> None:
-        """End what is under way: unsent operations fail, commands that were sent have an unknown outcome."""
+        """End every operation and connection, like `AsyncRaftClient.close`."""
         with self._lock:
             if self._closed:
                 return
@@ -95,5 +96,5 @@ class RaftClient:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # such as Ctrl-C while waiting
+            future.cancel()  # for example at Ctrl-C
             raise

@@ -1,9 +1,9 @@
-"""Asking a cluster's leader to hand over (dissertation §3.10)."""
+"""Leadership transfer (dissertation §3.10)."""
 
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
-from raft_pkg.client.leader import STATUS_SECONDS_MAX, ask_leader_of
+from raft_pkg.client.leader import STATUS_SECONDS_MAX, call_leader_of
 from raft_pkg.client.status import cluster_status
 from raft_pkg.rpc import raft_pb2 as pb
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 async def transfer_leadership(endpoints: Sequence[str], target: str, timeout: float) -> int:
-    """Let `target` lead, unless it does already; returns the term that it leads.
+    """Transfer leadership to `target`, unless it leads already; return the term in which it leads.
 
-    Raises what `leader.ask_leader` raises.
+    Raise the errors of `leader.call_leader`.
     """
     status = await cluster_status(endpoints, min(timeout, STATUS_SECONDS_MAX))
     if status.leader_id == target and status.term is not None:
         return status.term
 
-    def transfer(leader: "NodeAsyncStub") -> Awaitable[pb.TransferLeadershipResponse]:
+    def call(leader: "NodeAsyncStub") -> Awaitable[pb.TransferLeadershipResponse]:
         return leader.TransferLeadership(pb.TransferLeadershipRequest(target=target))
 
-    return (await ask_leader_of(status, timeout, f"transfer to {target}", transfer)).term
+    return (await call_leader_of(status, timeout, f"transfer to {target}", call)).term

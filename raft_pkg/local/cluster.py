@@ -68,8 +68,8 @@ class LocalStatus:
                     "http": node.http,
                     "pid": node.pid if (state := process.state(node)) != "stopped" else None,
                     "state": state,
-                    "role": answered.answer.role if answered.reachable else None,
-                    "term": answered.answer.term if answered.reachable else None,
+                    "role": answered.response.role if answered.reachable else None,
+                    "term": answered.response.term if answered.reachable else None,
                     "log": str(self.directory / node.id / "stdout.log"),
                     "data_dir": str(self.directory / node.id / "data"),
                     "status": answered.to_json(),
@@ -290,7 +290,7 @@ class LocalCluster:
                 return
             if time.monotonic() > deadline:
                 seen = "; ".join(
-                    f"{node.endpoint}: {node.error or f'{node.answer.role} in term {node.answer.term}'}"
+                    f"{node.endpoint}: {node.error or f'{node.response.role} in term {node.response.term}'}"
                     for node in status.nodes
                 )
                 raise ClusterUnavailableError(
@@ -334,7 +334,7 @@ class _Started:
 
 def _all_follow_one(status: ClusterStatus) -> bool:
     return status.leader_id is not None and all(
-        node.answer.leader_id == status.leader_id and node.answer.term == status.term for node in status.nodes
+        node.response.leader_id == status.leader_id and node.response.term == status.term for node in status.nodes
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from random import Random
 
-from raft_pkg.client.session import Session
+from raft_pkg.client.session import ClientSession
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import outcome_count, single_result
@@ -48,7 +48,7 @@ class Call:
         """An earlier attempt got no answer."""
         self.comes_again = False
         """The network brings an earlier attempt once more, whatever became of it."""
-        self.session: Session | None = None
+        self.session: ClientSession | None = None
         self.is_over = False
 
     @property
@@ -63,7 +63,7 @@ class Call:
             self.attempt.host.close(self.attempt)
             self.attempt = None
         if self.session is not None:
-            self.session.end(self.request.sequence)
+            self.session.complete(self.request.sequence)
         self.ended(outcome, answer)
 
 
@@ -148,7 +148,7 @@ class SimulatedClient:
         self._invariants = setting.invariants
         self._target: str | None = None
         self._has_session = self.rng.random() < setting.conditions.sessions
-        self._session: Session | None = None
+        self._session: ClientSession | None = None
         self._opening: Call | None = None
         self._without_session: list[Call] = []
         """Commands that wait until a session is open."""
@@ -177,7 +177,7 @@ class SimulatedClient:
         """Give a command its number, if it needs one; False: it waits for a session."""
         if call.session is not None or not call.is_command or not self._has_session:
             return True
-        sequence = self._session.begin() if self._session else 0
+        sequence = self._session.next_sequence() if self._session else 0
         if not sequence:
             self._without_session.append(call)
             self._open_session()
@@ -194,7 +194,7 @@ class SimulatedClient:
     def _session_opened(self, _outcome: str, answer: pb.Outcome | None) -> None:
         self._opening = None
         assert answer is not None
-        self._session = Session(answer.session_id, lambda: self._scheduler.now)
+        self._session = ClientSession(answer.session_id, lambda: self._scheduler.now)
         waiting, self._without_session = self._without_session, []
         for call in waiting:
             self._try(call)
@@ -208,7 +208,7 @@ class SimulatedClient:
             call.end("info")
             return
         assert call.session is not None
-        call.session.end(call.request.sequence)
+        call.session.complete(call.request.sequence)
         call.session = None
         self._invariants.command_renewed(call.request.commands[0])
         self._try_later(call)
@@ -222,7 +222,7 @@ class SimulatedClient:
         target = self._target
         if target is None or call.request.any_node or self.rng.random() < STRAY_CHANCE:
             target = self.rng.choice(list(self._hosts))
-        acknowledged = call.session.written() if call.session else 0
+        acknowledged = call.session.mark_sent() if call.session else 0
         attempt = call.attempt = Attempt(self, call, self._hosts[target], acknowledged)
         self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
         if call.session is not None:

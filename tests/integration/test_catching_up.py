@@ -42,7 +42,7 @@ async def write(client: AsyncRaftClient, writes: int) -> None:
 async def wait_until_applied(client: AsyncRaftClient, node_id: str) -> None:
     deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
     while True:
-        nodes = {node.answer.id: node.answer for node in (await client.status()).nodes if node.reachable}
+        nodes = {node.response.id: node.response for node in (await client.status()).nodes if node.reachable}
         if node_id in nodes and nodes[node_id].applied_index == max(node.applied_index for node in nodes.values()):
             return
         assert time.monotonic() < deadline, f"{node_id} has not caught up within {CATCH_UP_SECONDS_MAX} s"

@@ -3,8 +3,8 @@
 import asyncio
 
 from raft_pkg.client import AsyncRaftClient
-from raft_pkg.client.connection import _rows
-from raft_pkg.client.operation import Operation
+from raft_pkg.client.connection import _groups
+from raft_pkg.client.operation import PendingOperation
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import single_result, split_request
@@ -27,7 +27,7 @@ def merged(outcomes):
 async def operations(*kinds_and_sequences):
     made = []
     for kind, sequence in kinds_and_sequences:
-        operation = Operation(kind, kind, None, b"", timeout=1, loop=asyncio.get_running_loop())
+        operation = PendingOperation(kind, kind, None, b"", timeout=1, loop=asyncio.get_running_loop())
         operation.sequence = sequence
         made.append(operation)
     return made
@@ -45,7 +45,7 @@ async def test_a_row_has_one_kind_and_consecutive_numbers():
         ("open_session", 0),
         ("open_session", 0),
     )
-    rows = [[made.index(operation) for operation in row] for row in _rows(made)]
+    rows = [[made.index(operation) for operation in row] for row in _groups(made)]
     assert rows == [[0, 2], [4], [5], [1, 6], [3], [7], [8]]
 
 
@@ -144,4 +144,4 @@ async def test_where_results_are_missing_there_is_no_answer(make_node):
         )
         ended = await asyncio.gather(*(client.append(f"k{i}", b"v") for i in range(2)), return_exceptions=True)
     assert ended[0] == 3
-    assert "may or may not have been done" in str(ended[1])
+    assert "may or may not have been applied" in str(ended[1])

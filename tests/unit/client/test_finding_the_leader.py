@@ -9,7 +9,7 @@ import pytest
 
 from raft_pkg.client import AsyncRaftClient, OutcomeUnknownError
 from raft_pkg.client.channel import CONNECT_TIMEOUT_SECONDS
-from raft_pkg.client.dispatcher import DOUBT_SECONDS, SILENCE_SECONDS
+from raft_pkg.client.dispatcher import SUSPECT_SECONDS, UNRESPONSIVE_SECONDS
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 
@@ -142,7 +142,7 @@ async def test_a_silent_leader_is_left_and_another_asked_for_all_that_it_did_not
         assert await client.get("r") is None
         assert await writes == [1, 1, 1]
         waited = time.monotonic() - started
-    assert SILENCE_SECONDS <= waited < SILENCE_SECONDS + 1
+    assert UNRESPONSIVE_SECONDS <= waited < UNRESPONSIVE_SECONDS + 1
     assert sorted(request.sequence for request in other.requests) == [0, 2, 3, 4]
     assert {batch.session_id for batch in other.batches if batch.requests[-1].commands} == {1}
 
@@ -152,11 +152,11 @@ async def test_nobody_is_there_to_take_what_was_written_to_a_silent_leader(make_
     async with AsyncRaftClient(node.address) as client:
         await client.put("k", b"v")
         node.never_answers()
-        write = asyncio.create_task(client.put("w", b"v", timeout=SILENCE_SECONDS + 1))
+        write = asyncio.create_task(client.put("w", b"v", timeout=UNRESPONSIVE_SECONDS + 1))
         await node.asked.wait()
         await asyncio.sleep(0.1)
         await node.stop()
-        with pytest.raises(OutcomeUnknownError, match=r"without an answer; 127\.0\.0\.1:.*; it may or may not"):
+        with pytest.raises(OutcomeUnknownError, match=r"without a response; 127\.0\.0\.1:.*; it may or may not"):
             await write
 
 
@@ -199,7 +199,7 @@ async def test_a_silent_leader_is_left_even_when_every_operation_gives_up_sooner
         silent.never_answers()
         started = time.monotonic()
         while not other.requests:
-            assert time.monotonic() < started + SILENCE_SECONDS + 3, "nobody asked the other node"
+            assert time.monotonic() < started + UNRESPONSIVE_SECONDS + 3, "nobody asked the other node"
             with contextlib.suppress(OutcomeUnknownError):
                 await client.put("k", b"v", timeout=0.2)
 
@@ -211,14 +211,14 @@ async def test_an_operation_that_gave_up_long_ago_says_nothing_about_the_leader(
         await client.put("k", b"v")
         with pytest.raises(OutcomeUnknownError):
             await client.put("k", b"v", timeout=0.1)
-        await asyncio.sleep(SILENCE_SECONDS + 0.1)
+        await asyncio.sleep(UNRESPONSIVE_SECONDS + 0.1)
         node.delay_seconds = 0.1
         await client.get("k")
     assert other.requests == []
 
 
 async def test_a_silent_leader_is_left_early_for_one_that_says_that_it_leads(make_node, monkeypatch):
-    monkeypatch.setattr("raft_pkg.client.dispatcher.SILENCE_SECONDS", 60.0)
+    monkeypatch.setattr("raft_pkg.client.dispatcher.UNRESPONSIVE_SECONDS", 60.0)
     silent, follower, new = [await make_node() for _ in range(3)]
     follower.status = pb.StatusResponse(role="follower", leader_id="silent")
     async with AsyncRaftClient([silent.address, follower.address, new.address]) as client:
@@ -237,7 +237,7 @@ async def test_a_slow_leader_is_kept_while_nobody_else_leads(make_node):
     follower.status = pb.StatusResponse(role="follower")
     async with AsyncRaftClient([slow.address, follower.address]) as client:
         await client.put("k", b"v")
-        slow.delay_seconds = 4 * DOUBT_SECONDS
+        slow.delay_seconds = 4 * SUSPECT_SECONDS
         await client.put("k", b"v")
         slow.delay_seconds = 0.0
         await client.put("k", b"v")
@@ -245,7 +245,7 @@ async def test_a_slow_leader_is_kept_while_nobody_else_leads(make_node):
 
 
 async def test_any_node_that_knows_of_a_leader_will_do_for_reads_of_any_node(make_node, monkeypatch):
-    monkeypatch.setattr("raft_pkg.client.dispatcher.SILENCE_SECONDS", 60.0)
+    monkeypatch.setattr("raft_pkg.client.dispatcher.UNRESPONSIVE_SECONDS", 60.0)
     nodes = [await make_node() for _ in range(2)]
     for node in nodes:
         node.status = pb.StatusResponse(role="follower", leader_id="elsewhere")

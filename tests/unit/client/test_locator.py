@@ -2,7 +2,7 @@
 
 import random
 
-from raft_pkg.client.locator import BACK_OFF_MAX_SECONDS, SUSPECT_SECONDS, LeaderLocator
+from raft_pkg.client.locator import AVOID_SECONDS_MAX, BACK_OFF_MAX_SECONDS, LeaderLocator
 
 
 def make_locator(*endpoints):
@@ -35,7 +35,7 @@ def test_an_address_that_failed_is_passed_over_for_a_while_even_when_hinted_at()
     locator.refused("b", "not the leader", "a")
     assert locator.next(10.0)[0] == "b"
     locator.refused("b", "not the leader", "a")
-    assert locator.next(10.0 + SUSPECT_SECONDS) == ("a", 0.0)
+    assert locator.next(10.0 + AVOID_SECONDS_MAX) == ("a", 0.0)
 
 
 def test_who_refuses_a_connection_at_once_is_soon_tried_again():

@@ -9,8 +9,8 @@ from raft_pkg.client import (
     InvalidOperationError,
     OperationFailedError,
     OutcomeUnknownError,
-    dispatcher,
     locator,
+    retry,
 )
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
@@ -86,7 +86,7 @@ async def test_a_command_that_was_only_refused_has_failed_at_its_deadline(make_n
     """Asked once, lest the deadline come between a question and its answer: then nobody knew."""
     for name in ("BACK_OFF_FIRST_SECONDS", "BACK_OFF_MAX_SECONDS"):
         monkeypatch.setattr(locator, name, 10)
-        monkeypatch.setattr(dispatcher, f"BUSY_{name}", 10)
+        monkeypatch.setattr(retry, name, 10)
     node = await make_node()
     node.script = lambda request: pb.Outcome(id=request.id, code=code)
     async with AsyncRaftClient(node.address) as client:
@@ -161,7 +161,7 @@ async def test_a_write_without_an_answer_is_unknown_at_its_deadline(make_node):
     node = await make_node()
     node.script = lambda _request: None
     async with AsyncRaftClient(node.address) as client:
-        with pytest.raises(OutcomeUnknownError, match="may or may not have been done"):
+        with pytest.raises(OutcomeUnknownError, match="may or may not have been applied"):
             await client.put("k", b"v", timeout=0.2)
     assert len(node.requests) == 1
 
@@ -177,7 +177,7 @@ async def test_a_read_without_an_answer_has_failed_at_its_deadline(make_node):
 async def test_what_was_never_sent_has_failed_at_its_deadline():
     started = asyncio.get_running_loop().time()
     async with AsyncRaftClient("127.0.0.1:1") as client:
-        with pytest.raises(OperationFailedError, match=r"before a node took it; 127\.0\.0\.1:1: .*[Rr]efused"):
+        with pytest.raises(OperationFailedError, match=r"before a node accepted it; 127\.0\.0\.1:1: .*[Rr]efused"):
             await client.put("k", b"v", timeout=0.3)
     assert 0.3 <= asyncio.get_running_loop().time() - started < 2
 

@@ -7,8 +7,8 @@ import pytest
 
 from raft_pkg.client import AsyncRaftClient, OperationFailedError, OutcomeUnknownError
 from raft_pkg.client import session as session_module
-from raft_pkg.client.dispatcher import SILENCE_SECONDS
-from raft_pkg.client.session import SESSION_IDLE_SECONDS, Session
+from raft_pkg.client.dispatcher import UNRESPONSIVE_SECONDS
+from raft_pkg.client.session import SESSION_IDLE_SECONDS, ClientSession
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSES_MAX
 from tests.integration.load import Ledger
@@ -82,7 +82,7 @@ async def test_a_node_that_knows_no_sessions_fails_what_needs_one(make_node):
     node = await make_node()
     node.opening = lambda request: pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_INVALID, message="no command")
     async with AsyncRaftClient(node.address) as client:
-        with pytest.raises(OperationFailedError, match=r"put of key 'k': no session can be had: .*no command"):
+        with pytest.raises(OperationFailedError, match=r"put of key 'k': no session can be opened: .*no command"):
             await client.put("k", b"")
 
 
@@ -137,7 +137,7 @@ async def test_a_command_that_a_silent_leader_did_apply_is_applied_once(make_nod
         silent.script = lambda request: run(request) and None
         started = asyncio.get_running_loop().time()
         assert await client.append("k", b"y") == 2
-    assert asyncio.get_running_loop().time() - started >= SILENCE_SECONDS
+    assert asyncio.get_running_loop().time() - started >= UNRESPONSIVE_SECONDS
     assert state.value("k") == b"xy"
 
 
@@ -326,43 +326,43 @@ class Clock:
 
 
 def test_a_session_numbers_from_1_on_and_knows_the_lowest_that_is_waited_for():
-    session = Session(7, Clock())
-    assert [session.begin() for _ in range(4)] == [1, 2, 3, 4]
-    assert session.written() == 1
-    session.end(2)
-    session.end(3)
-    assert session.written() == 1
-    session.end(1)
-    session.end(1)
-    assert session.written() == 4
-    session.end(4)
-    assert session.written() == 5
+    session = ClientSession(7, Clock())
+    assert [session.next_sequence() for _ in range(4)] == [1, 2, 3, 4]
+    assert session.mark_sent() == 1
+    session.complete(2)
+    session.complete(3)
+    assert session.mark_sent() == 1
+    session.complete(1)
+    session.complete(1)
+    assert session.mark_sent() == 4
+    session.complete(4)
+    assert session.mark_sent() == 5
 
 
 def test_a_session_is_good_until_a_pause_of_some_length():
     clock = Clock()
-    session = Session(7, clock)
+    session = ClientSession(7, clock)
     clock.now = SESSION_IDLE_SECONDS
-    assert session.begin() == 1
-    session.written()
-    session.end(1)
+    assert session.next_sequence() == 1
+    session.mark_sent()
+    session.complete(1)
     clock.now *= 2
-    assert session.begin() == 2
+    assert session.next_sequence() == 2
     clock.now *= 2  # while one is waited for, it is not idle
-    assert session.begin() == 3
-    session.end(2)
-    session.end(3)
-    assert session.begin() == 0
+    assert session.next_sequence() == 3
+    session.complete(2)
+    session.complete(3)
+    assert session.next_sequence() == 0
 
 
 def test_a_session_takes_no_more_commands_than_the_cluster_records():
-    session = Session(7, Clock())
-    assert all(session.begin() for _ in range(SESSION_RESPONSES_MAX))
-    assert not session.begin()
-    session.end(2)
-    assert not session.begin()
-    session.end(1)
-    assert session.begin() == SESSION_RESPONSES_MAX + 1
+    session = ClientSession(7, Clock())
+    assert all(session.next_sequence() for _ in range(SESSION_RESPONSES_MAX))
+    assert not session.next_sequence()
+    session.complete(2)
+    assert not session.next_sequence()
+    session.complete(1)
+    assert session.next_sequence() == SESSION_RESPONSES_MAX + 1
 
 
 # --- all of it at once ----------------------------------------------------------------------------------------------
