@@ -49,7 +49,7 @@ def workload(
         float, typer.Option(min=0.001, metavar="SECONDS", help="How long the final reads may take.")
     ] = 30.0,
 ) -> None:
-    """Work on the store with concurrent clients and record the history (docs/reference/history.md), a JSON object a line."""
+    """Run concurrent clients against a cluster and record their history (docs/reference/history.md)."""
     import secrets  # noqa: PLC0415
 
     from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415

@@ -54,7 +54,7 @@ class Settings:
                 etcd=environment.get("ETCD", "etcd"),
             )
         except KeyError as missing:
-            raise ConfigurationError(f"{missing.args[0]} is not in the environment (docs/reference/contract.md)") from None
+            raise ConfigurationError(f"{missing.args[0]} is not set (docs/reference/contract.md)") from None
         except ValueError as error:
             raise ConfigurationError(f"a time-out in the environment is no number: {error}") from None
         settings.check()

@@ -24,7 +24,7 @@ from raft_pkg.errors import (
 from raft_pkg.local import ClusterUnavailableError
 from raft_pkg.server import ServerConfig
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
 @pytest.fixture(autouse=True)
