@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.client_services import Waiter
+from raft_pkg.rpc.requests import RequestType, request_count
 
 ENTRY_BYTES_MAX = 1024 * 1024
 """Commands travel in one log entry up to so many bytes; one command may have more."""
@@ -24,6 +26,22 @@ class PendingRequests:
     session_id: int = 0
     first_sequence: int = 0
     acknowledged: int = 0
+
+    @classmethod
+    def of(
+        cls, waiter: Waiter, request: pb.Request, kind: RequestType | None, session_id: int, acknowledged: int
+    ) -> "PendingRequests":
+        """Return the pending form of a request; `session_id` and `acknowledged` are those of its `RequestBatch`."""
+        has_bodies = kind in ("commands", "queries")
+        bodies = list(request.commands or request.queries) if has_bodies else [b""] * request_count(request)
+        pending = cls(waiter, request.id, bodies, size_of(bodies))
+        if kind == "commands" and session_id:
+            pending.session_id, pending.first_sequence, pending.acknowledged = (
+                session_id,
+                request.sequence,
+                acknowledged,
+            )
+        return pending
 
     def __len__(self) -> int:
         return len(self.bodies)

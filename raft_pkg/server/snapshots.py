@@ -71,7 +71,7 @@ class Snapshots:
         """Whether there is a next step of a snapshot that is being taken: the one before is done."""
         return self._chunks is not None and (self._writing is None or self._writing.done())
 
-    def settle(self) -> None:
+    def wait_for_write(self) -> None:
         """Wait until nothing is being written executor."""
         if self._writing is not None:
             wait([self._writing])
@@ -165,7 +165,7 @@ class Snapshots:
 
     def _discard(self) -> None:
         """What comes from the leader is newer than what is being taken here, or than what came before."""
-        self.settle()
+        self.wait_for_write()
         self._writing = None
         for writer in (self._writer, self._incoming):
             if writer is not None:

@@ -623,7 +623,7 @@ class Host:
     def _wake_for_timeout(self) -> None:
         if self.node is not None:
             delay = (self.node.next_timeout() - self.clock()) / self._clock_rate
-            if self.node.is_busy:
+            if self.node.has_work:
                 delay = BUSY_SECONDS
             time = self._scheduler.now + max(delay, 0) + CLOCK_RESOLUTION
             self._wake(max(time, self._busy_until))

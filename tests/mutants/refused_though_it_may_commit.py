@@ -6,13 +6,13 @@ from raft_testbed.mutation import rewrite
 rewrite(
     Node._apply_and_answer,
     """
-for number in ready.failed_reads:
+for request_id in ready.failed_reads:
     ...
 """,
     """
-for place in list(self._pending_entries) if self.raft.role is not Role.LEADER else ():
-    self._refuse_not_leader(self._pending_entries.pop(place))
-for number in ready.failed_reads:
+for position in list(self._proposals._pending_entries) if self.raft.role is not Role.LEADER else ():
+    self._in_flight.fail_not_leader(self._proposals._pending_entries.pop(position))
+for request_id in ready.failed_reads:
     ...
 """,
 )

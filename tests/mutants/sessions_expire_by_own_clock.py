@@ -1,14 +1,23 @@
 """Each node lets sessions expire by its own clock, not by log time: nodes disagree on which are there."""
 
+from raft_pkg.server.applier import Applier
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Node._apply_to_machine,
+    Node.__init__,
+    "self._administration = Administration(self.raft)",
+    """
+self._administration = Administration(self.raft)
+self._applier.wall_clock = wall_clock
+""",
+)
+rewrite(
+    Applier._apply_to_machine,
     "return self._machine.apply(pb.CommandEntry.FromString(entry.data), entry.index), 0",
     """
 batch = pb.CommandEntry.FromString(entry.data)
-batch.time_ms = self._time_ms()
+batch.time_ms = int(self.wall_clock() * 1000)
 return self._machine.apply(batch, entry.index), 0
 """,
 )

@@ -6,7 +6,7 @@ import pytest
 
 from raft_pkg.core.types import EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.server.batcher import GATHER_BYTES, GATHER_SECONDS
+from raft_pkg.server.batcher import BATCH_BYTES, BATCH_SECONDS_MAX
 from tests.support.nodes import NodeCluster, Waiter, put
 
 
@@ -34,7 +34,7 @@ def test_commands_that_come_while_an_entry_is_under_way_share_the_next_one(clust
     assert entries_of(leader) == [1]
     cluster.deliver_all()
     assert [waiter.codes for waiter in waiters] == [["OK"], [], [], [], []]
-    cluster.run(GATHER_SECONDS)  # for who got the answer may come back
+    cluster.run(BATCH_SECONDS_MAX)  # for who got the answer may come back
     assert entries_of(leader) == [1, 4]
     assert [waiter.codes for waiter in waiters] == [["OK"]] * 5
 
@@ -54,8 +54,8 @@ def test_commands_wait_for_no_majority_that_does_not_come(cluster):
     cluster.submit(leader, put("first"))
     cluster.submit(leader, put("second"))
     due = leader.next_timeout()
-    assert due == cluster.now + GATHER_SECONDS
-    cluster.now = due - GATHER_SECONDS / 2
+    assert due == cluster.now + BATCH_SECONDS_MAX
+    cluster.now = due - BATCH_SECONDS_MAX / 2
     cluster.submit(leader, put("third"))
     assert entries_of(leader) == [1]
     assert leader.next_timeout() == due
@@ -73,7 +73,7 @@ def test_who_was_answered_together_is_waited_for(cluster):
     for number in range(2):
         cluster.submit(leader, put(f"key-{number}"))
     assert entries_of(leader) == [3]
-    assert leader.next_timeout() == cluster.now + GATHER_SECONDS
+    assert leader.next_timeout() == cluster.now + BATCH_SECONDS_MAX
     cluster.submit(leader, put("key-2"))
     assert entries_of(leader) == [3, 3]
 
@@ -94,12 +94,12 @@ def test_who_does_not_come_back_is_not_waited_for(cluster):
     leader = cluster.leader
     cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
     cluster.deliver_all()
-    cluster.run(GATHER_SECONDS / 2)
+    cluster.run(BATCH_SECONDS_MAX / 2)
     cluster.submit(leader, put("key"))
     assert entries_of(leader) == [3]
-    cluster.run(GATHER_SECONDS / 2)
+    cluster.run(BATCH_SECONDS_MAX / 2)
     assert entries_of(leader) == [3, 1]
-    cluster.run(GATHER_SECONDS)
+    cluster.run(BATCH_SECONDS_MAX)
     cluster.submit(leader, put("key"))
     assert entries_of(leader) == [3, 1, 1]
 
@@ -108,7 +108,7 @@ def test_many_commands_wait_for_nothing(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("first"))
     cluster.submit(leader, put("small"))
-    cluster.submit(leader, put("large", bytes(GATHER_BYTES)))
+    cluster.submit(leader, put("large", bytes(BATCH_BYTES)))
     assert entries_of(leader) == [1, 2]
 
 

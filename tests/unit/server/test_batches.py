@@ -2,11 +2,10 @@
 
 import pytest
 
-import raft_pkg.server.node as node_module
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import outcome_count, split_request
-from raft_pkg.server import outcomes, pending
+from raft_pkg.server import in_flight, outcomes, pending
 from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
 from raft_pkg.server.sessions import Applied
 from tests.support.nodes import Waiter, append, get, put
@@ -141,14 +140,14 @@ def test_a_row_that_is_larger_than_an_entry_takes_several(cluster, monkeypatch):
 
 def test_of_a_row_that_does_not_fit_into_the_queue_what_fits_is_taken(cluster, monkeypatch):
     monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 1000)
-    monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 2400)
+    monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 2400)
     waiter = run(cluster, row(*(put("key", b"." * 200, request_id=n) for n in range(10))))
     assert sorted(told(waiter)) == [(0, 3, "OK"), (3, 3, "OK"), (6, 3, "BUSY"), (9, 1, "OK")]
 
 
 def test_a_command_that_is_too_large_is_invalid_alone(cluster, monkeypatch):
     monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 1000)
-    monkeypatch.setattr(node_module, "COMMAND_BYTES_MAX", 2000)
+    monkeypatch.setattr(in_flight, "COMMAND_BYTES_MAX", 2000)
     sizes = (10, 10, 3000, 10)
     waiter = run(cluster, row(*(put("key", bytes(size), request_id=n) for n, size in enumerate(sizes))))
     assert sorted(told(waiter)) == [(0, 2, "OK"), (2, 1, "INVALID"), (3, 1, "OK")]
@@ -194,8 +193,8 @@ def test_who_waits_when_the_node_stops_is_told_of_every_request(cluster):
     proposed = cluster.submit(leader, row(put("a", request_id=1), put("b", request_id=2)))
     queued = Waiter()
     leader.submit(queued, [row(put("c", request_id=3), put("d", request_id=4), put("e", request_id=5))])
-    leader._stop_reason = "the test is over"
-    leader._release_waiters()
+    leader.stop("the test is over")
+    leader._fail_all("the test is over")
     assert told(proposed) == [(1, 2, "UNKNOWN")]
     assert told(queued) == [(3, 3, "UNAVAILABLE")]
 

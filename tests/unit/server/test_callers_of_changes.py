@@ -43,7 +43,7 @@ class Three:
         self.leader = self.nodes["a"]
         while not self.leader.is_leader or self.leader.applied_index < 2:
             self.now += 0.01
-            self.turn(self.leader if self.leader.raft.configuration else None)
+            self.run_iterations(self.leader if self.leader.raft.configuration else None)
             self.deliver()
 
     def _node(self, node_id, directory):
@@ -53,7 +53,7 @@ class Three:
         parts = (config, MemoryStorage(), KeyValueStore(), self.network, log)
         return Node(*parts, random=Random(node_id), clock=clock)
 
-    def turn(self, node=None):
+    def run_iterations(self, node=None):
         """Let one node take a turn, or all of them."""
         for each in [node] if node else self.nodes.values():
             each.run_iteration()
@@ -69,7 +69,7 @@ class Three:
         """Deliver messages until nobody has anything more to say."""
         while self.network.messages:
             self.hand_over()
-            self.run_iteration()
+            self.run_iterations()
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_
     leader.run_iteration()
     while leader.raft.configuration.is_joint:
         three.hand_over()
-        three.run_iteration()
+        three.run_iterations()
     completing = leader.raft.configuration_index
     three.hand_over()
-    three.turn(three.nodes["b"])
+    three.run_iterations(three.nodes["b"])
     three.hand_over()  # b has C_new: the leader's next turn completes the change
 
     second = leader.change_members(Remove("b"))

@@ -14,8 +14,9 @@ from raft_pkg.errors import StorageError
 from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import single_result
+from raft_pkg.server import in_flight
 from raft_pkg.server import node as node_module
-from raft_pkg.server.batcher import GATHER_SECONDS
+from raft_pkg.server.batcher import BATCH_SECONDS_MAX
 from raft_pkg.storage import Filesystem
 from tests.support.nodes import NodeCluster, Waiter, get, put
 
@@ -141,7 +142,7 @@ async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
     def fail(_batch, _index):
         raise RuntimeError("a bug")
 
-    node._machine.apply = fail
+    node._applier._machine.apply = fail
     node.submit(waiter, [put("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
@@ -157,7 +158,7 @@ async def test_a_query_that_ends_the_node_is_settled_too(alone):
     def fail(_query):
         raise RuntimeError("a bug")
 
-    node._machine.query = fail
+    node._applier._machine.query = fail
     node.submit(waiter, [get("key"), get("key")])
     with pytest.raises(RuntimeError, match="a bug"):
         await node.run()
@@ -263,7 +264,7 @@ class SlowFilesystem(Filesystem):
 @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "while it takes a snapshot"])
 async def test_a_slow_disk_is_no_silence_of_the_leader(tmp_path, monkeypatch, busy):
     """Regression: whose own sync took long began an election before it heard what the leader had said meanwhile."""
-    monkeypatch.setattr(node_module.Node, "is_busy", busy)
+    monkeypatch.setattr(node_module.Node, "has_work", busy)
     monkeypatch.setattr(node_module, "CATCH_UP_SECONDS", 0.2)  # a busy machine may need as long
     filesystem = SlowFilesystem()
     cluster = NodeCluster(tmp_path)
@@ -333,7 +334,7 @@ def test_a_leader_that_is_gone_is_replaced_before_a_time_out(cluster):
 
 
 def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monkeypatch):
-    monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 1000)
+    monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 1000)
     leader = cluster.leader
     waiter = Waiter()
     leader.submit(waiter, [put("key", b"x" * 100, request_id=number) for number in range(10)])
@@ -341,14 +342,14 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
     leader.run_iteration()
     cluster.deliver_all()
     assert waiter.codes == ["BUSY"] * 5 + ["OK"] * 5
-    cluster.run(GATHER_SECONDS)
+    cluster.run(BATCH_SECONDS_MAX)
     again = cluster.submit(leader, put("key"), get("key"))
     cluster.deliver_all()
     assert again.codes == ["OK"] * 2
 
 
 def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
-    monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 1000)
+    monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 1000)
     follower = cluster.followers[0]
     for _ in range(50):
         assert cluster.submit(follower, put("key", b"x" * 500), get("key")).codes == ["NOT_LEADER"] * 2
@@ -356,7 +357,7 @@ def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
 
 def test_empty_commands_are_counted_too(cluster, monkeypatch):
     """Regression: any number of them fitted into the queue, and into one entry."""
-    monkeypatch.setattr(node_module, "QUEUED_BYTES_MAX", 64 * 1000)
+    monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 64 * 1000)
     monkeypatch.setattr("raft_pkg.server.batcher.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
     before = leader.raft.log.last_index
@@ -368,9 +369,9 @@ def test_empty_commands_are_counted_too(cluster, monkeypatch):
 def test_a_command_over_the_limit_is_invalid_and_so_is_nothing_at_all(cluster):
     waiter = cluster.submit(
         cluster.leader,
-        pb.Request(id=1, commands=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
+        pb.Request(id=1, commands=[b"x" * (in_flight.COMMAND_BYTES_MAX + 1)]),
         pb.Request(id=2),
-        pb.Request(id=3, queries=[b"x" * (node_module.COMMAND_BYTES_MAX + 1)]),
+        pb.Request(id=3, queries=[b"x" * (in_flight.COMMAND_BYTES_MAX + 1)]),
     )
     assert waiter.codes == ["INVALID"] * 3
     assert [outcome.id for outcome in waiter.flushed] == [1, 2, 3]

@@ -109,7 +109,7 @@ def test_a_session_that_nobody_opened_has_expired(cluster):
     assert waiter.codes == ["SESSION_EXPIRED"]
     assert "session 999 has expired" in waiter.flushed[0].message
     assert not value(cluster, cluster.leader, "key")
-    assert cluster.leader._queued_bytes == 0
+    assert cluster.leader._in_flight.queued_bytes == 0
 
 
 def test_a_session_ends_when_it_was_not_used_for_its_time(cluster):
@@ -173,7 +173,7 @@ def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
         cluster.run(0.1)
         assert kv.KvResult.FromString(single_result(waiter.flushed[0])).value == b"%d" % number
         assert waiter.flushed[0].index >= before
-    assert follower._queued_bytes == 0
+    assert follower._in_flight.queued_bytes == 0
 
 
 def test_the_leader_answers_them_as_all_others(cluster):

@@ -30,7 +30,7 @@ def alone(tmp_path):
 @pytest.fixture(autouse=True)
 def _an_entry_for_each_command(monkeypatch):
     """Snapshots count entries: commands do not wait for others."""
-    monkeypatch.setattr("raft_pkg.server.batcher.GATHER_BYTES", 0)
+    monkeypatch.setattr("raft_pkg.server.batcher.BATCH_BYTES", 0)
 
 
 def write(cluster, node, *, entries, size=1):
@@ -54,7 +54,7 @@ def taken(cluster, node_id):
 def make_busy(cluster, node):
     """Apply what calls for a snapshot of many chunks, and take the turn that begins it."""
     number = 0
-    while not node.is_busy:
+    while not node.has_work:
         cluster.submit(node, put(f"key-{number}", b"x" * 200_000))
         number += 1
     return number
@@ -66,7 +66,7 @@ def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginnin
     captured = node.applied_index
     assert alone.submit(node, put("key-0", b"later")).codes == ["OK"]
     turns = 0
-    while node.is_busy:
+    while node.has_work:
         node.run_iteration()
         turns += 1
     assert turns > 5
@@ -92,7 +92,7 @@ def test_a_crash_amid_a_snapshot_costs_only_the_snapshot(alone):
     assert node.applied_index == 0
     alone.run(1.0)
     assert value(alone, node, f"key-{number - 1}") == b"x" * 200_000
-    while node.is_busy:
+    while node.has_work:
         node.run_iteration()
     assert len(taken(alone, "a")) == 1
 
@@ -103,7 +103,7 @@ async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
     make_busy(alone, node)
     running = asyncio.create_task(node.run())
     answered = 0
-    while node.is_busy:
+    while node.has_work:
         waiter = Waiter()
         node.submit(waiter, [put("during", b"1")])
         while not waiter.flushed:  # noqa: ASYNC110 - nothing but the loop's own turns is waited for
@@ -174,7 +174,7 @@ def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
     cluster.cut = {away}
     write(cluster, cluster.leader, entries=40, size=200_000)
     leader = cluster.leader
-    while leader.is_busy:
+    while leader.has_work:
         leader.run_iteration()
     size = leader.raft.snapshot.size
     cluster.cut = set()
@@ -205,7 +205,7 @@ def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_
     unknown = installed[0]["index"] - began
     assert 0 < unknown < 150
     assert [waiter.codes for waiter in waiters] == [["UNKNOWN"]] * unknown + [["NOT_LEADER"]] * (150 - unknown)
-    assert old._queued_bytes == 0
+    assert old._in_flight.queued_bytes == 0
 
 
 def test_sessions_are_part_of_the_snapshot(cluster):

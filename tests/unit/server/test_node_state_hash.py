@@ -5,7 +5,7 @@ import pytest
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.server import node as node_module
+from raft_pkg.server import applier
 from raft_pkg.server.sessions import Applied
 from raft_pkg.server.state_hash import StateHash
 from tests.support.nodes import NodeCluster, append, put
@@ -15,7 +15,7 @@ EVERY = 10
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(node_module, "STATE_HASH_INTERVAL", EVERY)
+    monkeypatch.setattr(applier, "STATE_HASH_INTERVAL", EVERY)
     cluster = NodeCluster(tmp_path, snapshot_entries=35, tail_entries=5)
     cluster.run(2.0)
     yield cluster
@@ -93,8 +93,10 @@ def test_an_entry_that_is_applied_again_shows_for_ever(cluster):
     cluster.run(0.5)
     index = node.applied_index
     (entry,) = node.raft.log.slice(index, index + 1)
-    results = KeyValueStore.apply(node._machine._machine, pb.CommandEntry.FromString(entry.data).batches[0].commands)
-    node._machine.state_hash.add(entry, 0, [Applied(result, index) for result in results])
+    results = KeyValueStore.apply(
+        node._applier._machine._machine, pb.CommandEntry.FromString(entry.data).batches[0].commands
+    )
+    node._applier._machine.state_hash.add(entry, 0, [Applied(result, index) for result in results])
     write(cluster, 30)
     cluster.run(2.0)
     own, leaders = told(cluster, node.config.node_id), told(cluster, cluster.leader.config.node_id)
@@ -107,7 +109,7 @@ def test_a_state_that_differs_shows_with_the_first_answer_that_tells(cluster):
     node = cluster.followers[0]
     cluster.submit(cluster.leader, put("key-0", b"abc"))
     cluster.run(0.5)
-    node._machine._machine._values["key-0"] = b"damaged"
+    node._applier._machine._machine._values["key-0"] = b"damaged"
     cluster.submit(cluster.leader, put("key-1", b"abc"))
     cluster.run(0.5)
     assert node.state_hash == cluster.leader.state_hash

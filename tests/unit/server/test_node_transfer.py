@@ -63,5 +63,5 @@ async def test_a_leader_that_is_removed_while_it_hands_over_says_so():
     pair.run(2.0)
     assert follower.is_leader
     assert removed.result()
-    with pytest.raises(TransferRefusedError, match="was removed from the voters"):
+    with pytest.raises(TransferRefusedError, match="is no longer a voter"):
         transferred.result()

@@ -111,7 +111,7 @@ async def test_a_value_that_would_grow_too_large_is_an_invalid_argument(alone):
 
 
 async def test_a_full_queue_is_told_as_resource_exhausted(alone, monkeypatch):
-    monkeypatch.setattr("raft_pkg.server.node.QUEUED_BYTES_MAX", 10)
+    monkeypatch.setattr("raft_pkg.server.in_flight.QUEUED_BYTES_MAX", 10)
     error, metadata = await refused(alone.key_value.Put(kv.PutRequest(key="full", value=b"1")))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert metadata["raft-outcome"] == "failed"
@@ -536,7 +536,7 @@ async def test_a_node_that_stops_settles_every_call(directory):
         reading = asyncio.create_task(refused(leader.key_value.Get(kv.GetRequest(key="key"))))
         stream = Stream(leader)
         await stream.send(put("key"))
-        await until(lambda: sum(map(len, leader.node._pending_entries.values())) == 2)
+        await until(lambda: sum(map(len, leader.node._proposals._pending_entries.values())) == 2)
         leader.node.stop("SIGTERM")
         error, metadata = await writing
         assert (error.code(), metadata["raft-outcome"]) == (grpc.StatusCode.UNAVAILABLE, "unknown")
