@@ -62,11 +62,11 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start what does not run, and return when there is a leader. Data of earlier runs is kept and used."""
-    from raft_pkg.local import LocalCluster, Settings  # noqa: PLC0415
+    from raft_pkg.local import LocalCluster, LocalClusterOptions  # noqa: PLC0415
 
     cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
     changed = cluster.up(
-        Settings(
+        LocalClusterOptions(
             nodes, base_port, election_timeout_ms_min, election_timeout_ms_max, heartbeat_interval_ms, proxy, command
         )
     )

@@ -1,6 +1,6 @@
 """Clusters of nodes on this machine's loopback interface: what `raftctl cluster` does."""
 
-from raft_pkg.local.cluster import LocalCluster, LocalStatus, Settings
+from raft_pkg.local.cluster import LocalCluster, LocalClusterOptions, LocalStatus
 from raft_pkg.local.description import ClusterUnavailableError
 
-__all__ = ["ClusterUnavailableError", "LocalCluster", "LocalStatus", "Settings"]
+__all__ = ["ClusterUnavailableError", "LocalCluster", "LocalClusterOptions", "LocalStatus"]

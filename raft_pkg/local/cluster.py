@@ -34,7 +34,7 @@ _RAFTCTL = (sys.executable, "-m", "raft_pkg.cli")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LocalClusterOptions:
     """What `up` may be asked for; None: as the directory has it, or the default for a new one."""
 
     nodes: int | None = None
@@ -92,11 +92,11 @@ class LocalCluster:
         self._timeout = timeout  # seconds, for everything that is waited for
         self._progress = progress
 
-    def up(self, settings: Settings) -> bool:
+    def up(self, options: LocalClusterOptions) -> bool:
         """Make all nodes run and wait until all follow one leader; returns whether anything had to be done."""
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
-            description = self._describe(settings)
+            description = self._describe(options)
             self._launch_proxy(description)
             resumed = self._resume([n for n in description.nodes if process.state(n) == "paused"])
             started = self._launch(description, [n for n in description.nodes if process.state(n) == "stopped"])
@@ -201,29 +201,29 @@ class LocalCluster:
             raise ConfigurationError(f"no local cluster in {self.directory}; make one with `raftctl cluster up`")
         return description
 
-    def _describe(self, settings: Settings) -> ClusterDescription:
+    def _describe(self, options: LocalClusterOptions) -> ClusterDescription:
         """The description to go by: the directory's own, or a new one; saved."""
         description = ClusterDescription.load(self.directory)
         if description is None:
-            count = settings.nodes or DEFAULT_NODE_COUNT
+            count = options.nodes or DEFAULT_NODE_COUNT
             if count not in NODE_COUNTS:
                 raise ConfigurationError(f"--nodes {count}: choose {', '.join(map(str, NODE_COUNTS))}")
             description = ClusterDescription(
-                [NodeDescription(f"raft-{i}", "", "") for i in range(count)], command=settings.command or ""
+                [NodeDescription(f"raft-{i}", "", "") for i in range(count)], command=options.command or ""
             )
-            _assign_ports(description.nodes, settings.base_port, internal=bool(description.command))
-        elif settings.nodes not in (None, len(description.initial)):
+            _assign_ports(description.nodes, options.base_port, internal=bool(description.command))
+        elif options.nodes not in (None, len(description.initial)):
             raise ConfigurationError(
-                f"{self.directory} has a cluster of {len(description.initial)} nodes, not {settings.nodes}; "
+                f"{self.directory} has a cluster of {len(description.initial)} nodes, not {options.nodes}; "
                 "use another --dir, or give its data up with `raftctl cluster down --purge`"
             )
-        if settings.command not in (None, description.command):
+        if options.command not in (None, description.command):
             raise ConfigurationError(
                 f"{self.directory} has a cluster of another system, started with "
                 f"`{description.command or 'raftctl serve'}`; "
                 "use another --dir, or give its data up with `raftctl cluster down --purge`"
             )
-        changed = _apply(description, settings)
+        changed = _apply(description, options)
         if changed and (running := [node.id for node in description.nodes if process.find(node) is not None]):
             raise ConfigurationError(
                 f"{', '.join(changed)}: {', '.join(running)} run with other values; `raftctl cluster down` first"
@@ -351,25 +351,25 @@ def _assign_ports(nodes: Sequence[NodeDescription], base_port: int | None, *, in
         node.internal = f"{ports.HOST}:{chosen[2 * count + i]}" if internal else ""
 
 
-def _apply(description: ClusterDescription, settings: Settings) -> list[str]:
+def _apply(description: ClusterDescription, options: LocalClusterOptions) -> list[str]:
     """Take over what was asked for; returns the options that changed anything."""
     changed = []
     for name in ("election_timeout_ms_min", "election_timeout_ms_max", "heartbeat_interval_ms"):
-        wanted = getattr(settings, name)
+        wanted = getattr(options, name)
         if wanted not in (None, getattr(description, name)):
             setattr(description, name, wanted)
             changed.append(f"--{name.replace('_', '-')} {wanted}")
     before = description.endpoints
-    if settings.base_port is not None:
-        _assign_ports(description.nodes, settings.base_port, internal=bool(description.command))
+    if options.base_port is not None:
+        _assign_ports(description.nodes, options.base_port, internal=bool(description.command))
     if description.endpoints != before:
-        changed.append(f"--base-port {settings.base_port}")
-    if settings.proxy not in (None, description.proxy is not None):
+        changed.append(f"--base-port {options.base_port}")
+    if options.proxy not in (None, description.proxy is not None):
         endpoint, http = ports.choose_ports(2)
         description.proxy = (
-            NodeDescription(PROXY_ID, f"{ports.HOST}:{endpoint}", f"{ports.HOST}:{http}") if settings.proxy else None
+            NodeDescription(PROXY_ID, f"{ports.HOST}:{endpoint}", f"{ports.HOST}:{http}") if options.proxy else None
         )
-        changed.append("--proxy" if settings.proxy else "--no-proxy")
+        changed.append("--proxy" if options.proxy else "--no-proxy")
     return changed
 
 

@@ -24,7 +24,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Waiter(Protocol):
     """Receives the outcomes of requests: a client's stream, or a unary call."""
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """Accept the outcome of one request or of several; `flush` follows."""
         ...
 
@@ -63,7 +63,7 @@ class StreamWaiter:
         """Count requests that were read; an outcome of each follows."""
         self._under_way += count
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """Accept the outcome of one request or of several."""
         self._under_way -= outcome_count(outcome)
         self._outcomes.append(outcome)
@@ -145,7 +145,7 @@ class UnaryWaiter:
     def __init__(self) -> None:
         self.outcome: asyncio.Future[pb.Outcome] = asyncio.get_running_loop().create_future()
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """Resolve the future, unless the call was cancelled meanwhile."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)

@@ -76,7 +76,7 @@ class InFlightRequests:
         return self._raft.addresses.get(self._raft.leader or "", "")
 
     def _hand_over(self, waiter: Waiter, outcome: pb.Outcome) -> None:
-        waiter.settle(outcome)
+        waiter.complete(outcome)
         self._dirty.add(waiter)
 
 

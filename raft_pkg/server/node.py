@@ -47,11 +47,11 @@ CATCH_UP_SECONDS = 0.01
 class Transport(Protocol):
     """Sends messages to peers. It never waits: a message that can't be sent is dropped, which Raft tolerates."""
 
-    def reach(self, addresses: Mapping[str, str]) -> None:
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
         """Replace the set of peers: node id to HOST:PORT."""
         ...
 
-    def meet(self, node_id: str, address: str) -> None:
+    def add_remote(self, node_id: str, address: str) -> None:
         """Note that a node has sent a message. Replies go to `address` if the node is no peer."""
         ...
 
@@ -139,7 +139,7 @@ class Node:
     def deliver(self, messages: Sequence[Message], address: str = "") -> None:
         """Queue messages from one node, whose HOST:PORT is `address` (empty: unknown)."""
         if messages and address:
-            self._transport.meet(messages[0].sender, address)
+            self._transport.add_remote(messages[0].sender, address)
         self._messages += messages
         self._wake.set()
 
@@ -363,7 +363,7 @@ class Node:
     def _carry_out(self, ready: Ready) -> Generator[None, None, bool]:
         """Carry out a `Ready` in order; return whether the core may have more work at once."""
         if ready.addresses is not None:
-            self._transport.reach(ready.addresses)
+            self._transport.update_peers(ready.addresses)
         self._transport.send(ready.early_messages)
         if ready.early_messages and ready.entries:
             yield

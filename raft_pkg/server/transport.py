@@ -146,11 +146,11 @@ class GrpcTransport:
         """Called with a peer whose process has ended: its machine refuses connections."""
         self._links: dict[str, PeerLink] = {}
         self._non_members: dict[str, float] = {}
-        """Nodes outside `reach` that have sent something or were inside, and when; the newest last."""
+        """Nodes outside `update_peers` that have sent something or were inside, and when; the newest last."""
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def reach(self, addresses: Mapping[str, str]) -> None:
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
         """From now on these are the nodes that messages may go to: identity to HOST:PORT.
 
         Who is not among them any longer can be answered for a while: a leader that is being removed needs the answers.
@@ -162,7 +162,7 @@ class GrpcTransport:
             self._non_members.pop(node_id, None)
             self._link(node_id, address)
 
-    def meet(self, node_id: str, address: str) -> None:
+    def add_remote(self, node_id: str, address: str) -> None:
         """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
         if node_id != self._node_id and (node_id not in self._links or node_id in self._non_members):
             self._link(node_id, address)

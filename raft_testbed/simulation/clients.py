@@ -84,9 +84,9 @@ class Attempt(Connection):
         """The newest round of heartbeats of that node before it came."""
         self._client = client
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """The node has an outcome: it goes on its way to the client."""
-        self._client.settled(self, outcome)
+        self._client.attempt_completed(self, outcome)
 
     def broken(self) -> None:
         """The node has ended."""
@@ -109,7 +109,7 @@ class Row(Connection):
         """Give the request to the node; False: nobody listens."""
         return self._host.submit(self, self._request, self._session_id, self._acknowledged)
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """The node has the outcome of some: each goes its own way from here."""
         for place in range(outcome_count(outcome)):
             own = pb.Outcome()
@@ -119,7 +119,7 @@ class Row(Connection):
             attempt = self._attempts.pop(outcome.id + place)
             if not self._attempts:
                 self._host.close(self)
-            attempt.settle(own)
+            attempt.complete(own)
 
     def broken(self) -> None:
         """The node has ended."""
@@ -265,7 +265,7 @@ class SimulatedClient:
             attempt.host.close(attempt)
             self._lost(attempt.call)
 
-    def settled(self, attempt: Attempt, outcome: pb.Outcome) -> None:
+    def attempt_completed(self, attempt: Attempt, outcome: pb.Outcome) -> None:
         """A node has an outcome. What it promises is checked at the node: the answer may be lost on its way."""
         host, call, request = attempt.host, attempt.call, attempt.request
         host.close(attempt)

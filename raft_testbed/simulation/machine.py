@@ -218,7 +218,7 @@ def _cut(beginning: list[bytes], chunks: Iterator[bytes], size: int) -> Iterator
 class Connection:
     """One call of a client: is told the outcome, or that the machine is gone."""
 
-    def settle(self, outcome: pb.Outcome) -> None:
+    def complete(self, outcome: pb.Outcome) -> None:
         """Take the outcome."""
         raise NotImplementedError
 
@@ -270,7 +270,7 @@ class Host:
         self._storage: FileStorage | None = None
         self._watched: WatchedStorage | None = None
         self._reachable: Mapping[str, str] = {}
-        self._met: dict[str, str] = {}
+        self._remotes: dict[str, str] = {}
         """Nodes that the present one can't reach otherwise, and that have sent it something."""
         self._requests: list[tuple[str, asyncio.Future[Any]]] = []
         """Changes and transfers that were asked of the present node, and have not come to their end."""
@@ -344,7 +344,7 @@ class Host:
         )
         object.__setattr__(config, "raft", conditions.raft)  # it has limits that no user sets
         self._machine = WatchedStateMachine(self.id, self._invariants, conditions.snapshot_step_bytes)
-        self._reachable, self._met = {}, {}
+        self._reachable, self._remotes = {}, {}
         watched = self._watched = WatchedStorage(self.id, storage, self._invariants)
         node = Node(
             config,
@@ -448,16 +448,16 @@ class Host:
         """In this turn a client was told that its command is done; checked when the turn is over."""
         self._acknowledgements.append((command, index))
 
-    def reach(self, addresses: Mapping[str, str]) -> None:
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
         """The node's transport: whom it can send to."""
         self._reachable = addresses
         for node_id in addresses:
-            self._met.pop(node_id, None)
+            self._remotes.pop(node_id, None)
 
-    def meet(self, node_id: str, address: str) -> None:
+    def add_remote(self, node_id: str, address: str) -> None:
         """The node's transport: whom it can answer."""
         if node_id not in self._reachable:
-            self._met[node_id] = address
+            self._remotes[node_id] = address
 
     def send(self, messages: Sequence[Message]) -> None:
         """The node's transport."""
@@ -467,7 +467,7 @@ class Host:
         for message in messages:
             self._invariants.message_sent(message)
             self.rules.message_sent(message, self.node.raft, self.node.last_iteration_at)
-            address = self._reachable.get(message.recipient) or self._met.get(message.recipient)
+            address = self._reachable.get(message.recipient) or self._remotes.get(message.recipient)
             if address is not None:
                 self._network.send(message, host_at(address), departure, lambda: self.was_alive(life, departure))
 

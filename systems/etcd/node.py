@@ -69,13 +69,13 @@ class EtcdNode:
     def submit(
         self, waiter: Waiter, requests: Sequence[pb.Request], *, session_id: int = 0, acknowledged: int = 0
     ) -> None:
-        """Begin each request, or settle it at once."""
+        """Begin each request, or complete it at once."""
         for row in requests:
             mistake = validate(row, session_id)
             if mistake:
                 message = f"request {row.id}: {mistake}"
                 code = pb.OUTCOME_CODE_INVALID
-                waiter.settle(pb.Outcome(id=row.id, count=request_count(row), code=code, message=message))
+                waiter.complete(pb.Outcome(id=row.id, count=request_count(row), code=code, message=message))
                 continue
             for request in split_request(row):
                 self._begin(waiter, request, session_id, acknowledged)
@@ -85,7 +85,7 @@ class EtcdNode:
         outcome = self._answer_at_once(request, session_id, acknowledged)
         if outcome is not None:
             outcome.id = request.id
-            waiter.settle(outcome)
+            waiter.complete(outcome)
             return
         task = asyncio.create_task(self._do(waiter, request))
         self._tasks.add(task)
@@ -130,7 +130,7 @@ class EtcdNode:
         else:
             outcome = await self._operations.command(request.commands[0])
         outcome.id = request.id
-        waiter.settle(outcome)
+        waiter.complete(outcome)
         waiter.flush()
 
 

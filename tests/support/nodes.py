@@ -21,15 +21,15 @@ class Waiter:
     """Takes outcomes; `flushed` holds those that a client would have got."""
 
     def __init__(self) -> None:
-        self._settled: list[pb.Outcome] = []
+        self._completed: list[pb.Outcome] = []
         self.flushed: list[pb.Outcome] = []
 
-    def settle(self, outcome: pb.Outcome) -> None:
-        self._settled.append(outcome)
+    def complete(self, outcome: pb.Outcome) -> None:
+        self._completed.append(outcome)
 
     def flush(self) -> None:
-        self.flushed += self._settled
-        self._settled = []
+        self.flushed += self._completed
+        self._completed = []
 
     @property
     def codes(self) -> list[str]:
@@ -45,10 +45,10 @@ class Wire:
         self.addresses: dict[str, str] = {}
         self.non_members: dict[str, str] = {}
 
-    def reach(self, addresses: Mapping[str, str]) -> None:
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
         self.addresses = dict(addresses)
 
-    def meet(self, node_id: str, address: str) -> None:
+    def add_remote(self, node_id: str, address: str) -> None:
         self.non_members[node_id] = address
 
     def send(self, messages: Sequence[Message]) -> None:

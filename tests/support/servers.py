@@ -41,7 +41,7 @@ class Switch:
 
     def __init__(self, transport: GrpcTransport, cut: set[str]) -> None:
         self.transport, self.cut = transport, cut
-        self.reach, self.meet = transport.reach, transport.meet
+        self.update_peers, self.add_remote = transport.update_peers, transport.add_remote
 
     def send(self, messages: Sequence[Message]) -> None:
         self.transport.send([m for m in messages if not {m.sender, m.recipient} & self.cut])

@@ -197,7 +197,7 @@ class WitnessedTransport:
 
     def __init__(self, transport: Transport, witness: Witness) -> None:
         self._transport, self._witness = transport, witness
-        self.reach, self.meet = transport.reach, transport.meet
+        self.update_peers, self.add_remote = transport.update_peers, transport.add_remote
 
     def send(self, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_pkg import __version__
-from raft_pkg.local import LocalCluster, Settings, process
+from raft_pkg.local import LocalCluster, LocalClusterOptions, process
 from tests.benchmarks.processes import run
 from tests.benchmarks.systems.system import (
     DEFAULT_TIMING,
@@ -44,7 +44,7 @@ class RaftPkg(System):
         low, high = self.timing.election_ms or (None, None)
         os.environ[LEASE_READS] = str(self.lease_reads)  # `raftctl serve` takes it from there
         try:
-            self._cluster.up(Settings(self.nodes, None, low, high, self.timing.heartbeat_ms))
+            self._cluster.up(LocalClusterOptions(self.nodes, None, low, high, self.timing.heartbeat_ms))
         finally:
             del os.environ[LEASE_READS]
 

@@ -22,10 +22,10 @@ class Network:
     def __init__(self):
         self.messages = []
 
-    def reach(self, addresses):
+    def update_peers(self, addresses):
         pass
 
-    def meet(self, node_id, address):
+    def add_remote(self, node_id, address):
         pass
 
     def send(self, messages):

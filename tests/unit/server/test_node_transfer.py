@@ -33,10 +33,10 @@ class Pair:
         clock = {"clock": lambda: self.now, "wall_clock": lambda: self.now}
         return Node(config, MemoryStorage(), KeyValueStore(), self, log, random=Random(node_id), **clock)
 
-    def reach(self, addresses: Mapping[str, str]) -> None:
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
         pass
 
-    def meet(self, node_id: str, address: str) -> None:
+    def add_remote(self, node_id: str, address: str) -> None:
         pass
 
     def send(self, messages: Sequence[Message]) -> None:

@@ -147,7 +147,7 @@ class AnswersBeforeTheSync(Node):
     def _carry_out(self, ready):
         yield from ()
         if ready.addresses is not None:
-            self._transport.reach(ready.addresses)
+            self._transport.update_peers(ready.addresses)
         self._storage.append(ready.hard_state, ready.entries)
         self._transport.send(ready.early_messages)
         self._transport.send(ready.messages)

@@ -60,7 +60,7 @@ async def linked(*, started=True, gone=None, proxied=False):
     transport = GrpcTransport("a", "127.0.0.1:1", report, peer.address if proxied else None)
     if gone is not None:
         transport.on_peer_unreachable = gone.append
-    transport.reach({"a": "127.0.0.1:1", "b": peer.address})
+    transport.update_peers({"a": "127.0.0.1:1", "b": peer.address})
     if started:
         await peer.start()
     running = asyncio.create_task(transport.run())
@@ -232,11 +232,11 @@ async def test_a_batch_is_limited_in_bytes(monkeypatch):
 
 async def test_links_come_and_go_with_those_that_the_node_wants_to_reach():
     async with peers(2) as ((b, c), transport, reports):
-        transport.reach({"a": "127.0.0.1:1", "b": b.address})
+        transport.update_peers({"a": "127.0.0.1:1", "b": b.address})
         await arrives(transport, "b", b, 1)
-        transport.reach({"b": b.address, "c": c.address})
+        transport.update_peers({"b": b.address, "c": c.address})
         await arrives(transport, "c", c, 2)
-        transport.reach({"c": c.address})
+        transport.update_peers({"c": c.address})
         await arrives(transport, "b", b, 3)
         await arrives(transport, "c", c, 4)
         assert connected(reports) == 2, "who stays is not dialled again, and who leaves can still be answered"
@@ -245,9 +245,9 @@ async def test_links_come_and_go_with_those_that_the_node_wants_to_reach():
 async def test_who_is_no_member_and_says_nothing_is_forgotten(monkeypatch):
     monkeypatch.setattr(transport_module, "NON_MEMBER_SECONDS_MAX", 0.2)
     async with peers(1) as ((b,), transport, reports):
-        transport.reach({"b": b.address})
+        transport.update_peers({"b": b.address})
         await arrives(transport, "b", b, 1)
-        transport.reach({})
+        transport.update_peers({})
         await until(lambda: disconnected(reports))
         assert disconnected(reports) == [{"peer": "b", "reason": "it has said nothing for 0 s"}]
         heard = list(b.terms)
@@ -258,9 +258,9 @@ async def test_who_is_no_member_and_says_nothing_is_forgotten(monkeypatch):
 
 async def test_a_node_that_moves_is_reached_where_it_is_now():
     async with peers(2) as ((old, new), transport, reports):
-        transport.reach({"b": old.address})
+        transport.update_peers({"b": old.address})
         await arrives(transport, "b", old, 1)
-        transport.reach({"b": new.address})
+        transport.update_peers({"b": new.address})
         await arrives(transport, "b", new, 2)
         assert 2 not in old.terms
         assert disconnected(reports) == [{"peer": "b", "reason": f"its address is {new.address} now"}]
@@ -268,21 +268,21 @@ async def test_a_node_that_moves_is_reached_where_it_is_now():
 
 async def test_a_non_member_that_asks_is_answered_where_it_says_that_it_is():
     async with peers(2) as ((first, second), transport, _):
-        transport.reach({})
-        transport.meet("d", first.address)
+        transport.update_peers({})
+        transport.add_remote("d", first.address)
         await arrives(transport, "d", first, 1)
-        transport.reach({})  # what the node wants to reach is one matter, who asks it another
+        transport.update_peers({})  # what the node wants to reach is one matter, who asks it another
         await arrives(transport, "d", first, 2)
-        transport.meet("d", second.address)
+        transport.add_remote("d", second.address)
         await arrives(transport, "d", second, 3)
         assert 3 not in first.terms
 
 
 async def test_nobody_else_says_where_a_member_or_the_node_itself_is():
     async with peers(2) as ((b, impostor), transport, reports):
-        transport.reach({"b": b.address})
-        transport.meet("b", impostor.address)
-        transport.meet("a", impostor.address)
+        transport.update_peers({"b": b.address})
+        transport.add_remote("b", impostor.address)
+        transport.add_remote("a", impostor.address)
         await arrives(transport, "b", b, 1)
         assert impostor.terms == []
         assert connected(reports) == 1
@@ -290,11 +290,11 @@ async def test_nobody_else_says_where_a_member_or_the_node_itself_is():
 
 async def test_a_non_member_becomes_a_member_and_is_forgotten_as_one():
     async with peers(1) as ((d,), transport, reports):
-        transport.meet("d", d.address)
+        transport.add_remote("d", d.address)
         await arrives(transport, "d", d, 1)
-        transport.reach({"d": d.address})
+        transport.update_peers({"d": d.address})
         assert disconnected(reports) == [], "the link that is there is kept"
-        transport.reach({})
+        transport.update_peers({})
         await arrives(transport, "d", d, 2)
         assert disconnected(reports) == [], "and it can still be answered"
 
@@ -303,11 +303,11 @@ async def test_of_many_non_members_the_newest_are_answered(monkeypatch):
     monkeypatch.setattr(transport_module, "NON_MEMBERS_MAX", 2)
     async with peers(3) as (non_members, transport, reports):
         for name, peer in zip("xyz", non_members, strict=True):
-            transport.meet(name, peer.address)
+            transport.add_remote(name, peer.address)
             await arrives(transport, name, peer, 1)
         assert disconnected(reports) == [{"peer": "x", "reason": "other nodes have asked since"}]
         for number in range(1000):
-            transport.meet(f"non-member-{number}", "127.0.0.1:9")
+            transport.add_remote(f"non-member-{number}", "127.0.0.1:9")
         assert len(transport._links) == len(transport._runs) == 2
 
 
@@ -315,9 +315,9 @@ async def test_a_non_member_with_a_senseless_address_harms_nobody():
     """Regression: it ended all links, and with them the node."""
     async with peers(1) as ((b,), transport, _):
         for number, address in enumerate(["nonsense", "host:", "[::1:5", "\0:1"]):
-            transport.meet(f"non-member-{number}", address)
+            transport.add_remote(f"non-member-{number}", address)
         await asyncio.sleep(0.1)
-        transport.reach({"b": b.address})
+        transport.update_peers({"b": b.address})
         await arrives(transport, "b", b, 1)
 
 
@@ -329,6 +329,6 @@ async def test_after_its_end_a_transport_takes_everything_and_sends_nothing():
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    transport.reach({"b": "127.0.0.1:9"})
-    transport.meet("c", "127.0.0.1:9")
+    transport.update_peers({"b": "127.0.0.1:9"})
+    transport.add_remote("c", "127.0.0.1:9")
     transport.send([message(1)])

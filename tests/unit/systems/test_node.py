@@ -45,7 +45,7 @@ class Waiter:
     def __init__(self):
         self.outcomes = []
 
-    def settle(self, outcome):
+    def complete(self, outcome):
         self.outcomes.append(outcome)
 
     def flush(self):
