@@ -26,7 +26,7 @@ from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.node import Node
 from raft_pkg.storage import FileStorage, Recovered, SnapshotWriter
 from raft_testbed.simulation.context import Setting
-from raft_testbed.simulation.disk import SimulatedCrash, SimulatedFilesystem
+from raft_testbed.simulation.disk import FaultyDisk, SimulatedCrash
 from raft_testbed.simulation.invariants import (
     ELECTION_SAFETY,
     LEADER_COMPLETENESS,
@@ -250,7 +250,7 @@ class Host:
         self._invariants = setting.invariants
         self._trace = setting.trace
         self._rng = Random(f"{setting.seed} {node_id}")
-        self.filesystem = SimulatedFilesystem(self._rng, self._take_time_to_sync)
+        self.filesystem = FaultyDisk(self._rng, self._take_time_to_sync)
         self.incarnation = 0
         """Of the disk that is in the machine; 0: it was never used."""
         self._machine = WatchedStateMachine(node_id, setting.invariants, setting.conditions.snapshot_step_bytes)
@@ -396,7 +396,7 @@ class Host:
     def lose_disk(self) -> None:
         """The machine gets an empty disk: what starts on it is another node, whatever its name."""
         self.end(Ending.POWER_LOST)
-        self.filesystem = SimulatedFilesystem(self._rng, self._take_time_to_sync)
+        self.filesystem = FaultyDisk(self._rng, self._take_time_to_sync)
         self.damaged = None
         self.incarnation = 0
         self._invariants.disk_lost(self.id)

@@ -6,16 +6,16 @@ from random import Random
 
 import pytest
 
-from raft_testbed.simulation.disk import SECTOR_BYTES, Moment, SimulatedCrash, SimulatedFilesystem
+from raft_testbed.simulation.disk import SECTOR_BYTES, FaultyDisk, Moment, SimulatedCrash
 
 FILE = Path("/file")
 
 
-def disk(seed: int = 0) -> SimulatedFilesystem:
-    return SimulatedFilesystem(Random(seed), lambda: None)
+def disk(seed: int = 0) -> FaultyDisk:
+    return FaultyDisk(Random(seed), lambda: None)
 
 
-def written(filesystem: SimulatedFilesystem, data: bytes) -> int:
+def written(filesystem: FaultyDisk, data: bytes) -> int:
     descriptor = filesystem.create(FILE)
     offset = 0
     while offset < len(data):

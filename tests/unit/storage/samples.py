@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
@@ -49,7 +49,7 @@ def recovered(
 
 
 def storage_on(
-    disk: SimulatedDisk,
+    disk: ScriptedDisk,
     *,
     segment_bytes: int = 1 << 20,
     ahead_bytes: int = 512,
@@ -73,15 +73,15 @@ def take_snapshot(storage: Storage, index: int, term: int = 1, *chunks: bytes) -
     return writer.commit()
 
 
-def recover(disk: SimulatedDisk) -> Recovered:
+def recover(disk: ScriptedDisk) -> Recovered:
     """What a new process finds on the disk."""
     disk.kill_process()
     return storage_on(disk).recover()
 
 
-def three_batches() -> tuple[SimulatedDisk, FileStorage]:
+def three_batches() -> tuple[ScriptedDisk, FileStorage]:
     """A log of three synced batches, the last one of three entries over several sectors; its process still runs."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for state, batch in (
@@ -94,13 +94,13 @@ def three_batches() -> tuple[SimulatedDisk, FileStorage]:
     return disk, storage
 
 
-def several_segments(count: int = 4) -> SimulatedDisk:
+def several_segments(count: int = 4) -> ScriptedDisk:
     """A log of so many segments, closed."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     index = 0
-    while segment_path(count) not in disk.nodes:
+    while segment_path(count) not in disk.names:
         index += 1
         storage.append(HardState(index, "raft-1"), [entry(index, index)])
         storage.sync()
@@ -108,9 +108,9 @@ def several_segments(count: int = 4) -> SimulatedDisk:
     return disk
 
 
-def compacted() -> SimulatedDisk:
+def compacted() -> ScriptedDisk:
     """A closed log in segments 3 to 5, of entries 7 to 13, and a snapshot up to entry 10, of several sectors."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     for index in range(1, 14):
@@ -122,7 +122,7 @@ def compacted() -> SimulatedDisk:
     return disk
 
 
-def installed() -> SimulatedDisk:
+def installed() -> ScriptedDisk:
     """A closed log that begins anew with segment 2 after an installed snapshot up to entry 40, and goes on to 41."""
     disk, storage = three_batches()
     take_snapshot(storage, 40, 40, b"installed")
@@ -132,15 +132,15 @@ def installed() -> SimulatedDisk:
     return disk
 
 
-def changed(disk: SimulatedDisk, path: Path, change: Callable[[bytes], bytes]) -> SimulatedDisk:
+def changed(disk: ScriptedDisk, path: Path, change: Callable[[bytes], bytes]) -> ScriptedDisk:
     """Another disk, on which a file is different."""
     files = disk.copy()
-    return SimulatedDisk.holding({**files, path: change(files[path])})
+    return ScriptedDisk.holding({**files, path: change(files[path])})
 
 
 def require_refusal(files: dict[Path, bytes], error: type[StorageError], message: str) -> None:
     """A node refuses the files with this message, and so does verification; neither changes any of them."""
-    disk = SimulatedDisk.holding(files)
+    disk = ScriptedDisk.holding(files)
     with pytest.raises(error, match=message):
         recover(disk)
     with pytest.raises(error, match=message):

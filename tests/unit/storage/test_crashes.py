@@ -12,11 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from samples import DATA, MEMBERS, NODE_FILE, entry, segment_path, snapshot_path, storage_on
-from simulated_disk import Crash, SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.storage import FileStorage, Recovered
 from raft_pkg.storage._incarnation import random_incarnation
+from raft_testbed.simulation.disk import SimulatedCrash
 
 SEGMENT_BYTES = 1000
 
@@ -133,7 +134,7 @@ class Model:
         storage.compact(index)
 
 
-def run(disk: SimulatedDisk, model: Model, steps: int) -> FileStorage:
+def run(disk: ScriptedDisk, model: Model, steps: int) -> FileStorage:
     """Recover and write on; may end in a crash."""
     storage = storage_on(disk, segment_bytes=SEGMENT_BYTES, new_incarnation=random_incarnation)
     model.require(storage)
@@ -146,7 +147,7 @@ def run(disk: SimulatedDisk, model: Model, steps: int) -> FileStorage:
     return storage
 
 
-def run_with_snapshots(disk: SimulatedDisk, model: Model, steps: int) -> FileStorage:
+def run_with_snapshots(disk: ScriptedDisk, model: Model, steps: int) -> FileStorage:
     """Recover and write on; every other time a snapshot is taken or installed, and the log compacted after it."""
     storage = run(disk, model, 0)
     for _ in range(steps):
@@ -165,22 +166,24 @@ def run_with_snapshots(disk: SimulatedDisk, model: Model, steps: int) -> FileSto
     return storage
 
 
-def crash_at(disk: SimulatedDisk, number: int) -> Callable[[], bool]:
+def crash_at(disk: ScriptedDisk, number: int) -> Callable[[], bool]:
     """Let the machine crash just before the operation of that number; returns whether it has."""
     operations = iter(range(number + 1))
 
     def before(_operation: str, _path: Path) -> None:
         if next(operations, None) is None:
-            raise Crash
+            raise SimulatedCrash
 
     disk.before = before
     return lambda: next(operations, None) is None
 
 
-Run = Callable[[SimulatedDisk, Model, int], FileStorage]
+Run = Callable[[ScriptedDisk, Model, int], FileStorage]
 
 
-@pytest.mark.parametrize("disaster", ["nothing unsynced is left", "all is left", "rng", "kill"])
+@pytest.mark.parametrize(
+    "disaster", ["nothing unsynced is left", "all is left", "names and sizes are left", "random", "kill"]
+)
 @pytest.mark.parametrize(
     ("work", "steps", "made"),
     [(run, 12, [segment_path(4)]), (run_with_snapshots, 9, [segment_path(9), snapshot_path(35)])],
@@ -188,36 +191,38 @@ Run = Callable[[SimulatedDisk, Model, int], FileStorage]
 def test_a_crash_before_any_operation(work: Run, steps: int, made: list[Path], disaster: str) -> None:
     """Over the making of a directory, some segments and snapshots, and closing: every write, sync, rename, removal."""
     for number in range(400):
-        disk = SimulatedDisk()
+        disk = ScriptedDisk()
         model = Model()
         crash_at(disk, number)
         try:
             work(disk, model, steps).close()
-        except Crash:
+        except SimulatedCrash:
             pass
         else:
-            assert set(made) <= set(disk.nodes)
+            assert set(made) <= set(disk.names)
             assert number > 60
             return
         rng = random.Random(number)
         match disaster:
             case "nothing unsynced is left":
-                disk.lose_power(lambda _count: 0)
+                disk.cut_power(lambda _count: 0)
             case "all is left":
-                disk.lose_power(lambda count: count - 1)
-            case "rng":
-                disk.lose_power(rng.randrange)
+                disk.lose_power(lambda count: count - 1, lambda file: file.lose_power(lambda: True))
+            case "names and sizes are left":
+                disk.cut_power(lambda count: count - 1)
+            case "random":
+                disk.cut_power(rng.randrange)
             case "kill":
                 disk.kill_process()
         work(disk, model, 1 + number % 2 * 3)
-        disk.lose_power(lambda _count: 0)
+        disk.cut_power(lambda _count: 0)
         work(disk, model, 1)
         require_nothing_left_over(disk)
     pytest.fail("the run never came to its end")
 
 
-def require_nothing_left_over(disk: SimulatedDisk) -> None:
-    names = [path for path in disk.nodes if path.parent == DATA]
+def require_nothing_left_over(disk: ScriptedDisk) -> None:
+    names = [path for path in disk.names if path.parent == DATA]
     oldest = json.loads(disk.copy()[NODE_FILE])["oldest_segment"]
     assert not [path for path in names if path.suffix == ".tmp"]
     assert not [path for path in names if path.suffix == ".log" and path < segment_path(oldest)]
@@ -228,14 +233,14 @@ def require_nothing_left_over(disk: SimulatedDisk) -> None:
 def test_crashes_during_the_recoveries_from_crashes(work: Run) -> None:
     for seed in range(150):
         rng = random.Random(seed)
-        disk = SimulatedDisk()
+        disk = ScriptedDisk()
         model = Model()
         for _ in range(8):
             crash_at(disk, rng.randrange(25 if work is run else 60))
             try:
                 work(disk, model, 6).close()
-            except Crash:
-                disk.lose_power(rng.randrange)
+            except SimulatedCrash:
+                disk.cut_power(rng.randrange)
 
 
 class LogOfOneNode(RuleBasedStateMachine):
@@ -243,7 +248,7 @@ class LogOfOneNode(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.disk = SimulatedDisk()
+        self.disk = ScriptedDisk()
         self.model = Model()
         self.storage: FileStorage | None = None
 
@@ -315,7 +320,7 @@ class LogOfOneNode(RuleBasedStateMachine):
         try:
             self.install_snapshot(further)
             self.compact(0)
-        except Crash:
+        except SimulatedCrash:
             pass
         self.lose_power(seed)
 
@@ -333,7 +338,7 @@ class LogOfOneNode(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 1 << 32))
     def lose_power(self, seed: int) -> None:
-        self.disk.lose_power(random.Random(seed).randrange)
+        self.disk.cut_power(random.Random(seed).randrange)
         self.storage = None
 
     @precondition(lambda self: self.storage is not None)

@@ -24,7 +24,7 @@ from samples import (
     storage_on,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import HardState
 from raft_pkg.errors import CorruptLogError, DirectoryInUseError, ForeignDirectoryError, StorageError
@@ -52,7 +52,7 @@ def test_swapped_segments() -> None:
 
 def test_a_segment_of_another_history() -> None:
     files = several_segments(4).copy()
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     for index in range(1, 60):
@@ -131,14 +131,14 @@ def test_a_directory_of_another_node() -> None:
     disk, storage = three_batches()
     storage.close()
     for files in (disk.copy(), {path: data for path, data in disk.copy().items() if path != NODE_FILE}):
-        other = SimulatedDisk.holding(files)
+        other = ScriptedDisk.holding(files)
         with pytest.raises(ForeignDirectoryError, match="/data: belongs to node 'raft-0', not to 'raft-7'"):
             FileStorage(DATA, "raft-7", filesystem=other).recover()
         assert other.copy() | {DATA / "LOCK": b""} == files | {DATA / "LOCK": b""}
 
 
 def test_a_segment_of_another_node() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     FileStorage(DATA, "raft-9", filesystem=disk).recover()
     files = several_segments(1).copy() | {FIRST_SEGMENT: disk.copy()[FIRST_SEGMENT]}
     require_refusal(files, ForeignDirectoryError, "'raft-9'")
@@ -164,7 +164,7 @@ def test_any_changed_byte_of_the_node_file() -> None:
             changed_content[position] ^= mask
             if json_or_none(bytes(changed_content)) == json.loads(content):
                 continue  # white space
-            disk = SimulatedDisk.holding(files | {NODE_FILE: bytes(changed_content)})
+            disk = ScriptedDisk.holding(files | {NODE_FILE: bytes(changed_content)})
             with pytest.raises(StorageError, match=r"node\.json"):
                 recover(disk)
 
@@ -200,11 +200,11 @@ def test_a_missing_node_file_beside_a_log_that_was_used() -> None:
 
 def test_a_missing_node_file_beside_a_log_that_was_only_made() -> None:
     """A crash can come between the two."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage_on(disk).recover()
     files = disk.copy()
     del files[NODE_FILE]
-    disk = SimulatedDisk.holding(files)
+    disk = ScriptedDisk.holding(files)
     assert recover(disk).entries == []
     assert disk.copy()[NODE_FILE]
 
@@ -253,7 +253,7 @@ def test_two_storages_in_one_process() -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff\n"])
 def test_a_lock_without_a_process_id(content: bytes) -> None:
     disk, _ = three_batches()
-    disk.nodes[DATA / "LOCK"].data[:] = content
+    disk.names[DATA / "LOCK"].content[:] = content
     with pytest.raises(DirectoryInUseError, match="its id is not known"):
         storage_on(disk).recover()
 
@@ -319,7 +319,7 @@ def test_valid_records_that_contradict_each_other(values: list, message: str, mo
     """A program with a fault wrote them; recovery does not believe them for being well-formed."""
     monkeypatch.setattr("raft_pkg.storage.file.check_append", lambda *_: None)
     monkeypatch.setattr("raft_pkg.storage.file.LogTerms.append", lambda *_: None)
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for value in values:

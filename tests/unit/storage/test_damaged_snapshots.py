@@ -26,7 +26,7 @@ from samples import (
     take_snapshot,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import HardState
 from raft_pkg.errors import CorruptLogError, ForeignDirectoryError, StorageError
@@ -48,7 +48,7 @@ def test_the_samples_are_sound() -> None:
 
 
 @pytest.mark.parametrize("sample", [compacted, installed])
-def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], SimulatedDisk]) -> None:
+def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], ScriptedDisk]) -> None:
     """Also when the log still has all that the snapshot replaces, which is so in neither of the samples."""
     files = sample().copy()
     path = next(path for path in files if path.suffix == ".snapshot")
@@ -56,7 +56,7 @@ def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], SimulatedDisk]) -> N
     for position in range(len(files[path])):
         content = bytearray(files[path])
         content[position] ^= 1 << rng.randrange(8)
-        disk = SimulatedDisk.holding(files | {path: bytes(content)})
+        disk = ScriptedDisk.holding(files | {path: bytes(content)})
         with pytest.raises(CorruptLogError, match=rf"{path.name}: byte \d+: .*nothing was changed"):
             recover(disk)
         assert disk.copy()[path] == content
@@ -101,7 +101,7 @@ def test_a_snapshot_cut_at_any_byte() -> None:
     files = compacted().copy()
     for size in range(len(files[SNAPSHOT])):
         with pytest.raises(CorruptLogError, match=SNAPSHOT.name):
-            recover(SimulatedDisk.holding(files | {SNAPSHOT: files[SNAPSHOT][:size]}))
+            recover(ScriptedDisk.holding(files | {SNAPSHOT: files[SNAPSHOT][:size]}))
 
 
 def test_a_missing_snapshot() -> None:
@@ -138,7 +138,7 @@ def test_an_older_snapshot_than_the_log_needs() -> None:
 
 def test_a_snapshot_that_contradicts_the_beginning_of_the_log() -> None:
     files = installed().copy()
-    other = SimulatedDisk()
+    other = ScriptedDisk()
     storage = storage_on(other)
     storage.recover()
     take_snapshot(storage, 40, 39)
@@ -148,7 +148,7 @@ def test_a_snapshot_that_contradicts_the_beginning_of_the_log() -> None:
 
 
 def test_a_snapshot_of_another_node() -> None:
-    other = SimulatedDisk()
+    other = ScriptedDisk()
     storage = FileStorage(DATA, "raft-9", filesystem=other)
     storage.recover()
     take_snapshot(storage, 10, 10)
@@ -195,27 +195,27 @@ def test_a_crash_between_the_names_of_two_snapshots(is_older_damaged: bool) -> N
     older = disk.copy()[snapshot_path(4)]
     metadata = take_snapshot(storage, 6, 2)
     files = disk.copy() | {snapshot_path(4): older[:50] if is_older_damaged else older}
-    disk = SimulatedDisk.holding(files)
+    disk = ScriptedDisk.holding(files)
     assert verify_directory(DATA, filesystem=disk).snapshot == metadata
     assert recover(disk).snapshot == metadata
-    assert snapshot_path(4) not in disk.nodes
+    assert snapshot_path(4) not in disk.names
     damaged = files | {snapshot_path(6): files[snapshot_path(6)][:-1]}
     require_refusal(damaged, CorruptLogError, snapshot_path(6).name)
 
 
 def test_what_a_crash_left_of_compacted_segments_is_removed_unread() -> None:
-    disk = SimulatedDisk.holding(compacted().copy() | {FIRST_SEGMENT: b"?", SECOND_SEGMENT: b"", segment_path(0): b"?"})
+    disk = ScriptedDisk.holding(compacted().copy() | {FIRST_SEGMENT: b"?", SECOND_SEGMENT: b"", segment_path(0): b"?"})
     assert verify_directory(DATA, filesystem=disk).segments == 3
     assert recover(disk).base_index == 6
-    assert sorted(path.name for path in disk.nodes if path.suffix == ".log") == [
+    assert sorted(path.name for path in disk.names if path.suffix == ".log") == [
         "0000000003.log", "0000000004.log", "0000000005.log",
     ]  # fmt: skip
 
 
 def test_half_a_snapshot_is_removed() -> None:
-    disk = SimulatedDisk.holding(compacted().copy() | {DATA / f"{SNAPSHOT.name}.tmp": b"?"})
+    disk = ScriptedDisk.holding(compacted().copy() | {DATA / f"{SNAPSHOT.name}.tmp": b"?"})
     assert recover(disk).snapshot.index == 10
-    assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
+    assert [path for path in disk.names if path.suffix == ".tmp"] == []
 
 
 @pytest.mark.parametrize("sequence", [3, 4, 5])
@@ -252,7 +252,7 @@ def test_a_node_file_of_another_time(oldest: int) -> None:
     if message:
         require_refusal(files, CorruptLogError, message)
     else:
-        assert recover(SimulatedDisk.holding(files)).base_index == 9
+        assert recover(ScriptedDisk.holding(files)).base_index == 9
 
 
 def test_any_changed_byte_of_the_node_file_of_a_compacted_log() -> None:
@@ -268,7 +268,7 @@ def test_any_changed_byte_of_the_node_file_of_a_compacted_log() -> None:
         except ValueError:
             pass
         with pytest.raises(StorageError, match=r"node\.json"):
-            recover(SimulatedDisk.holding(files | {NODE_FILE: bytes(changed)}))
+            recover(ScriptedDisk.holding(files | {NODE_FILE: bytes(changed)}))
 
 
 def test_any_flipped_bit_of_the_oldest_segment_is_noticed() -> None:
@@ -280,12 +280,12 @@ def test_any_flipped_bit_of_the_oldest_segment_is_noticed() -> None:
         content = bytearray(files[path])
         content[position] ^= 1 << position % 8
         with pytest.raises(CorruptLogError, match=path.name):
-            recover(SimulatedDisk.holding(files | {path: bytes(content)}))
+            recover(ScriptedDisk.holding(files | {path: bytes(content)}))
 
 
 def test_a_log_of_another_history_behind_the_oldest_segment() -> None:
     files = compacted().copy()
-    other = SimulatedDisk()
+    other = ScriptedDisk()
     storage = storage_on(other, segment_bytes=1500)
     storage.recover()
     for index in range(1, 40):
@@ -295,7 +295,7 @@ def test_a_log_of_another_history_behind_the_oldest_segment() -> None:
 
 
 def test_a_first_segment_that_follows_another_one() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage_on(disk).recover()
     content = disk.copy()[FIRST_SEGMENT]
     header = SegmentHeader(1, 0, 0, False, 600, 7, "raft-0").encode()

@@ -18,7 +18,7 @@ from samples import (
     snapshot_path,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.errors import CorruptLogError, StorageError
@@ -35,7 +35,7 @@ SNAPSHOT_BYTES = COMPACTED[SNAPSHOT]
 
 def verdict(files: dict) -> str:
     try:
-        verify_directory(DATA, filesystem=SimulatedDisk.holding(files))
+        verify_directory(DATA, filesystem=ScriptedDisk.holding(files))
     except StorageError as error:
         return type(error).__name__
     return "sound"
@@ -61,7 +61,7 @@ def test_bytes_written_over_a_log(position: int, content: bytes) -> None:
     whole = KILLED[FIRST_SEGMENT]
     files = KILLED | {FIRST_SEGMENT: whole[:position] + content + whole[position + len(content) :]}
     try:
-        report = verify_directory(DATA, filesystem=SimulatedDisk.holding(files))
+        report = verify_directory(DATA, filesystem=ScriptedDisk.holding(files))
     except StorageError:
         return
     assert report.last_index >= 4
@@ -244,4 +244,4 @@ def test_a_vote_that_is_no_text_in_a_log_is_damage() -> None:
     batch.add_entry(entries(1, 1)[0])
     content = KILLED[FIRST_SEGMENT][:512] + b"".join(batch.buffers)
     with pytest.raises(CorruptLogError, match="byte 512: the segment does not begin with a hard state"):
-        verify_directory(DATA, filesystem=SimulatedDisk.holding(CLOSED | {FIRST_SEGMENT: content}))
+        verify_directory(DATA, filesystem=ScriptedDisk.holding(CLOSED | {FIRST_SEGMENT: content}))

@@ -18,7 +18,7 @@ from samples import (
     take_snapshot,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import HardState
 from raft_pkg.errors import StorageError
@@ -27,7 +27,7 @@ from raft_pkg.storage import FileStorage, Filesystem
 LOG = "0000000001.log"
 
 
-def fail(disk: SimulatedDisk, operation: str, number: int, name: str = "") -> None:
+def fail(disk: ScriptedDisk, operation: str, number: int, name: str = "") -> None:
     """Let one operation (on a file of that name, if given) fail, once."""
     failures = iter([OSError(number, os.strerror(number))])
 
@@ -72,14 +72,14 @@ def test_what_a_failed_sync_left_in_memory_is_not_recovered() -> None:
     with pytest.raises(StorageError, match="the device failed"):
         storage.sync()
     found = recover(disk)
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     assert recover(disk) == found
     assert len(found.entries) == 7
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "sync_file", "rename", "sync_directory", "sync_data"])
 def test_a_failure_while_a_segment_is_added(operation: str) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
     large = entry(1, 1, b"x" * 1000)
@@ -93,14 +93,14 @@ def test_a_failure_while_a_segment_is_added(operation: str) -> None:
         storage.append(None, [entry(2)])
     storage.close()
     assert recover(disk).entries == ([] if operation == "sync_data" else [large])
-    assert not [path for path in disk.nodes if path.suffix == ".tmp"]
+    assert not [path for path in disk.names if path.suffix == ".tmp"]
 
 
 @pytest.mark.parametrize(
     "operation", ["make_directory", "lock", "create", "write", "sync_file", "rename", "sync_directory"]
 )
 def test_a_failure_while_a_directory_is_made(operation: str) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     fail(disk, operation, errno.EROFS)
     with pytest.raises(StorageError, match=r"/data.*Read-only file system; mount its volume for writing"):
@@ -127,7 +127,7 @@ def test_a_failure_during_recovery(operation: str) -> None:
     disk, storage = three_batches()
     storage.append(None, entries(8, 9, 2))
     end = len(disk.copy()[segment_path(1)].rstrip(b"\0"))
-    del disk.nodes[segment_path(1)].data[end - 1 :]
+    del disk.names[segment_path(1)].content[end - 1 :]
     disk.kill_process()
     fail(disk, operation, errno.EIO)
     with pytest.raises(StorageError, match="Input/output error; the device failed"):
@@ -218,7 +218,7 @@ def test_a_failure_while_a_snapshot_is_taken(
     operation: str, name: str, message: str, is_taken: bool, number: int
 ) -> None:
     """Nothing is tried again, and the old or the new state is there afterwards."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     log = [entry(index, index, b"x" * 200) for index in range(1, 11)]
@@ -241,7 +241,7 @@ def test_a_failure_while_a_snapshot_is_taken(
     found = recover(disk)
     assert found.snapshot.index == (7 if is_taken else 3)
     assert found.entries == log[found.base_index :]
-    assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
+    assert [path for path in disk.names if path.suffix == ".tmp"] == []
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_failure_while_a_log_is_begun_anew(operation: str, name: str) -> None:
     writer.discard()
     found = recover(disk)
     assert (found.snapshot.index, found.base_index, found.entries) == (40, 40, [])
-    assert [path.name for path in disk.nodes if path.suffix == ".log"] == ["0000000002.log"]
+    assert [path.name for path in disk.names if path.suffix == ".log"] == ["0000000002.log"]
 
 
 def test_a_log_that_can_not_be_synced_gets_no_snapshot() -> None:
@@ -305,7 +305,7 @@ def test_a_snapshot_that_can_not_be_read(operation: str, name: str) -> None:
 def test_a_snapshot_that_was_cut_while_it_is_read() -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 7, 2, b"x" * 1000)
-    del disk.nodes[SNAPSHOT].data[500:]
+    del disk.names[SNAPSHOT].content[500:]
     with pytest.raises(StorageError, match="found the end of the file"):
         storage.read_snapshot(0, 1000)
 
@@ -332,28 +332,28 @@ def test_a_full_disk_while_a_snapshot_is_written_leaves_the_older_one() -> None:
     with pytest.raises(StorageError, match=r"cannot write the snapshot: No space left on device; free space"):
         writer.write(b"does not")
     writer.discard()
-    assert [path for path in disk.nodes if path.suffix == ".tmp"] == []
+    assert [path for path in disk.names if path.suffix == ".tmp"] == []
     assert recover(disk).snapshot == metadata
 
 
 @pytest.mark.parametrize("operation", ["create", "sync_file", "rename", "sync_directory"])
 def test_a_recovery_that_fails_before_the_incarnation_is_durable_promised_nothing(operation: str) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     drawn = iter([5, 6])
     fail(disk, operation, errno.EIO, "data" if operation == "sync_directory" else "node.json.tmp")
     if operation == "rename":
         fail(disk, operation, errno.EIO, "node.json")
     with pytest.raises(StorageError):
         storage_on(disk, new_incarnation=lambda: next(drawn)).recover()
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     first = storage_on(disk, new_incarnation=lambda: next(drawn))
     incarnation = first.recover().incarnation
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     assert recover(disk).incarnation == incarnation == 6
 
 
 def test_a_new_log_is_durable_before_it_is_used() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     FileStorage(Path("/var/data"), "raft-0", filesystem=disk).recover()
     assert disk.operations == [
         ("make_directory", "data"),
@@ -381,7 +381,7 @@ def atomically(name: str, directory: str = "data") -> list[tuple[str, str]]:
 
 
 def test_a_segment_is_added_when_the_one_before_is_on_disk() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
     storage.append(None, [entry(1, 1, b"x" * 1000)])
@@ -398,7 +398,7 @@ def test_a_segment_is_added_when_the_one_before_is_on_disk() -> None:
 
 
 def test_the_parent_need_not_be_readable() -> None:
-    disk = SimulatedDisk.holding({DATA / "LOCK": b""})
+    disk = ScriptedDisk.holding({DATA / "LOCK": b""})
     fail(disk, "sync_directory", errno.EACCES, name="")
     assert storage_on(disk).recover().entries == []
 

@@ -17,7 +17,7 @@ from samples import (
     storage_on,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.errors import StorageError
@@ -45,7 +45,7 @@ def test_what_was_synced_is_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vote", [None, "", "raft-0", "Knoten-ß"])
 def test_a_vote_is_read_back(vote: str | None) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(HardState(7, vote), [])
@@ -73,7 +73,7 @@ def test_a_vote_is_read_back(vote: str | None) -> None:
     ids=lambda data: f"{len(data)} bytes of {data[:4]!r}",
 )
 def test_any_data_is_read_back(data: bytes) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(None, [entry(1, 1, data), entry(2, 1, b"next")])
@@ -83,7 +83,7 @@ def test_any_data_is_read_back(data: bytes) -> None:
 
 def test_what_is_written_has_no_sector_of_zeros() -> None:
     """On this rests that recovery takes a sector of zeros for one that was not written."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for index, size in enumerate([*range(500, 530), 4096, 100_000], 1):
@@ -111,7 +111,7 @@ def test_replacing_appends_and_leaves_old_bytes_alone() -> None:
 
 
 def test_segments_roll_and_entries_are_replaced_across_them() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=2000)
     storage.recover()
     for index in range(1, 60):
@@ -119,7 +119,7 @@ def test_segments_roll_and_entries_are_replaced_across_them() -> None:
         storage.sync()
     storage.append(HardState(60, None), [entry(3, 60)])
     storage.sync()
-    segments = [path for path in disk.nodes if path.suffix == ".log"]
+    segments = [path for path in disk.names if path.suffix == ".log"]
     assert len(segments) > 4
     assert all(len(disk.copy()[path]) <= 2000 + 512 + 200 for path in segments)
     assert recover(disk) == recovered(HardState(60, None), [entry(1, 1), entry(2, 2), entry(3, 60)], 0)
@@ -127,7 +127,7 @@ def test_segments_roll_and_entries_are_replaced_across_them() -> None:
 
 def test_each_segment_begins_with_the_hard_state() -> None:
     """So that segments before it can be dropped when a snapshot stands for them."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
     storage.append(HardState(5, "raft-1"), [])
@@ -141,7 +141,7 @@ def test_each_segment_begins_with_the_hard_state() -> None:
 
 
 def test_an_append_of_many_entries_is_one_write_and_one_sync() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for count in (1, 3, 500, 2000):
@@ -152,8 +152,8 @@ def test_an_append_of_many_entries_is_one_write_and_one_sync() -> None:
         assert recover_copy(disk).entries == entries(1, count)
 
 
-def recover_copy(disk: SimulatedDisk) -> Recovered:
-    return recover(SimulatedDisk.holding(disk.copy()))
+def recover_copy(disk: ScriptedDisk) -> Recovered:
+    return recover(ScriptedDisk.holding(disk.copy()))
 
 
 def test_a_sync_without_an_append_does_nothing() -> None:
@@ -165,7 +165,7 @@ def test_a_sync_without_an_append_does_nothing() -> None:
 
 
 def test_many_appends_before_one_sync() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for index in range(1, 50):
@@ -175,7 +175,7 @@ def test_many_appends_before_one_sync() -> None:
 
 
 def test_restarting_again_and_again_keeps_everything() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     for index in range(1, 30):
         storage = storage_on(disk, segment_bytes=1200)
         assert storage.recover() == recovered(HardState(index - 1), [entry(i, i) for i in range(1, index)], 0)
@@ -201,7 +201,7 @@ def test_files_that_are_not_of_the_log_are_left_alone() -> None:
     disk, storage = three_batches()
     storage.close()
     foreign = {DATA / "lost+found.tmp": b"x", DATA / "0000000009.log.bak": b"y", DATA / "notes": b"z"}
-    disk = SimulatedDisk.holding(disk.copy() | foreign)
+    disk = ScriptedDisk.holding(disk.copy() | foreign)
     assert len(recover(disk).entries) == 7
     assert foreign.items() <= disk.copy().items()
 
@@ -219,7 +219,7 @@ def test_files_that_are_not_of_the_log_are_left_alone() -> None:
     ],
 )
 def test_what_would_break_a_promise_is_not_written(state: HardState | None, batch: list[Entry], message: str) -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(HardState(2, "raft-0"), entries(1, 3))
@@ -242,13 +242,13 @@ def test_a_batch_beyond_what_a_segment_can_hold_is_not_written() -> None:
 
 
 def test_nothing_before_recovery_nor_after_closing() -> None:
-    storage = storage_on(SimulatedDisk())
+    storage = storage_on(ScriptedDisk())
     with pytest.raises(StorageError, match="recover"):
         storage.append(None, [entry(1)])
     with pytest.raises(StorageError, match="recover"):
         storage.sync()
     storage.close()
-    storage = storage_on(SimulatedDisk())
+    storage = storage_on(ScriptedDisk())
     storage.recover()
     with pytest.raises(StorageError, match="called before"):
         storage.recover()

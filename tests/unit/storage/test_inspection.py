@@ -20,7 +20,7 @@ from samples import (
     take_snapshot,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.errors import StorageError
@@ -36,18 +36,18 @@ def test_a_report_of_a_log_without_a_snapshot() -> None:
 
 def test_a_report_of_a_compacted_log() -> None:
     disk = compacted()
-    found = storage_on(SimulatedDisk.holding(disk.copy())).recover()
+    found = storage_on(ScriptedDisk.holding(disk.copy())).recover()
     assert verify_directory(DATA, filesystem=disk) == LogReport(
         "raft-0", INCARNATION, 3, HardState(13, "raft-1"), 6, 6, 13, 13, torn_bytes=0, snapshot=found.snapshot
     )
 
 
 def test_a_report_of_a_log_that_was_only_made() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage_on(disk).recover()
     files = disk.copy()
     del files[NODE_FILE]
-    report = verify_directory(DATA, filesystem=SimulatedDisk.holding(files))
+    report = verify_directory(DATA, filesystem=ScriptedDisk.holding(files))
     assert (report.incarnation, report.last_index, report.last_term) == (None, 0, 0)
 
 
@@ -57,7 +57,7 @@ def test_a_report_of_a_log_that_is_still_to_be_discarded() -> None:
     files = disk.copy()
     metadata = take_snapshot(storage, 40, 40)
     files[snapshot_path(40)] = disk.copy()[snapshot_path(40)]
-    report = verify_directory(DATA, filesystem=SimulatedDisk.holding(files))
+    report = verify_directory(DATA, filesystem=ScriptedDisk.holding(files))
     assert (report.base_index, report.base_term, report.last_index, report.last_term) == (40, 40, 40, 40)
     assert (report.snapshot, report.hard_state) == (metadata, HardState(2, None))
 
@@ -77,7 +77,7 @@ def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
     files = {FIRST_SEGMENT: files[FIRST_SEGMENT], NODE_FILE: files[NODE_FILE]} | {
         path: disk.copy()[path] for path in (SECOND_SEGMENT, snapshot_path(40))
     }
-    values = [record.value for record in inspect_directory(DATA, filesystem=SimulatedDisk.holding(files))]
+    values = [record.value for record in inspect_directory(DATA, filesystem=ScriptedDisk.holding(files))]
     assert [type(value).__name__ for value in values] == (
         ["SnapshotMetadata", "HardState", "HardState", "Entry", "Entry", "Entry", "Entry", "HardState"]
         + ["Entry"] * 3
@@ -89,7 +89,7 @@ def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
 
 
 def test_a_log_that_is_compacted_while_one_looks_is_not_taken_for_damaged() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
     for index in range(1, 20):
@@ -110,7 +110,7 @@ def test_a_log_that_is_compacted_while_one_looks_is_not_taken_for_damaged() -> N
 
 
 def test_a_directory_that_changes_with_every_look() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=600)
     storage.recover()
 

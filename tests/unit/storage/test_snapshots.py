@@ -21,7 +21,7 @@ from samples import (
     take_snapshot,
     three_batches,
 )
-from simulated_disk import SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
@@ -34,7 +34,7 @@ class Restartable:
     """A storage of one of the forms, which a crash ends and a restart brings back."""
 
     def __init__(self, form: str) -> None:
-        self.disk = SimulatedDisk()
+        self.disk = ScriptedDisk()
         self._memory = MemoryStorage(new_incarnation=lambda: INCARNATION)
         self._in_memory = form == "memory"
         self.storage: Storage = self._made()
@@ -45,7 +45,7 @@ class Restartable:
     def restart(self) -> Recovered:
         """What is there after a power cut that takes everything that was not synced."""
         self._memory.crash()
-        self.disk.lose_power(lambda _count: 0)
+        self.disk.cut_power(lambda _count: 0)
         self.storage = self._made()
         return self.storage.recover()
 
@@ -110,7 +110,7 @@ def test_a_snapshot_is_nothing_before_it_is_committed(node: Restartable) -> None
     with pytest.raises(ValueError, match="no snapshot"):
         node.storage.read_snapshot(0, 1)
     assert node.restart() == recovered(HardState(1, "raft-1"), entries(1, 10), 0)
-    assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
+    assert [path for path in node.disk.names if "snapshot" in path.name] == []
     take_snapshot(node.storage, 8)
 
 
@@ -119,7 +119,7 @@ def test_a_snapshot_that_was_given_up_leaves_nothing(node: Restartable) -> None:
     writer.write(b"half")
     writer.discard()
     writer.discard()
-    assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
+    assert [path for path in node.disk.names if "snapshot" in path.name] == []
     for method in (lambda: writer.write(b"more"), writer.commit):
         with pytest.raises(ValueError, match="committed or discarded"):
             method()
@@ -157,7 +157,7 @@ def test_the_newer_snapshot_takes_the_place_of_the_older(node: Restartable) -> N
     assert node.storage.read_snapshot(0, 100) == b"state up to 4"
     metadata = take_snapshot(node.storage, 8)
     assert node.storage.read_snapshot(0, 100) == b"state up to 8"
-    assert [path for path in node.disk.nodes if path.suffix == ".snapshot"] in ([], [snapshot_path(8)])
+    assert [path for path in node.disk.names if path.suffix == ".snapshot"] in ([], [snapshot_path(8)])
     assert node.restart().snapshot == metadata
     assert node.storage.read_snapshot(0, 100) == b"state up to 8"
 
@@ -212,7 +212,7 @@ def test_snapshots_are_installed_one_after_the_other(node: Restartable) -> None:
     node.storage.sync()
     found = node.restart()
     assert found == recovered(HardState(1, "raft-1"), [entry(41, 40)], 0, (40, 40), metadata)
-    assert [path for path in node.disk.nodes if path.suffix == ".log"] in ([], [segment_path(4)])
+    assert [path for path in node.disk.names if path.suffix == ".log"] in ([], [segment_path(4)])
 
 
 @pytest.mark.parametrize("index", [1, 7, 8])
@@ -276,7 +276,7 @@ def test_closing_lets_go_of_every_file() -> None:
 def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     node.storage.close()
-    assert [path for path in node.disk.nodes if "snapshot" in path.name] == []
+    assert [path for path in node.disk.names if "snapshot" in path.name] == []
     methods: list[Callable[[], object]] = [
         lambda: writer.write(b"x"),
         writer.commit,
@@ -294,24 +294,24 @@ def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartabl
             method()
 
 
-def compactable(count: int = 5) -> tuple[SimulatedDisk, FileStorage]:
+def compactable(count: int = 5) -> tuple[ScriptedDisk, FileStorage]:
     """A log in so many segments of three entries each, the newest one not full; its process still runs."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     index = 0
-    while segment_path(count) not in disk.nodes:
+    while segment_path(count) not in disk.names:
         index += 1
         storage.append(HardState(index, "raft-1"), [entry(index, index, b"x" * 200)])
         storage.sync()
     return disk, storage
 
 
-def segments(disk: SimulatedDisk) -> list[int]:
-    return [int(path.stem) for path in sorted(disk.nodes) if path.suffix == ".log"]
+def segments(disk: ScriptedDisk) -> list[int]:
+    return [int(path.stem) for path in sorted(disk.names) if path.suffix == ".log"]
 
 
-def last_of_segments(disk: SimulatedDisk) -> dict[int, int]:
+def last_of_segments(disk: ScriptedDisk) -> dict[int, int]:
     """Of each segment the index of the last entry in it."""
     records = inspect_directory(DATA, filesystem=disk)
     return {int(r.file.stem): r.value.index for r in records if isinstance(r.value, Entry)}
@@ -330,7 +330,7 @@ def test_whole_segments_go_and_the_newest_stays() -> None:
         assert segments(disk) == list(range(oldest, 6))
         base = last[oldest - 1] if oldest > 1 else 0
         log = [entry(index, index, b"x" * 200) for index in range(base + 1, last[5] + 1)]
-        copy = SimulatedDisk.holding(disk.copy())
+        copy = ScriptedDisk.holding(disk.copy())
         assert recover(copy) == recovered(state, log, 0, (base, base), metadata)
         report = verify_directory(DATA, filesystem=disk)
         assert (report.base_index, report.base_term, report.last_index) == (base, base, last[5])
@@ -348,7 +348,7 @@ def test_nothing_is_written_when_nothing_can_be_removed() -> None:
 
 
 def test_a_compacted_log_goes_on_and_is_compacted_again() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     for index in range(1, 101):
@@ -358,7 +358,7 @@ def test_a_compacted_log_goes_on_and_is_compacted_again() -> None:
             take_snapshot(storage, index - 2, index - 2)
             storage.compact(index - 5)
         if index % 17 == 0:
-            disk.lose_power(lambda _count: 0)
+            disk.cut_power(lambda _count: 0)
             storage = storage_on(disk, segment_bytes=1500)
             storage.recover()
         assert len(segments(disk)) <= 10
@@ -372,11 +372,11 @@ def test_a_compacted_log_goes_on_and_is_compacted_again() -> None:
 @pytest.mark.parametrize("steps_back", [(2,), (0,), (2, 1, 0), (0, 1, 2), (1, 2, 0)])
 def test_entries_that_replaced_those_of_segments_that_are_gone(steps_back: tuple[int, ...]) -> None:
     """The oldest segment left was begun when the log went further than it did later, and in another term."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     log: list[Entry] = []
-    while segment_path(3) not in disk.nodes:
+    while segment_path(3) not in disk.names:
         log.append(entry(len(log) + 1, 1, b"x" * 200))
         storage.append(None, log[-1:])
     before = len(log) - 1  # the last entry of segment 2
@@ -404,7 +404,7 @@ def test_entries_that_replaced_those_of_segments_that_are_gone(steps_back: tuple
 
 def test_a_segment_is_kept_for_entries_that_later_ones_replaced() -> None:
     """Those that were replaced are past the index up to which entries may go; the segment goes a little later."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     storage.append(None, entries(1, 30))
@@ -416,11 +416,11 @@ def test_a_segment_is_kept_for_entries_that_later_ones_replaced() -> None:
 
 
 def test_a_segment_without_entries_goes() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
     term = 0
-    while segment_path(3) not in disk.nodes:
+    while segment_path(3) not in disk.names:
         term += 1
         storage.append(HardState(term), [])
     storage.append(None, [entry(1, term)])
@@ -458,7 +458,7 @@ def test_a_commit_is_these_calls_in_this_order() -> None:
 
 
 def test_a_log_is_discarded_by_these_calls_in_this_order() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(None, entries(1, 3))
@@ -530,7 +530,7 @@ def test_a_configuration_that_no_reader_would_take_is_not_written(node: Restarta
 
 
 def test_kinds_of_entries_are_read_back_after_a_compaction() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     log = [Entry(i, 1, kind, MEMBERS.encode()) for i, kind in enumerate(EntryKind, 1)]
@@ -548,10 +548,10 @@ def test_an_incarnation_is_drawn_once(node: Restartable) -> None:
 
 
 def test_an_incarnation_is_durable_before_recovery_returns() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     numbers = iter([5, 6])
     found = FileStorage(DATA, "raft-0", filesystem=disk, new_incarnation=lambda: next(numbers)).recover()
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     again = FileStorage(DATA, "raft-0", filesystem=disk, new_incarnation=lambda: next(numbers)).recover()
     assert (found.incarnation, again.incarnation) == (5, 5)
 

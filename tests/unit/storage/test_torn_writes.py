@@ -18,11 +18,12 @@ from samples import (
     storage_on,
     three_batches,
 )
-from simulated_disk import SECTOR_BYTES, SimulatedDisk
+from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.errors import CorruptLogError
 from raft_pkg.storage import Recovered, inspect_directory
+from raft_testbed.simulation.disk import SECTOR_BYTES
 
 SYNCED = recovered(HardState(1, "raft-0"), entries(1, 4), 0)
 
@@ -40,15 +41,15 @@ def all_of_it() -> Recovered:
     return recover(disk)
 
 
-def require_usable(disk: SimulatedDisk, found: Recovered) -> None:
+def require_usable(disk: ScriptedDisk, found: Recovered) -> None:
     """What was recovered is there again after a power cut, and the log can be continued."""
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     storage = storage_on(disk)
     assert storage.recover() == recovered(found.hard_state, found.entries, 0)
     more = entry(len(found.entries) + 1, 9)
     storage.append(HardState(9), [more])
     storage.sync()
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     assert recover(disk) == recovered(HardState(9), [*found.entries, more], 0)
 
 
@@ -67,7 +68,7 @@ def test_a_batch_torn_at_any_byte_is_cut_off(rest: str) -> None:
     content = files[FIRST_SEGMENT]
     for cut in range(start, end):
         left = content[:cut] if rest == "missing" else content[:cut].ljust(len(content), b"\0")
-        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: left})
+        disk = ScriptedDisk.holding(files | {FIRST_SEGMENT: left})
         found = recover(disk)
         require_prefix(found)
         assert found.torn_bytes <= cut - start
@@ -77,7 +78,7 @@ def test_a_batch_torn_at_any_byte_is_cut_off(rest: str) -> None:
 
 def test_the_report_counts_what_was_cut_off() -> None:
     files, start, _ = last_batch()
-    torn = SimulatedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 5]})
+    torn = ScriptedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 5]})
     assert recover(torn) == recovered(SYNCED.hard_state, SYNCED.entries, 5)
     assert len(torn.copy()[FIRST_SEGMENT]) == start
 
@@ -94,7 +95,7 @@ def test_any_choice_of_sectors_of_the_last_batch_is_recovered() -> None:
         for sector in itertools.compress(sectors, (not taken for taken in written)):
             place = slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
             left[place] = before[place]
-        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: bytes(left)})
+        disk = ScriptedDisk.holding(files | {FIRST_SEGMENT: bytes(left)})
         found = recover(disk)
         require_prefix(found)
         outcomes.add(len(found.entries))
@@ -105,7 +106,7 @@ def test_any_choice_of_sectors_of_the_last_batch_is_recovered() -> None:
 def test_the_cut_is_durable_before_anything_is_appended() -> None:
     files, start, _ = last_batch()
     content = files[FIRST_SEGMENT]
-    disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: content[: start + 100].ljust(len(content), b"\0")})
+    disk = ScriptedDisk.holding(files | {FIRST_SEGMENT: content[: start + 100].ljust(len(content), b"\0")})
     storage = storage_on(disk)
     storage.recover()
     storage.append(None, [entry(5, 2)])
@@ -116,13 +117,13 @@ def test_the_cut_is_durable_before_anything_is_appended() -> None:
 
 def test_what_was_read_is_on_disk_before_it_is_used() -> None:
     """A killed process may have written what it never synced; the next one acts on it, so it must not get lost."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(HardState(4, "raft-2"), entries(1, 3))
     found = recover(disk)
     assert found == recovered(HardState(4, "raft-2"), entries(1, 3), 0)
-    disk.lose_power(lambda _count: 0)
+    disk.cut_power(lambda _count: 0)
     assert recover(disk) == found
 
 
@@ -142,7 +143,7 @@ def inverted_bytes(content: bytes, seed: int) -> Iterator[tuple[int, bytes]]:
         yield position, bytes(flipped)
 
 
-def recover_unless_refused(disk: SimulatedDisk) -> Recovered | None:
+def recover_unless_refused(disk: ScriptedDisk) -> Recovered | None:
     try:
         return recover(disk)
     except CorruptLogError:
@@ -156,7 +157,7 @@ def test_no_flipped_byte_is_accepted(flips) -> None:
     whole = all_of_it()
     refused = 0
     for position, content in flips(files[FIRST_SEGMENT], seed=1):
-        disk = SimulatedDisk.holding(files | {FIRST_SEGMENT: content})
+        disk = ScriptedDisk.holding(files | {FIRST_SEGMENT: content})
         if position < end:
             with pytest.raises(CorruptLogError, match=rf"{FIRST_SEGMENT}: byte \d+: "):
                 recover(disk)
@@ -188,12 +189,12 @@ def test_zeros_in_the_middle_are_damage_when_a_later_record_shows_that_they_were
             if left == content:
                 continue
             with pytest.raises(CorruptLogError):
-                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+                recover(ScriptedDisk.holding(files | {FIRST_SEGMENT: left}))
 
 
 def test_a_lost_sector_in_any_batch_but_the_last_is_damage() -> None:
     """It looks like a torn write, but the next batch says that all before it had been synced."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for index in range(1, 5):
@@ -205,23 +206,23 @@ def test_a_lost_sector_in_any_batch_but_the_last_is_damage() -> None:
         lost = slice(first, min(first + SECTOR_BYTES, last))
         left = content[: lost.start] + bytes(lost.stop - lost.start) + content[lost.stop :]
         with pytest.raises(CorruptLogError, match=r"although the record at byte \d+ was written later|before its name"):
-            recover(SimulatedDisk.holding(disk.copy() | {FIRST_SEGMENT: left}))
+            recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: left}))
 
 
 def test_a_whole_batch_that_is_missing_before_a_later_one_is_damage() -> None:
     files, start, _ = last_batch()
-    records = list(inspect_directory(DATA, filesystem=SimulatedDisk.holding(files)))
+    records = list(inspect_directory(DATA, filesystem=ScriptedDisk.holding(files)))
     content = files[FIRST_SEGMENT]
     for record in records[:-4]:
         removed = content[: record.offset] + content[record.offset + record.size :]
         zeroed = content[: record.offset] + bytes(start - record.offset) + content[start:]
         for left in (removed, zeroed):
             with pytest.raises(CorruptLogError):
-                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+                recover(ScriptedDisk.holding(files | {FIRST_SEGMENT: left}))
 
 
 def test_swapped_records_are_damage() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     for index in (1, 2, 3):
@@ -234,14 +235,14 @@ def test_swapped_records_are_damage() -> None:
     swapped = content.replace(one + two, two + one)
     assert swapped != content
     with pytest.raises(CorruptLogError, match="belongs to another place"):
-        recover(SimulatedDisk.holding(disk.copy() | {FIRST_SEGMENT: swapped}))
+        recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: swapped}))
 
 
 def test_a_record_of_another_history_is_damage() -> None:
     """The same place in the same segment of the same node, but not what followed this record."""
     contents = []
     for data in (b"one", b"two"):
-        disk = SimulatedDisk()
+        disk = ScriptedDisk()
         storage = storage_on(disk)
         storage.recover()
         storage.append(None, [entry(1, 1, data)])
@@ -251,7 +252,7 @@ def test_a_record_of_another_history_is_damage() -> None:
     second = list(inspect_directory(DATA, filesystem=disk))[2].offset
     mixed = contents[0][:second] + contents[1][second:]
     with pytest.raises(CorruptLogError, match="does not follow the record before it"):
-        recover(SimulatedDisk.holding(disk.copy() | {FIRST_SEGMENT: mixed}))
+        recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: mixed}))
 
 
 def test_after_closing_nothing_is_torn() -> None:
@@ -264,12 +265,12 @@ def test_after_closing_nothing_is_torn() -> None:
     for cut in range(512, end):
         for left in (content[:cut], content[:cut].ljust(len(content), b"\0")):
             with pytest.raises(CorruptLogError, match=r"node\.json shows|before its name"):
-                recover(SimulatedDisk.holding(files | {FIRST_SEGMENT: left}))
+                recover(ScriptedDisk.holding(files | {FIRST_SEGMENT: left}))
 
 
 def test_after_a_restart_nothing_that_was_recovered_is_torn() -> None:
     files, start, _ = last_batch()
-    disk = SimulatedDisk.holding(files)
+    disk = ScriptedDisk.holding(files)
     recover(disk)
     left = changed(disk, FIRST_SEGMENT, lambda data: data[: start + 30])
     with pytest.raises(CorruptLogError, match=r"node\.json shows"):
@@ -280,7 +281,7 @@ def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
     """A client may store anything, such as a piece of a log; it must not make a torn write look like damage."""
     disk, _ = three_batches()
     chunk = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(None, [Entry(1, 1, entry(1).kind, chunk * 3)])
@@ -292,7 +293,7 @@ def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
 
 def test_a_torn_record_with_the_only_later_record_of_the_same_batch_is_cut_off() -> None:
     """Valid records behind it are no witness when nothing says that what is before them had been synced."""
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
     storage.append(None, [entry(1, 1, b"\x01" * 2000), entry(2)])
@@ -322,9 +323,9 @@ def test_something_behind_the_end_of_an_older_segment_is_damage() -> None:
 
 
 def test_a_single_torn_byte_of_a_first_append() -> None:
-    disk = SimulatedDisk()
+    disk = ScriptedDisk()
     storage_on(disk).recover()
     end = len(disk.copy()[FIRST_SEGMENT].rstrip(b"\0"))
     torn = changed(disk, FIRST_SEGMENT, lambda data: data[:end] + b"\xd3" + data[end + 1 :])
     assert recover(torn) == recovered(HardState(), [], 1)
-    assert NODE_FILE in torn.nodes
+    assert NODE_FILE in torn.names
