@@ -34,6 +34,29 @@ def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[str, ...]:
     return addresses
 
 
+def parse_peers(peers: str, what: str) -> dict[str, str]:
+    """Parse `ID=HOST:PORT,ID=HOST:PORT`; return addresses by node id.
+
+    Raise `ConfigurationError` that starts with `what`, the name of the option, and names the invalid part.
+    """
+    addresses: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in peers.split(","))):
+        node_id, equals, address = (field.strip() for field in part.partition("="))
+        if not equals or not node_id or not address:
+            raise ConfigurationError(f"{what}: {part!r} is not ID=HOST:PORT")
+        if node_id in addresses:
+            raise ConfigurationError(f"{what}: {node_id!r} is named twice")
+        if address in addresses.values():
+            raise ConfigurationError(f"{what}: {address} is the address of two nodes")
+        parse_address(address, f"{what}: {node_id}: address")
+        addresses[node_id] = address
+    if not addresses:
+        raise ConfigurationError(
+            f"{what} names no node: it must name this node and the nodes to form or join a cluster"
+        )
+    return addresses
+
+
 async def resolve(address: str) -> list[str]:
     """Every gRPC target that `address` stands for now; raises OSError when the name isn't known.
 

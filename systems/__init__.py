@@ -1,1 +1,1 @@
-"""Other Rafts under this testbed, each behind an adapter that keeps docs/reference/contract.md."""
+"""Other Raft implementations under this testbed, each behind an adapter (docs/reference/contract.md)."""

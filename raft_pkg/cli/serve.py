@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from raft_pkg.errors import ConfigurationError
-
 
 def serve(
     *,
@@ -90,7 +88,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve one node until SIGTERM."""
-    addresses = parse_peers(peers)
+    from raft_pkg.addresses import parse_peers  # noqa: PLC0415
+
+    addresses = parse_peers(peers, "--peers")
     if address is not None:
         addresses.setdefault(node_id, address)
 
@@ -116,25 +116,3 @@ def serve(
         peer_proxy=peer_proxy,
     )
     raise typer.Exit(run(config, KeyValueStore, add_key_value_service))
-
-
-def parse_peers(peers: str) -> dict[str, str]:
-    """`ID=HOST:PORT,ID=HOST:PORT` as a dictionary; raises ConfigurationError that names the part that is wrong."""
-    from raft_pkg.addresses import parse_address  # noqa: PLC0415
-
-    addresses: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in peers.split(","))):
-        node_id, equals, address = (chunk.strip() for chunk in part.partition("="))
-        if not equals or not node_id or not address:
-            raise ConfigurationError(f"--peers: {part!r} is not ID=HOST:PORT")
-        if node_id in addresses:
-            raise ConfigurationError(f"--peers: {node_id!r} is named twice")
-        if address in addresses.values():
-            raise ConfigurationError(f"--peers: {address} is the address of two nodes")
-        parse_address(address, f"--peers: {node_id}: address")
-        addresses[node_id] = address
-    if not addresses:
-        raise ConfigurationError(
-            "--peers names nobody; it must name this node, and with whom it begins or joins a cluster"
-        )
-    return addresses

@@ -65,7 +65,7 @@ def describe_status(error: grpc.aio.AioRpcError) -> str:
     """Return what gRPC says about a failed call, without its framing."""
     details = error.details() or error.code().name
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        return f"it is not a node of this Raft ({details})"
+        return f"the server does not implement this call ({details})"
     return details.rpartition("last error: ")[2].rpartition("Failed to connect to remote host: ")[2]
 
 

@@ -1,4 +1,4 @@
-"""etcd under this testbed: one process starts etcd, serves raft.proto by etcd's API, and logs what etcd's Raft does.
+"""etcd under this testbed: an adapter that starts etcd, serves clients by etcd's API, and logs the events of its Raft.
 
-`python -m systems.etcd` is a node; what it is told, it reads from the environment (docs/reference/contract.md).
+`python -m systems.etcd` runs one node. It reads its configuration from the environment (docs/reference/contract.md).
 """

@@ -1,4 +1,4 @@
-"""What etcd's Raft says of elections in its log, as values. etcd's API tells who leads, but not since which term."""
+"""Parses the log messages of etcd's Raft about elections. etcd's API names the leader, but not since which term."""
 
 import re
 from dataclasses import dataclass
@@ -8,62 +8,62 @@ _TERM = r"(?P<term>\d+)"
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """It read its disk."""
+class LogRecovered:
+    """The node has read its log from disk."""
 
     term: int
     last_log_index: int
 
 
 @dataclass(frozen=True, slots=True)
-class Leads:
-    """It was elected."""
+class BecameLeader:
+    """The node won an election."""
 
     term: int
 
 
 @dataclass(frozen=True, slots=True)
-class Follows:
-    """It has heard of the leader of a term, itself perhaps."""
+class LeaderKnown:
+    """The node learned the leader of a term; this may be the node itself."""
 
     term: int
     leader: str
-    """etcd's number of it, in hexadecimal."""
+    """etcd's member id, in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderLost:
-    """It knows of no leader any more."""
+    """The node no longer knows a leader."""
 
 
 @dataclass(frozen=True, slots=True)
 class BecameFollower:
-    """It is no candidate or leader any longer, or never was one."""
+    """The node is neither candidate nor leader."""
 
 
-Word = Recovered | Leads | Follows | LeaderLost | BecameFollower
+EtcdLogEvent = LogRecovered | BecameLeader | LeaderKnown | LeaderLost | BecameFollower
 
-_RECOVERED = re.compile(rf"newRaft .*term: {_TERM}, .*lastindex: (?P<index>\d+)")
-_LEADS = re.compile(rf"became leader at term {_TERM}$")
-_FOLLOWS = (
+_LOG_RECOVERED = re.compile(rf"newRaft .*term: {_TERM}, .*lastindex: (?P<index>\d+)")
+_BECAME_LEADER = re.compile(rf"became leader at term {_TERM}$")
+_LEADER_KNOWN = (
     re.compile(rf"elected leader {_ID} at term {_TERM}$"),
     re.compile(rf"changed leader from [0-9a-f]+ to {_ID} at term {_TERM}$"),
-    # said of a leader that is the same as in the term before, too
+    # also logged when the leader of the previous term was reelected
     re.compile(rf"received a Msg(?:App|Heartbeat|Snap) message with higher term from {_ID} \[term: {_TERM}\]$"),
 )
 _LEADER_LOST = re.compile(r"lost leader [0-9a-f]+ at term \d+$")
 _BECAME_FOLLOWER = re.compile(r"became follower at term \d+$")
 
 
-def parse(message: str) -> Word | None:
-    """What a message of etcd's log says; None: nothing of elections."""
-    if found := _RECOVERED.search(message):
-        return Recovered(int(found["term"]), int(found["index"]))
-    if found := _LEADS.search(message):
-        return Leads(int(found["term"]))
-    for form in _FOLLOWS:
-        if found := form.search(message):
-            return Follows(int(found["term"]), found["id"])
+def parse(message: str) -> EtcdLogEvent | None:
+    """Return the event of a log message; None for a message that is not about elections."""
+    if found := _LOG_RECOVERED.search(message):
+        return LogRecovered(int(found["term"]), int(found["index"]))
+    if found := _BECAME_LEADER.search(message):
+        return BecameLeader(int(found["term"]))
+    for pattern in _LEADER_KNOWN:
+        if found := pattern.search(message):
+            return LeaderKnown(int(found["term"]), found["id"])
     if _LEADER_LOST.search(message):
         return LeaderLost()
     if _BECAME_FOLLOWER.search(message):

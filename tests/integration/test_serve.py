@@ -112,7 +112,7 @@ def test_an_identity_that_is_not_among_the_peers(tmp_path):
         ("raft-0=localhost:x", "'x' is not a port"),
         ("raft-0=a:1,raft-0=b:1", "'raft-0' is named twice"),
         ("raft-0=a:1,raft-1=a:1", "a:1 is the address of two nodes"),
-        (",", "names nobody"),
+        (",", "names no node"),
     ],
 )
 def test_wrong_peers(tmp_path, peers, named):

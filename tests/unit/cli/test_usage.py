@@ -12,7 +12,7 @@ import typer
 from raft_pkg.cli import exit_status, main
 from raft_pkg.cli.app import app
 from raft_pkg.cli.output import value_members
-from raft_pkg.cli.serve import parse_peers
+from raft_pkg.addresses import parse_peers
 from raft_pkg.errors import (
     ConfigurationError,
     CorruptLogError,
@@ -61,7 +61,7 @@ def run(capsys, *arguments):
         (("serve", "--id", "a", "--data-dir", "d"), "--peers"),
         (("serve", "--id", "a", "--data-dir", "d", "--peers", "a"), "--peers: 'a' is not ID=HOST:PORT"),
         (("serve", "--id", "b", "--data-dir", "d", "--peers", "a=h:1"), "--id b is not among --peers"),
-        (("serve", "--id", "a", "--data-dir", "d", "--peers", ","), "--peers names nobody"),
+        (("serve", "--id", "a", "--data-dir", "d", "--peers", ","), "--peers names no node"),
         (("serve", "--id", "a", "--data-dir", "d", "--peers", "a=h:1", "--clock-drift-max", "1"), "--clock-drift-max"),
         (
             ("serve", "--id", "a", "--data-dir", "d", "--peers", "a=h:1", "--snapshot-entries", "0"),
@@ -158,7 +158,7 @@ def test_every_option_of_serve_is_documented():
 
 
 def test_peers():
-    assert parse_peers("a=h:1, b=[::1]:2,") == {"a": "h:1", "b": "[::1]:2"}
+    assert parse_peers("a=h:1, b=[::1]:2,", "--peers") == {"a": "h:1", "b": "[::1]:2"}
 
 
 def test_values_in_json():

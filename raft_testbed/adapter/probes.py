@@ -1,4 +1,4 @@
-"""/livez and /readyz over HTTP, for Kubernetes: the process lives; it knows of a leader."""
+"""/livez and /readyz over HTTP, for the probes of Kubernetes."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,21 +8,27 @@ from typing import Any
 from raft_pkg.addresses import parse_address
 from raft_pkg.errors import ConfigurationError
 
+CONNECTION_SECONDS_MAX = 5.0
+"""How long a connection may be silent."""
+
 
 def serve_probes(address: str, is_ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Begin to answer on HOST:PORT. Raises `ConfigurationError` when the address can't be had."""
+    """Answer probes on HOST:PORT in a thread: /livez with 200, /readyz with 200 if `is_ready()`, otherwise with 503.
+
+    Call `shutdown` on the result at the end. Raise `ConfigurationError` when the address cannot be bound.
+    """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5.0  # seconds that a connection may say nothing
+        timeout = CONNECTION_SECONDS_MAX
 
         def do_GET(self) -> None:
-            known = {"/livez": lambda: True, "/readyz": is_ready}.get(self.path)
-            self.send_response(404 if known is None else 200 if known() else 503)
+            probe = {"/livez": lambda: True, "/readyz": is_ready}.get(self.path)
+            self.send_response(404 if probe is None else 200 if probe() else 503)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_arguments: Any) -> None:
-            """Probes come every second; the node's log is for events."""
+            """Log nothing: probes arrive every second, and the node's log is for events."""
 
     try:
         server = ThreadingHTTPServer(parse_address(address, "RAFT_HTTP"), Handler)

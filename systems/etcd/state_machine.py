@@ -1,6 +1,6 @@
-"""The key-value store's operations by etcd's, and what became of each.
+"""Executes the operations of the key-value store with etcd's API.
 
-None is tried again once etcd may have taken it: who knows nothing says so.
+An operation is not repeated once etcd may have applied it: its outcome is UNKNOWN then.
 """
 
 from typing import TYPE_CHECKING
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from systems.etcd.etcd_pb2_grpc import KVAsyncStub
 
 CALL_SECONDS_MAX = 10.0
-"""Longer than etcd takes to give up itself."""
+"""Longer than etcd's own timeout."""
 APPEND_ATTEMPTS_MAX = 100
-"""An append is tried again when another write of its key came between; it has not happened then."""
-_SURELY_NOT_DONE = {
+"""An append is repeated when it was not applied because another write changed its key in between."""
+_NOT_APPLIED = {
     grpc.StatusCode.INVALID_ARGUMENT: pb.OUTCOME_CODE_INVALID,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: pb.OUTCOME_CODE_BUSY,  # too many requests wait, or its database is full
+    grpc.StatusCode.RESOURCE_EXHAUSTED: pb.OUTCOME_CODE_BUSY,  # too many pending requests, or no space in the database
 }
 
 
-class Operations:
-    """Commands and queries of the store, done by the etcd at the other end of a channel."""
+class EtcdStateMachine:
+    """The key-value store, replicated by the etcd to which the channel is connected."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._kv: KVAsyncStub = KVStub(channel)
 
     async def query(self, query: bytes) -> pb.Outcome:
-        """Answer a serialized `KvQuery`; a read that failed has surely changed nothing."""
+        """Execute a serialized `KvQuery`. A read that fails may be repeated by the client."""
         try:
             key = kv.KvQuery.FromString(query).get.key
             check_key(key)
@@ -47,13 +47,13 @@ class Operations:
         return _ok(kv.KvResult(found=value is not None, value=value), found.header.revision)
 
     async def command(self, command: bytes) -> pb.Outcome:
-        """Do a serialized `KvCommand`."""
+        """Apply a serialized `KvCommand`."""
         try:
             return await self._execute(kv.KvCommand.FromString(command))
         except (DecodeError, ValueError) as error:
             return _ok(kv.KvResult(error=str(error)), 0)
         except grpc.aio.AioRpcError as error:
-            code = _SURELY_NOT_DONE.get(error.code(), pb.OUTCOME_CODE_UNKNOWN)
+            code = _NOT_APPLIED.get(error.code(), pb.OUTCOME_CODE_UNKNOWN)
             return pb.Outcome(code=code, message=_describe(error))
 
     async def _execute(self, command: kv.KvCommand) -> pb.Outcome:
@@ -66,7 +66,7 @@ class Operations:
                 return await self._compare_and_set(command.compare_and_set)
             case "append":
                 return await self._append(command.append)
-        raise ValueError("the command has a body that this version does not know")
+        raise ValueError("unknown type of command")
 
     async def _put(self, body: kv.PutRequest) -> pb.Outcome:
         check_key(body.key)
@@ -94,7 +94,7 @@ class Operations:
         check_key(body.key)
         try:
             found = (await self._find(body.key)).kvs
-        except grpc.aio.AioRpcError as error:  # nothing was written yet
+        except grpc.aio.AioRpcError as error:  # nothing has been written
             return pb.Outcome(code=pb.OUTCOME_CODE_UNAVAILABLE, message=_describe(error))
         for _ in range(APPEND_ATTEMPTS_MAX):
             value = (found[0].value if found else b"") + body.value
@@ -104,14 +104,14 @@ class Operations:
             if done.succeeded:
                 return _ok(kv.KvResult(length=len(value)), done.header.revision)
             found = done.responses[0].response_range.kvs
-        message = f"{APPEND_ATTEMPTS_MAX} other writes of {body.key!r} came between"
+        message = f"{APPEND_ATTEMPTS_MAX} concurrent writes of {body.key!r}"
         return pb.Outcome(code=pb.OUTCOME_CODE_BUSY, message=message)
 
     async def _find(self, key: str) -> etcd.RangeResponse:
         return await self._kv.Range(etcd.RangeRequest(key=key.encode()), timeout=CALL_SECONDS_MAX)
 
     async def _write_if(self, condition: etcd.Compare, key: str, value: bytes) -> etcd.TxnResponse:
-        """Write where the condition holds, else read, in one step."""
+        """Write if the condition holds, otherwise read, in one transaction."""
         transaction = etcd.TxnRequest(
             compare=[condition],
             success=[etcd.RequestOp(request_put=_put(key, value))],
@@ -125,7 +125,7 @@ def _put(key: str, value: bytes) -> etcd.PutRequest:
 
 
 def _has_value(key: str, value: bytes) -> etcd.Compare:
-    # of a key that is not there, no value is equal, not even an empty one
+    # no value, not even an empty one, equals that of an absent key
     return etcd.Compare(target=etcd.Compare.VALUE, key=key.encode(), value=value)
 
 
