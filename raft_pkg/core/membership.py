@@ -3,18 +3,11 @@
 Values in, values out: whether the cluster is ready for a change is the leader's to know (`raft`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from raft_pkg.core.configuration import MEMBERS_MAX, Configuration, Member
-from raft_pkg.core.messages import Discovery
-
-LEADERS_MAX = 64
-"""Leaders whose addresses are remembered by a node that belongs to no cluster."""
-
-
-class ChangeRefusedError(Exception):
-    """The members can't be changed so, or not now; the message says why. Nothing was changed."""
+from raft_pkg.core.errors import ChangeRefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +92,7 @@ def replaced(configuration: Configuration, member: Member) -> Configuration:
     )
 
 
-def finished(configuration: Configuration) -> Configuration:
+def left_joint(configuration: Configuration) -> Configuration:
     """C_new, after C_old,new."""
     return replace(configuration, outgoing=())
 
@@ -113,74 +106,3 @@ def _without(configuration: Configuration, node_id: str) -> Configuration:
         others(configuration.learners),
         to_promote=tuple(other for other in configuration.to_promote if other != node_id),
     )
-
-
-@dataclass(slots=True)
-class ConfigurationLog:
-    """Which configuration holds at which index: a node goes by the newest of its log, committed or not (§6)."""
-
-    _known: list[tuple[int, Configuration]]
-
-    @property
-    def newest(self) -> Configuration:
-        """The configuration that this node goes by."""
-        return self._known[-1][1]
-
-    @property
-    def newest_index(self) -> int:
-        """The index of its entry, or that of the snapshot it comes from; 0: it was given at the start."""
-        return self._known[-1][0]
-
-    def at(self, index: int) -> Configuration:
-        """The newest configuration up to an index, which is not below that of the last snapshot."""
-        return next(configuration for known, configuration in reversed(self._known) if known <= index)
-
-    def append(self, index: int, configuration: Configuration) -> None:
-        """The log has got another one."""
-        self._known.append((index, configuration))
-
-    def truncate_from(self, index: int) -> bool:
-        """The entries from an index on are gone; returns whether another configuration holds now."""
-        before = len(self._known)
-        while len(self._known) > 1 and self._known[-1][0] >= index:
-            self._known.pop()
-        return len(self._known) < before
-
-    def compact(self, index: int) -> None:
-        """A snapshot up to an index has been made: what held before is asked for no more."""
-        while len(self._known) > 1 and self._known[1][0] <= index:
-            self._known.pop(0)
-
-
-@dataclass(slots=True)
-class BootstrapPeers:
-    """What a node has heard of others by `Discovery`, before they belong to the same cluster as it does."""
-
-    peers: Mapping[str, str]
-    """Whom it was told to begin a cluster with, itself included: identity to address."""
-    leaders: dict[str, str] = field(default_factory=dict)
-    """Members of a cluster that were named by others: identity to address."""
-    _uninitialized: dict[str, int] = field(default_factory=dict)
-    """Incarnations of those that have answered that they belong to no cluster, and were told to begin the same one."""
-
-    def heard(self, sender: str, incarnation: int, discovery: Discovery) -> None:
-        """A node has said who it is. Only by an answer does it count as uninitialized: a greeting may be from long ago."""
-        if not discovery.uninitialized or discovery.peers != tuple(sorted(self.peers)):
-            self._uninitialized.pop(sender, None)
-        elif discovery.answer and sender in self.peers:
-            self._uninitialized[sender] = incarnation
-        if discovery.leader and discovery.leader_address and len(self.leaders) < LEADERS_MAX:
-            self.leaders[discovery.leader] = discovery.leader_address
-
-    def beginning(self, node_id: str, incarnation: int) -> Configuration | None:
-        """The configuration with which this node, itself uninitialized, begins the cluster; None: that is not for it to do.
-
-        One node alone begins, and only when all of them, in the incarnations that it names, have answered this
-        incarnation that they were uninitialized: a node that comes back with an empty disk meets at least one that knows
-        better, and is no voter again by mistake.
-        """
-        others = [peer for peer in self.peers if peer != node_id]
-        if not self.peers or node_id != min(self.peers) or not self._uninitialized.keys() >= set(others):
-            return None
-        incarnations = {**self._uninitialized, node_id: incarnation}
-        return Configuration(tuple(Member(peer, address, incarnations[peer]) for peer, address in self.peers.items()))

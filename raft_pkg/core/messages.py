@@ -108,32 +108,32 @@ class InstallSnapshotReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """A follower asks how far it must see to answer reads that came before this (dissertation §6.4)."""
+    """A follower asks for the read index of the reads that it has received before this (dissertation §6.4)."""
 
-    number: int
+    request_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReadIndexReply:
-    """The answer; index 0: who was asked does not lead."""
+    """The reply to `ReadIndex`; index 0 if the recipient of the request does not lead."""
 
-    number: int
+    request_id: int
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Who are you? A node that belongs to no cluster yet asks, and is asked.
+    """A handshake by which nodes find their cluster before they are members of it.
 
-    `uninitialized`: it has neither log nor term nor vote. `peers`: with whom it was told to begin a cluster, in order. An
-    `answer` wants none, and repeats the `challenge` of what it answers. `leader` and `leader_address`: whom the
-    sender follows, empty when it knows of nobody.
+    `uninitialized`: the sender has no log, and has voted for no node. `peers`: its bootstrap peers, sorted. `address`:
+    where it accepts connections. A reply (`is_reply`) repeats the `challenge` of its request. `leader` and
+    `leader_address`: the leader that the sender follows, empty if it knows none.
     """
 
     uninitialized: bool
     peers: tuple[str, ...]
     address: str
-    answer: bool = False
+    is_reply: bool = False
     leader: str = ""
     leader_address: str = ""
     challenge: int = 0

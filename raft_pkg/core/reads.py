@@ -70,61 +70,61 @@ class ReadQueue:
 
 @dataclass(slots=True)
 class ForwardedReads:
-    """A follower's reads: not yet asked for, asked of the leader, or known to need an index that is not yet committed.
+    """A follower's reads in three states: not requested, requested from the leader, waiting for their read index.
 
-    One question serves all reads that came before it left.
+    One request serves all reads that arrived before it.
     """
 
     _waiting: list[int] = field(default_factory=list)
-    _asked: dict[int, tuple[float, list[int]]] = field(default_factory=dict)
-    """By the number of the question: when it left, and the reads that it is for."""
-    _known: list[tuple[int, int]] = field(default_factory=list)
-    """Pairs of a read's number and its index, in the order of the indexes."""
+    _requested: dict[int, tuple[float, list[int]]] = field(default_factory=dict)
+    """By request id: when the request was sent, and its reads."""
+    _indexed: list[tuple[int, int]] = field(default_factory=list)
+    """Pairs of a read and its index, in the order of the indexes."""
 
-    def add(self, number: int) -> None:
+    def add(self, request_id: int) -> None:
         """Queue a read."""
-        self._waiting.append(number)
+        self._waiting.append(request_id)
 
-    def ask(self, now: float) -> int | None:
-        """The number of the question that is to be sent now; None: there is nothing to ask."""
+    def begin_request(self, now: float) -> int | None:
+        """Return the id of the request to send now, or None if no read is waiting."""
         if not self._waiting:
             return None
-        question = self._waiting[-1]
-        self._asked[question] = now, self._waiting
+        request_id = self._waiting[-1]
+        self._requested[request_id] = now, self._waiting
         self._waiting = []
-        return question
+        return request_id
 
-    def answered(self, question: int, index: int) -> list[int]:
-        """The leader's answer; returns the reads that it can't serve (index 0: it does not lead)."""
-        _, numbers = self._asked.pop(question, (0.0, []))
+    def handle_reply(self, request_id: int, index: int) -> list[int]:
+        """Process the leader's reply. Return the reads that it rejects (index 0: it does not lead)."""
+        _, reads = self._requested.pop(request_id, (0.0, []))
         if not index:
-            return numbers
-        self._known += [(number, index) for number in numbers]
-        self._known.sort(key=lambda read: read[1])
+            return reads
+        self._indexed += [(read, index) for read in reads]
+        self._indexed.sort(key=lambda read: read[1])
         return []
 
-    def committed(self, commit_index: int) -> list[tuple[int, int]]:
-        """The reads whose index is committed, with it."""
-        if not self._known or self._known[0][1] > commit_index:
+    def take_committed(self, commit_index: int) -> list[tuple[int, int]]:
+        """Return the reads whose index is committed, each with its index."""
+        if not self._indexed or self._indexed[0][1] > commit_index:
             return []
-        ready = [read for read in self._known if read[1] <= commit_index]
-        self._known = self._known[len(ready) :]
+        ready = [read for read in self._indexed if read[1] <= commit_index]
+        self._indexed = self._indexed[len(ready) :]
         return ready
 
-    def expired(self, asked_before: float) -> list[int]:
-        """Reads whose question, or the answer to it, must be taken for lost."""
-        lost = [question for question, (asked_at, _) in self._asked.items() if asked_at < asked_before]
-        return [number for question in lost for number in self._asked.pop(question)[1]]
+    def expire(self, sent_before: float) -> list[int]:
+        """Remove the reads whose request, or the reply to it, counts as lost. Return them."""
+        lost = [request_id for request_id, (sent_at, _) in self._requested.items() if sent_at < sent_before]
+        return [read for request_id in lost for read in self._requested.pop(request_id)[1]]
 
-    def give_up(self) -> list[int]:
-        """Give up all: no leader is heard, so the entries that some must see may never come; returns their numbers."""
-        lost = [number for number, _ in self._known]
-        self._known = []
-        return lost + self.clear()
+    def fail_all(self) -> list[int]:
+        """Remove all reads. Return them."""
+        lost = [read for read, _ in self._indexed]
+        self._indexed = []
+        return lost + self.fail_unanswered()
 
-    def clear(self) -> list[int]:
-        """Give up all that have no answer (the leader is another); returns their numbers."""
-        lost = [number for _, numbers in self._asked.values() for number in numbers] + self._waiting
-        self._asked.clear()
+    def fail_unanswered(self) -> list[int]:
+        """Remove the reads that have no reply from the leader. Return them."""
+        lost = [read for _, reads in self._requested.values() for read in reads] + self._waiting
+        self._requested.clear()
         self._waiting = []
         return lost

@@ -147,7 +147,7 @@ def _encode_discovery(body: Discovery) -> pb.Discovery:
         uninitialized=body.uninitialized,
         peers=body.peers,
         address=body.address,
-        answer=body.answer,
+        answer=body.is_reply,
         challenge=body.challenge,
         leader_id=body.leader,
         leader_address=body.leader_address,
@@ -191,8 +191,8 @@ _ENCODERS: dict[type[Body], tuple[str, Callable[[Any], Any]]] = {
             index=body.index, next_offset=body.next_offset, read_round=body.read_round
         ),
     ),
-    ReadIndex: ("read_index", lambda body: pb.ReadIndex(id=body.number)),
-    ReadIndexReply: ("read_index_reply", lambda body: pb.ReadIndexReply(id=body.number, index=body.index)),
+    ReadIndex: ("read_index", lambda body: pb.ReadIndex(id=body.request_id)),
+    ReadIndexReply: ("read_index_reply", lambda body: pb.ReadIndexReply(id=body.request_id, index=body.index)),
     Discovery: ("discovery", _encode_discovery),
 }
 

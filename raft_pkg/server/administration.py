@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
-from raft_pkg.core.membership import Change, ChangeRefusedError
-from raft_pkg.core.raft import NotLeaderError, Raft, TransferRefusedError
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError, TransferRefusedError
+from raft_pkg.core.membership import Change
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import (
     BecameFollower,
     ChangeCompleted,

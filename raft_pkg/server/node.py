@@ -13,9 +13,10 @@ from random import Random
 from typing import Any, Protocol
 
 from raft_pkg.core.configuration import Configuration
-from raft_pkg.core.membership import Change, ChangeRefusedError
+from raft_pkg.core.errors import ChangeRefusedError, InvariantError, TransferRefusedError
+from raft_pkg.core.membership import Change
 from raft_pkg.core.messages import Message
-from raft_pkg.core.raft import InvariantError, Raft, TransferRefusedError
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import LeaderChanged, RaftEvent, Ready
 from raft_pkg.core.types import Entry, Role, SnapshotMetadata
 from raft_pkg.errors import StorageError

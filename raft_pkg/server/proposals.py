@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft
+from raft_pkg.core.errors import InvariantError, NotLeaderError
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import outcomes

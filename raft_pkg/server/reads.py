@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from raft_pkg.core.raft import InvariantError, NotLeaderError, Raft
+from raft_pkg.core.errors import InvariantError, NotLeaderError
+from raft_pkg.core.raft import Raft
 from raft_pkg.server import outcomes
 from raft_pkg.server.applier import Applier
 from raft_pkg.server.in_flight import InFlightRequests

@@ -8,8 +8,8 @@ import grpc.aio
 from raft_pkg import __version__
 from raft_pkg.addresses import parse_address
 from raft_pkg.core.configuration import Configuration, Member
-from raft_pkg.core.membership import AddLearner, Change, ChangeRefusedError, Promote, Remove
-from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError, TransferRefusedError
+from raft_pkg.core.membership import AddLearner, Change, Promote, Remove
 from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc

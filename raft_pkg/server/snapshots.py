@@ -9,8 +9,9 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 
+from raft_pkg.core.errors import InvariantError
 from raft_pkg.core.messages import InstallSnapshot, Message
-from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.types import SnapshotMetadata
 from raft_pkg.errors import CorruptLogError

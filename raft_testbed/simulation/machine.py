@@ -14,9 +14,9 @@ from zlib import crc32
 
 from raft_pkg.chunks import ChunkReader
 from raft_pkg.core.configuration import Configuration
+from raft_pkg.core.errors import InvariantError
 from raft_pkg.core.membership import Change
 from raft_pkg.core.messages import Message
-from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.events import Event, EventLog

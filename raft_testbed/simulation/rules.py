@@ -76,7 +76,7 @@ class NodeRules:
             return
         self._inbox.append(message)
         if isinstance(message.body, ReadIndex):
-            self._asked.setdefault((_sender(message), message.body.number), self._round_sent)
+            self._asked.setdefault((_sender(message), message.body.request_id), self._round_sent)
 
     def peer_unreachable(self, peer: str) -> None:
         """A peer is said to be gone; the node's next turn takes note of it."""
@@ -121,7 +121,7 @@ class NodeRules:
                 self._check_protection(message.recipient, now)
             case RequestVoteReply(vote_granted=True) if not self._ordered_by_leader(message.recipient):
                 self._check_protection(message.recipient, now)
-            case ReadIndexReply(number=number, index=index) if index:
+            case ReadIndexReply(request_id=number, index=index) if index:
                 asker = message.recipient, message.recipient_incarnation
                 self.read_answered(self._asked.get((asker, number), self._round_sent), raft, now)
             case TimeoutNow():

@@ -113,7 +113,7 @@ _DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
         f"InstallSnapshotReply {body.index} next {body.next_offset} round {body.read_round}"
     ),
     Discovery: lambda body: (
-        f"Discovery {'uninitialized ' if body.uninitialized else ''}{'answer ' if body.answer else ''}"
+        f"Discovery {'uninitialized ' if body.uninitialized else ''}{'answer ' if body.is_reply else ''}"
         f"leader {body.leader}"
     ),
 }

@@ -1,6 +1,6 @@
 """A new leader changes the members before it has committed in its own term."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.membership_changes import MembershipChanges
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft._why_no_change_now, "not self._has_committed_in_own_term()", "False")
+rewrite(MembershipChanges._why_not_now, "not self._state.has_committed_in_own_term", "False")

@@ -1,13 +1,14 @@
 """One copy fewer than a majority commits (§5.3)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._advance_commit_index,
-    "majority_index = self._reached_by_quorum(...)",
+    Replication.advance_commit_index,
+    "majority_index = self._configuration.reached_by_quorum(...)",
     """
-held = [self._durable_index, *(self.progress[v].match_index for v in self.voters if v in self.progress)]
-majority_index = sorted(held)[-max(self.quorum - 1, 1)]
+voters = self._configuration.voters
+held = [self._log.durable_index, *(self.progress[v].match_index for v in voters if v in self.progress)]
+majority_index = sorted(held)[-max(self._configuration.quorum - 1, 1)]
 """,
 )

@@ -1,18 +1,20 @@
 """A node goes by a configuration only when it is committed (§6, as soon as it is in its log)."""
 
+from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._use_effective_configuration,
-    "configuration = self.configuration",
-    "configuration = self.configuration_at(self.commit_index) or self.configuration",
+    EffectiveConfiguration._refresh,
+    "configuration = self.current",
+    "configuration = self.at(self._state.commit_index) or self.current",
 )
 rewrite(
     Raft.take_ready,
-    "ready = self._ready",
+    "ready = self._state.ready",
     """
-self._use_effective_configuration()
-ready = self._ready
+self._configuration._refresh()
+self._configuration_changed()
+ready = self._state.ready
 """,
 )

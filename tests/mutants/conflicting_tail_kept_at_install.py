@@ -1,15 +1,15 @@
 """Entries after an installed snapshot are kept, also where its last one has another term (Figure 13, step 6)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._install,
-    "self.log.reset(metadata.index, metadata.term)",
+    ReplicatedLog.install,
+    "state.log.reset(metadata.index, metadata.term)",
     """
-if self.log.term_at(metadata.index) is None:
-    self.log.reset(metadata.index, metadata.term)
+if state.log.term_at(metadata.index) is None:
+    state.log.reset(metadata.index, metadata.term)
 else:
-    self.log.compact(metadata.index)
+    state.log.compact(metadata.index)
 """,
 )

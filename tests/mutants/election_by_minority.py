@@ -1,10 +1,14 @@
 """One vote fewer than a majority elects (§5.2)."""
 
+from raft_pkg.core.elections import Elections
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._maybe_become_leader,
-    "self._has_majority_of_votes()",
-    "sum(self._votes.values()) >= self.quorum - 1",
+    Elections.handle_request_vote_reply,
+    "self.has_majority()",
+    "sum(self._votes.values()) >= self._configuration.quorum - 1",
+)
+rewrite(
+    Raft._start_election, "self._elections.has_majority()", "sum(self._elections._votes.values()) >= self.quorum - 1"
 )

@@ -1,6 +1,10 @@
 """A candidate does not begin a new term (§5.2)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft._start_election, "self.current_term += 1", "self.current_term = max(1, self.current_term)")
+rewrite(
+    Elections.become_candidate,
+    "self._state.current_term += 1",
+    "self._state.current_term = max(1, self._state.current_term)",
+)

@@ -5,11 +5,6 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.read_index,
-    "reads.add(number)",
-    """
-if self.role is Role.LEADER:
-    reads.add(number)
-else:
-    self._ready.reads.append((number, self.commit_index))
-""",
+    "self._follower_reads.add(request_id)",
+    "self._state.ready.reads.append((request_id, self.commit_index))",
 )

@@ -4,8 +4,8 @@ from raft_pkg.core.reads import ForwardedReads
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    ForwardedReads.committed,
-    "ready = [read for read in self._known if read[1] <= commit_index]",
-    "ready = [(number, min(index, commit_index)) for number, index in self._known]",
+    ForwardedReads.take_committed,
+    "ready = [read for read in self._indexed if read[1] <= commit_index]",
+    "ready = [(read, min(index, commit_index)) for read, index in self._indexed]",
 )
-rewrite(ForwardedReads.committed, "self._known[0][1] > commit_index", "False")
+rewrite(ForwardedReads.take_committed, "self._indexed[0][1] > commit_index", "False")

@@ -3,9 +3,9 @@
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft.receive, "message.recipient_incarnation != self.incarnation", "False")
+rewrite(Raft.receive, "message.recipient_incarnation != state.incarnation", "False")
 rewrite(
     Raft._is_from_member,
-    "self._incarnations.get(message.sender) == message.sender_incarnation",
-    "message.sender in self._incarnations",
+    "self._configuration.incarnations.get(message.sender) == message.sender_incarnation",
+    "message.sender in self._configuration.incarnations",
 )

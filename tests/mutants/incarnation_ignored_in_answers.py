@@ -5,6 +5,6 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft._is_from_member,
-    "self._incarnations.get(message.sender) == message.sender_incarnation",
-    "message.sender in self._incarnations",
+    "self._configuration.incarnations.get(message.sender) == message.sender_incarnation",
+    "message.sender in self._configuration.incarnations",
 )

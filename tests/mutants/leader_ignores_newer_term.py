@@ -4,5 +4,7 @@ from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft.receive, "message.term > self.current_term", "message.term > self.current_term and self.leader != self.node_id"
+    Raft.receive,
+    "message.term > state.current_term",
+    "message.term > state.current_term and state.leader != state.node_id",
 )

@@ -1,10 +1,8 @@
 """A learner that hears from no leader stands for election (dissertation §4.2.1)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._may_campaign,
-    "return self.is_voter\n",
-    "return self.node_id in self._incarnations\n",
+    EffectiveConfiguration.is_promotable.fget, "return self.is_voter", "return self._state.node_id in self.incarnations"
 )

@@ -1,10 +1,10 @@
 """A follower says that all of its log matches, not just what was sent (§5.3)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._handle_append_entries,
+    Follower.handle_append_entries,
     "AppendEntriesReply(True, match_index=last_new_index, read_round=request.read_round)",
-    "AppendEntriesReply(True, match_index=self.log.last_index, read_round=request.read_round)",
+    "AppendEntriesReply(True, match_index=state.log.last_index, read_round=request.read_round)",
 )

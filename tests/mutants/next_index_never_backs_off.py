@@ -1,10 +1,10 @@
 """A leader sends the same entries again after a refusal (§5.3)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._handle_append_entries_reply,
+    Replication.handle_append_entries_reply,
     "progress.rejected(self._back_up(reply))",
     "progress.rejected(progress.next_index)",
 )

@@ -1,6 +1,6 @@
 """A follower takes entries whose predecessor has another term in its log (§5.3)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft._handle_append_entries, "found_term != request.prev_log_term", "found_term is None")
+rewrite(Follower.handle_append_entries, "found_term != request.prev_log_term", "found_term is None")

@@ -3,4 +3,4 @@
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft._become_leader, '        self._append_to_own_log(EntryKind.NOOP, b"")\n', "")
+rewrite(Raft._become_leader, "self._log.append_new(EntryKind.NOOP, b'')", "")

@@ -4,11 +4,13 @@ from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._handle_pre_vote,
-    "self._reply(...)",
+    Raft.receive,
+    "self._elections.handle_pre_vote(message, body)",
     """
-if granted:
-    self._become_follower(request.next_term, None, now, "a pre-vote")
-self._reply(...)
+self._elections.handle_pre_vote(message, body)
+reply = state.ready.messages.pop().body
+if reply.vote_granted:
+    self._become_follower(body.next_term, None, "a pre-vote")
+state.reply(message, reply)
 """,
 )

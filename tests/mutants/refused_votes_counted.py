@@ -1,6 +1,8 @@
 """A candidate counts answers, not votes (§5.2)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft._maybe_become_leader, "self._has_majority_of_votes()", "self._electorate.agreed(self._votes.__contains__)")
+rewrite(
+    Elections.handle_request_vote_reply, "self.has_majority()", "self._configuration.agreed(self._votes.__contains__)"
+)

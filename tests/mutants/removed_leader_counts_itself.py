@@ -1,14 +1,15 @@
 """A leader that is not in C_new counts itself for its majority (§6)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._reached_by_quorum,
+    EffectiveConfiguration.reached_by_quorum,
     "return self._electorate.reached(of_followers)",
     """
 if not self.is_voter:
-    return sorted(of_followers.get(voter, 0) for voter in (*self.voters, self.node_id))[-self.quorum]
+    members = (*self.voters, self._state.node_id)
+    return sorted(of_followers.get(member, 0) for member in members)[-self.quorum]
 return self._electorate.reached(of_followers)
 """,
 )

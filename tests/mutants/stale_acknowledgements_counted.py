@@ -5,6 +5,6 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.receive,
-    "message.term < self.current_term",
-    "message.term < self.current_term and type(message.body).__name__ != 'AppendEntriesReply'",
+    "message.term < state.current_term",
+    "message.term < state.current_term and type(message.body).__name__ != 'AppendEntriesReply'",
 )

@@ -5,6 +5,9 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     Raft.__init__,
-    "self.current_term = hard_state.current_term",
-    "self.current_term = entries[-1].term if entries else base[1]",
+    "self._replication = ...",
+    """
+self._replication = ...
+self._state.current_term = entries[-1].term if entries else base[1]
+""",
 )

@@ -1,10 +1,10 @@
 """A refused vote resets the election timer: stale candidates keep good ones from standing (§5.2)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._handle_request_vote,
+    Elections.handle_request_vote,
     """
 if granted:
     ...

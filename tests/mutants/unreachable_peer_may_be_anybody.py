@@ -3,4 +3,4 @@
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft.peer_unreachable, "peer != self.leader", "False")
+rewrite(Raft.peer_unreachable, "peer == self.leader", "True")

@@ -3,4 +3,11 @@
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite
 
-rewrite(Raft.__init__, "self.voted_for = hard_state.voted_for", "self.voted_for = None")
+rewrite(
+    Raft.__init__,
+    "self._replication = ...",
+    """
+self._replication = ...
+self._state.voted_for = None
+""",
+)

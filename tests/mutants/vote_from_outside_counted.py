@@ -1,11 +1,14 @@
 """A candidate asks former members too, and counts their votes (§6)."""
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.core.effective_configuration import EffectiveConfiguration
+from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    Raft._use_effective_configuration,
-    "self._incarnations = ...",
-    "self._incarnations = getattr(self, '_incarnations', {}) | ...",
+    EffectiveConfiguration._refresh,
+    "self.incarnations = ...",
+    "self.incarnations = getattr(self, 'incarnations', {}) | ...",
 )
-rewrite(Raft._has_majority_of_votes, "self._electorate.agreed(...)", "sum(self._votes.values()) >= self.quorum")
+rewrite(
+    Elections.has_majority, "self._configuration.agreed(...)", "sum(self._votes.values()) >= self._configuration.quorum"
+)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError
+from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -12,7 +13,6 @@ from raft_pkg.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_pkg.core.raft import NotLeaderError
 from raft_pkg.core.types import Role
 from tests.support.changing import ChangingCluster, address_of
 from tests.support.cluster import Cluster
@@ -127,7 +127,7 @@ def test_no_change_before_the_leader_has_committed_in_its_own_term(change):
     would have decided by majorities that need not overlap."""
     raft = lead(configuration("abc", learners="d"), terms=[1, 1, 1], committed=False)
     acknowledge(raft, "b", "c", "d", up_to=3)
-    with pytest.raises(ChangeRefusedError, match="the leader has committed nothing in its term 2 yet; try again soon"):
+    with pytest.raises(ChangeRefusedError, match="the leader has committed no entry of its term 2 yet; try again soon"):
         raft.change_members(change, 0.0)
     acknowledge(raft, "b", "c", "d")
     raft.change_members(change, 0.0)
@@ -146,7 +146,7 @@ def test_the_single_server_change_bug_can_not_happen():
     cluster.isolate(first, "e")
     cluster.change(first, Promote("e"))
     cluster.elect(second)
-    with pytest.raises(ChangeRefusedError, match="committed nothing in its term"):
+    with pytest.raises(ChangeRefusedError, match="committed no entry of its term"):
         cluster.change(second, Remove(first))
     cluster.deliver_all()
     cluster.change(second, Remove(first))
@@ -208,7 +208,7 @@ def test_no_change_while_leadership_is_handed_over():
     """Dissertation §3.10: the leader takes nothing new."""
     raft = lead(configuration("abcd"))
     raft.transfer_leadership("b", 0.0)
-    with pytest.raises(ChangeRefusedError, match="leadership is being handed over to b"):
+    with pytest.raises(ChangeRefusedError, match="leadership is being transferred to b"):
         raft.change_members(Remove("c"), 0.0)
 
 
@@ -216,7 +216,7 @@ def test_a_change_that_would_lose_the_quorum_is_refused():
     """§4.3: with c silent, b is needed."""
     raft = lead(ABC)
     acknowledge_at(raft, "b", now=9.0)
-    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b answer"):
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b respond"):
         raft.change_members(Remove("b"), 9.0)
     raft.change_members(Remove("c"), 9.0)
 
@@ -224,7 +224,7 @@ def test_a_change_that_would_lose_the_quorum_is_refused():
 def test_who_has_not_answered_a_new_leader_is_not_counted_on():
     """§4.3: a leader that was just elected does not know yet that c is dead; C_old,new could never be left."""
     raft = lead(ABC, silent="c")
-    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b answer"):
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b respond"):
         raft.change_members(Remove("b"), 0.0)
 
 
@@ -232,7 +232,7 @@ def test_both_majorities_of_c_old_new_must_answer():
     """§6, §4.3: of {a, b} both are needed before d can help."""
     raft = lead(configuration("ab", learners="d"))
     acknowledge_at(raft, "d", now=9.0)
-    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, d only a, d answer"):
+    with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, d only a, d respond"):
         raft.change_members(Promote("d"), 9.0)
 
 

@@ -55,8 +55,8 @@ def discovery(
     )
     recipient_incarnation = (raft.incarnation if answer else 0) if to is None else to
     if answer and raft.role is Role.LEADER:
-        raft.receive(Message(sender, raft.node_id, 0, replace(body, answer=False), incarnation, 0), now)
-        body = replace(body, challenge=raft._challenges.get(sender, 0))
+        raft.receive(Message(sender, raft.node_id, 0, replace(body, is_reply=False), incarnation, 0), now)
+        body = replace(body, challenge=raft._changes._challenges.get(sender, 0))
     raft.receive(Message(sender, raft.node_id, 0, body, incarnation, recipient_incarnation), now)
 
 
@@ -196,7 +196,7 @@ def test_a_node_of_a_cluster_tells_who_leads_and_where():
     said(raft, "b", AppendEntries(0, 0, (), 0, 0))
     discovery(raft, "z", answer=False)
     (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
-    assert message.body == Discovery(False, (), "a:6000", answer=True, leader="b", leader_address="b:6000")
+    assert message.body == Discovery(False, (), "a:6000", is_reply=True, leader="b", leader_address="b:6000")
     assert (message.recipient, message.recipient_incarnation) == ("z", 1)
 
 

@@ -35,14 +35,14 @@ def holding(config=LEASES):
 
 def receive_answer(raft, sender, now):
     """A follower answers the newest round, at a time."""
-    reply = AppendEntriesReply(True, match_index=raft.log.last_index, read_round=raft._reads.round)
+    reply = AppendEntriesReply(True, match_index=raft.log.last_index, read_round=raft._leader_reads._queue.round)
     receive(raft, sender, reply, now=now)
     carry_out(raft)
 
 
 def read(raft, now):
     """Ask for a read at a time; returns what was answered at once."""
-    raft._now = now
+    raft._state.now = now
     number = raft.read_index()
     ready = raft.take_ready()
     return [index for read_number, index in ready.reads if read_number == number]
@@ -102,7 +102,7 @@ def test_one_answer_of_three_is_no_majority_of_five():
 def test_without_its_lease_a_leader_asks_as_without_leases():
     """§6.4: a read is late then, not refused."""
     raft, began = holding()
-    raft._now = began + LENGTH
+    raft._state.now = began + LENGTH
     number = raft.read_index()
     (body, _) = replies(carry_out(raft), AppendEntries)
     acknowledge(raft, "c", read_round=body.read_round)
@@ -119,10 +119,10 @@ def test_answers_to_old_rounds_renew_nothing():
 def test_no_lease_before_the_leader_has_committed_in_its_own_term():
     """§6.4, step 1: until then it does not know what is committed."""
     raft = lead(ABC, terms=[1, 1], config=LEASES, committed=False)
-    acknowledge(raft, "b", "c", up_to=2, read_round=raft._reads.round)
+    acknowledge(raft, "b", "c", up_to=2, read_round=raft._leader_reads._queue.round)
     number = raft.read_index()
     assert carry_out(raft).reads == []
-    acknowledge(raft, "b", read_round=raft._reads.round)
+    acknowledge(raft, "b", read_round=raft._leader_reads._queue.round)
     assert carry_out(raft).reads == [(number, 3)]
 
 
@@ -170,7 +170,7 @@ def test_a_leader_alone_needs_nobodys_word():
         raft.tick(now)
         carry_out(raft)
     assert read(raft, now + 0.01) == [1]
-    assert len(raft._reads._begun_at) == 0
+    assert len(raft._leader_reads._queue._begun_at) == 0
 
 
 def test_questions_of_followers_are_answered_by_the_lease():

@@ -2,8 +2,8 @@
 
 import pytest
 
+from raft_pkg.core.errors import NotLeaderError
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, ReadIndex, ReadIndexReply
-from raft_pkg.core.raft import NotLeaderError
 from raft_pkg.core.types import Role
 from tests.support.changing import ChangingCluster
 from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, log_of, receive, replies
@@ -41,7 +41,7 @@ def test_it_answers_once_it_has_that_index():
     """§6.4: steps 4 and 5 are the follower's: it waits for its own state machine to be that far."""
     raft = following()
     number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.number, 3))
+    receive(raft, "b", ReadIndexReply(question.request_id, 3))
     assert carry_out(raft).reads == []
     receive(raft, "b", AppendEntries(1, 1, tuple(log_of(1, 1, 1, 1)[1:]), 2, 0))
     assert carry_out(raft).reads == []
@@ -56,7 +56,7 @@ def test_one_question_serves_all_reads_before_it():
     raft = following()
     numbers = [raft.read_index(any_node=True) for _ in range(5)]
     (question,) = replies(carry_out(raft), ReadIndex)
-    receive(raft, "b", ReadIndexReply(question.number, 1))
+    receive(raft, "b", ReadIndexReply(question.request_id, 1))
     assert carry_out(raft).reads == [(number, 1) for number in numbers]
 
 
@@ -65,9 +65,9 @@ def test_a_read_that_comes_after_a_question_needs_another():
     raft = following()
     first, question = ask(raft)
     second, later = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.number, 1))
+    receive(raft, "b", ReadIndexReply(question.request_id, 1))
     assert carry_out(raft).reads == [(first, 1)]
-    receive(raft, "b", ReadIndexReply(later.number, 1))
+    receive(raft, "b", ReadIndexReply(later.request_id, 1))
     assert carry_out(raft).reads == [(second, 1)]
 
 
@@ -76,7 +76,7 @@ def test_an_answer_counts_once():
     raft = following()
     number, question = ask(raft)
     for _ in range(2):
-        receive(raft, "b", ReadIndexReply(question.number, 1))
+        receive(raft, "b", ReadIndexReply(question.request_id, 1))
     assert carry_out(raft).reads == [(number, 1)]
 
 
@@ -84,7 +84,7 @@ def test_index_0_says_that_who_was_asked_does_not_lead():
     """§6.4: the read is over, and may be tried elsewhere."""
     raft = following()
     number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.number, 0))
+    receive(raft, "b", ReadIndexReply(question.request_id, 0))
     assert carry_out(raft).failed_reads == [number]
 
 
@@ -92,9 +92,9 @@ def test_the_answer_of_somebody_else_is_passed_over():
     """§6.4: only the leader knows."""
     raft = following()
     number, question = ask(raft)
-    receive(raft, "c", ReadIndexReply(question.number, 1))
+    receive(raft, "c", ReadIndexReply(question.request_id, 1))
     assert carry_out(raft).reads == []
-    receive(raft, "b", ReadIndexReply(question.number, 1))
+    receive(raft, "b", ReadIndexReply(question.request_id, 1))
     assert carry_out(raft).reads == [(number, 1)]
 
 
@@ -128,7 +128,7 @@ def test_what_the_leader_has_said_outlives_it():
     """§6.4: that index was committed; who leads now does not matter."""
     raft = following()
     number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.number, 2))
+    receive(raft, "b", ReadIndexReply(question.request_id, 2))
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(1, 1)[1:]), 2, 0), term=2)
     ready = carry_out(raft)
     assert (ready.reads, ready.failed_reads) == ([(number, 2)], [])
@@ -138,7 +138,7 @@ def test_who_hears_no_leader_gives_up_all_its_reads():
     """§6.4: the entries that a read must see may never come, as to a server that was removed or cut off."""
     raft = following()
     number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.number, 3))
+    receive(raft, "b", ReadIndexReply(question.request_id, 3))
     carry_out(raft)
     raft.tick(raft.next_timeout())
     assert carry_out(raft).failed_reads == [number]
@@ -149,7 +149,7 @@ def test_who_hears_no_leader_gives_up_all_its_reads():
 def test_without_a_leader_there_is_nobody_to_ask():
     """§6.4."""
     raft = follower([1], term=1)
-    with pytest.raises(NotLeaderError, match="not known"):
+    with pytest.raises(NotLeaderError, match="unknown"):
         raft.read_index(any_node=True)
 
 
@@ -215,7 +215,7 @@ def test_one_round_serves_the_questions_of_all():
     assert [body.read_round for body in replies(carry_out(raft), AppendEntries)] == [1, 1]
     acknowledge(raft, "c", read_round=1)
     ready = carry_out(raft)
-    assert [(message.recipient, message.body.number) for message in ready.messages] == [("b", 71), ("c", 71)]
+    assert [(message.recipient, message.body.request_id) for message in ready.messages] == [("b", 71), ("c", 71)]
     assert ready.reads == [(own, 1)]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from raft_pkg.core.errors import NotLeaderError
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, RequestVoteReply
-from raft_pkg.core.raft import NotLeaderError
 from raft_pkg.core.types import Role
 from tests.support.cluster import Cluster
 from tests.support.core import acknowledge, append, carry_out, follower, leader, receive, replies

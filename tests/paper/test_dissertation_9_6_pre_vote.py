@@ -229,7 +229,7 @@ def test_a_leader_that_hears_from_no_quorum_steps_down():
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
     assert ready.failed_reads == [number]
     assert [raft_event.reason for raft_event in raft_events(ready, BecameFollower)] == [
-        "no quorum has answered for an election time-out"
+        "no quorum has replied for an election time-out"
     ]
 
 

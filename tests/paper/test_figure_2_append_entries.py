@@ -2,8 +2,8 @@
 
 import pytest
 
+from raft_pkg.core.errors import InvariantError
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVoteReply
-from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.types import Entry, EntryKind, Role
 from tests.support.core import append, candidate, carry_out, follower, leader, log_of, receive, replies, terms_of
 

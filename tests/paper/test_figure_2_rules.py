@@ -2,8 +2,8 @@
 
 import pytest
 
+from raft_pkg.core.errors import NotLeaderError
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
-from raft_pkg.core.raft import NotLeaderError
 from raft_pkg.core.ready import BecameFollower, BecameLeader, ElectionStarted, LeaderChanged
 from raft_pkg.core.types import EntryKind, HardState, Role
 from tests.support.core import (
@@ -115,7 +115,7 @@ def test_a_follower_says_whom_it_follows_once():
 def test_only_a_leader_takes_commands_and_reads(make):
     """§8: a server that is not the leader rejects the request and names the leader it knows."""
     raft = make()
-    with pytest.raises(NotLeaderError, match="not known") as error:
+    with pytest.raises(NotLeaderError, match="unknown") as error:
         raft.propose(b"x")
     assert error.value.leader is None
     append(raft, "b", (0, 0))

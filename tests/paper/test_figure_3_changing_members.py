@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
-from raft_pkg.core.raft import NotLeaderError, Raft
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError
+from raft_pkg.core.membership import AddLearner, Promote, Remove
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import EntryKind
 from tests.paper.test_figure_3_random_schedules import EXTENDED, STEPS, HostileWorld
 from tests.support.changing import ChangingCluster, address_of

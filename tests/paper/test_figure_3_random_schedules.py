@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from raft_pkg.core.raft import NotLeaderError, TransferRefusedError
+from raft_pkg.core.errors import NotLeaderError, TransferRefusedError
 from raft_pkg.core.types import Role
 from tests.support.cluster import Cluster
 from tests.support.core import CONFIG

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
+from raft_pkg.core.errors import ChangeRefusedError
+from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, PreVote, RequestVote, RequestVoteReply, TimeoutNow
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import BecameFollower, ChangeCompleted, ConfigurationChanged
@@ -234,10 +235,10 @@ def test_no_change_begins_before_the_last_one_is_committed():
     raft = lead(configuration("abcd"))
     raft.change_members(Remove("d"), 0.0)
     carry_out(raft)
-    with pytest.raises(ChangeRefusedError, match="another change is under way: the configuration at index 2"):
+    with pytest.raises(ChangeRefusedError, match="another change is in progress: the configuration at index 2"):
         raft.change_members(Remove("c"), 0.0)
     acknowledge(raft, "b", "c")
-    with pytest.raises(ChangeRefusedError, match="another change is under way: the configuration at index 3"):
+    with pytest.raises(ChangeRefusedError, match="another change is in progress: the configuration at index 3"):
         raft.change_members(Remove("c"), 0.0)
     acknowledge(raft, "b", "c")
     raft.change_members(Remove("c"), 0.0)

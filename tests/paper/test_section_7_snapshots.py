@@ -6,10 +6,11 @@ from zlib import crc32
 
 import pytest
 
+from raft_pkg.core.errors import InvariantError
 from raft_pkg.core.membership import Remove
 from raft_pkg.core.messages import AppendEntries, InstallSnapshot, InstallSnapshotReply
 from raft_pkg.core.progress import CHUNK_HEARTBEATS_MAX
-from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import BecameFollower, ConfigurationChanged, SnapshotChunk
 from raft_pkg.core.types import HardState, Role, SnapshotMetadata
 from tests.support.changing import ChangingCluster
@@ -517,7 +518,7 @@ def test_chunks_confirm_leadership_for_reads():
 def test_a_leader_that_has_neither_the_entry_nor_a_snapshot_stops():
     """§7: that can't be, and going on would spread the damage."""
     raft, _ = behind()
-    raft.snapshot = None
+    raft._state.snapshot = None
     with pytest.raises(InvariantError, match="a leads, and has neither entry 1 nor a snapshot"):
         carry_out(raft)
 

@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from raft_pkg.core.configuration import Configuration, Member
-from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError, TransferRefusedError
+from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -38,7 +39,7 @@ from raft_pkg.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_pkg.core.raft import NotLeaderError, Raft, TransferRefusedError
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import (
     BecameFollower,
     BecameLeader,

@@ -59,8 +59,12 @@ class Watched:
         self.rules.iteration_ended(self.raft, now)
 
     def lead(self) -> None:
-        self.raft.current_term, self.raft.role, self.raft.progress = 1, Role.LEADER, {}
+        self.raft._state.current_term, self.raft._state.role, self.raft._replication.progress = 1, Role.LEADER, {}
         self.turn(1.0)
+
+    def reset_timer(self, now: float) -> None:
+        self.raft._state.now = now
+        self.raft._elections.reset_timer()
 
     def sends(self, message: Message, now: float) -> None:
         self.rules.message_sent(message, self.raft, now)
@@ -89,23 +93,23 @@ def test_a_working_core_breaks_none() -> None:
 
 def test_putting_an_election_off_for_nothing() -> None:
     watched = Watched()
-    watched.raft._reset_election_timer(0.1)
+    watched.reset_timer(0.1)
     with breaks(ELECTION_TIMER):
         watched.turn(0.1)
 
 
 def test_putting_an_election_off_for_a_refused_vote() -> None:
     watched = Watched()
-    watched.raft.current_term, watched.raft.voted_for = 1, "c"
+    watched.raft._state.current_term, watched.raft._state.voted_for = 1, "c"
     watched.turn(0.01)
-    watched.raft._reset_election_timer(0.1)
+    watched.reset_timer(0.1)
     with breaks(ELECTION_TIMER):
         watched.turn(0.1, RequestVote(0, 0))
 
 
 def test_not_waiting_longer_for_a_leader() -> None:
     watched = Watched()
-    watched.raft._reset_election_timer = lambda _now: None  # type: ignore[method-assign]
+    watched.raft._elections.reset_timer = lambda: None  # type: ignore[method-assign]
     with breaks(ELECTION_TIMER):
         watched.turn(0.1, HEARTBEAT)
 
@@ -113,10 +117,10 @@ def test_not_waiting_longer_for_a_leader() -> None:
 def test_waiting_equally_long_each_time() -> None:
     watched = Watched()
 
-    def reset(now: float) -> None:
-        watched.raft._election_deadline = now + 0.2
+    def reset() -> None:
+        watched.raft._elections.deadline = watched.raft._state.now + 0.2
 
-    watched.raft._reset_election_timer = reset  # type: ignore[method-assign]
+    watched.raft._elections.reset_timer = reset  # type: ignore[method-assign]
     with breaks(RANDOMIZED_TIMEOUTS):
         for number in range(SAME_TIMEOUTS + 1):
             watched.turn(0.05 * number, HEARTBEAT)
@@ -215,26 +219,26 @@ def test_a_lease_outlasts_a_change_of_the_members() -> None:
     watched.heartbeat(1, 1.0)
     watched.answer(1)
     watched.turn(1.01)
-    watched.raft._configurations.append(1, Configuration.of("a", "c", "d"))
+    watched.raft._configuration._configurations.append(1, Configuration.of("a", "c", "d"))
     watched.turn(1.02)
     watched.rules.read_answered(1, watched.raft, 1.03)
 
 
 def test_a_node_without_a_vote_may_wait_as_it_likes() -> None:
     watched = Watched()
-    watched.raft._configurations.append(1, Configuration.of("b", "c"))
-    watched.raft._use_effective_configuration()
+    watched.raft._configuration._configurations.append(1, Configuration.of("b", "c"))
+    watched.raft._configuration._refresh()
     watched.turn(0.05)
-    watched.raft._reset_election_timer(0.1)
+    watched.reset_timer(0.1)
     watched.turn(0.1)
 
 
 def test_standing_without_a_vote() -> None:
     watched = Watched()
-    watched.raft._configurations.append(1, Configuration.of("b", "c"))
-    watched.raft.role = Role.PRE_CANDIDATE
+    watched.raft._configuration._configurations.append(1, Configuration.of("b", "c"))
+    watched.raft._state.role = Role.PRE_CANDIDATE
     watched.rules._check_candidate(watched.raft)
-    watched.raft.commit_index = 1
+    watched.raft._state.commit_index = 1
     with breaks(CANDIDATES):
         watched.rules._check_candidate(watched.raft)
 
@@ -242,9 +246,9 @@ def test_standing_without_a_vote() -> None:
 def test_leading_on_when_removed() -> None:
     watched = Watched()
     watched.lead()
-    watched.raft._configurations.append(1, Configuration.of("b", "c"))
+    watched.raft._configuration._configurations.append(1, Configuration.of("b", "c"))
     watched.turn(1.01)
-    watched.raft.commit_index = 1
+    watched.raft._state.commit_index = 1
     with breaks(REMOVED_LEADER):
         watched.turn(1.02)
 
@@ -254,10 +258,12 @@ def test_promoting_a_learner_that_is_far_behind(match_index: int) -> None:
     watched = Watched()
     watched.lead()
     before = Configuration.of("a", "b", "c")
-    watched.raft._configurations.append(1, replace(before, learners=(Member("d"),)))
+    watched.raft._configuration._configurations.append(1, replace(before, learners=(Member("d"),)))
     watched.turn(1.01)
-    watched.raft._configurations.append(100, replace(Configuration.of("a", "b", "c", "d"), outgoing=before.voters))
-    watched.raft.progress = {"d": Progress(match_index + 1, 1.0, match_index=match_index)}
+    watched.raft._configuration._configurations.append(
+        100, replace(Configuration.of("a", "b", "c", "d"), outgoing=before.voters)
+    )
+    watched.raft._replication.progress = {"d": Progress(match_index + 1, 1.0, match_index=match_index)}
     expected = breaks(CAUGHT_UP) if 99 - match_index > CONFIG.appends_in_flight_max else nullcontext()
     with expected:
         watched.turn(1.02)

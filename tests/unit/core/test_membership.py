@@ -4,18 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raft_pkg.core.bootstrap import LEADERS_MAX, BootstrapPeers
 from raft_pkg.core.configuration import Configuration, Member, quorums_overlap
-from raft_pkg.core.membership import (
-    LEADERS_MAX,
-    BootstrapPeers,
-    ChangeRefusedError,
-    ConfigurationLog,
-    finished,
-    promoted,
-    removed,
-    replaced,
-    with_learner,
-)
+from raft_pkg.core.effective_configuration import ConfigurationLog
+from raft_pkg.core.errors import ChangeRefusedError
+from raft_pkg.core.membership import left_joint, promoted, removed, replaced, with_learner
 from raft_pkg.core.messages import Discovery
 from tests.support.members import configuration
 
@@ -33,7 +26,7 @@ def test_a_learner_is_added_and_may_be_meant_for_more():
 def test_a_promotion_takes_the_learner_and_the_order_away():
     joint = promoted(configuration("abc", learners="de", to_promote="de"), "d")
     assert joint == configuration("abcd", learners="e", outgoing="abc", to_promote="e")
-    assert finished(joint) == configuration("abcd", learners="e", to_promote="e")
+    assert left_joint(joint) == configuration("abcd", learners="e", to_promote="e")
 
 
 def test_a_voter_leaves_in_two_steps_and_a_learner_in_one():
@@ -71,8 +64,8 @@ def test_quorums_of_adjacent_configurations_overlap_whatever_is_done(data):
         if not after.voters:
             continue  # the last voter lost its disk
         assert quorums_overlap(value, after)
-        assert quorums_overlap(after, finished(after))
-        value = finished(after)
+        assert quorums_overlap(after, left_joint(after))
+        value = left_joint(after)
         assert Configuration.decode(value.encode()) == value
 
 
@@ -116,61 +109,61 @@ def test_a_snapshot_keeps_the_one_that_holds_at_its_index():
 PEERS = {"a": "a:6000", "b": "b:6000", "c": "c:6000"}
 
 
-def answer(*, uninitialized=True, peers=("a", "b", "c"), leader="", answer=True):
-    return Discovery(uninitialized, peers, "", answer, leader, f"{leader}:6000" if leader else "")
+def reply(*, uninitialized=True, peers=("a", "b", "c"), leader="", is_reply=True):
+    return Discovery(uninitialized, peers, "", is_reply, leader, f"{leader}:6000" if leader else "")
 
 
 def test_all_must_have_answered_that_they_are_uninitialized():
     bootstrap_peers = BootstrapPeers(PEERS)
-    assert bootstrap_peers.beginning("a", 1) is None
-    bootstrap_peers.heard("b", 2, answer())
-    assert bootstrap_peers.beginning("a", 1) is None
-    bootstrap_peers.heard("c", 3, answer())
-    assert bootstrap_peers.beginning("a", 1) == configuration("abc", incarnations={"a": 1, "b": 2, "c": 3})
-    assert bootstrap_peers.beginning("b", 2) is None
+    assert bootstrap_peers.initial_configuration("a", 1) is None
+    bootstrap_peers.record("b", 2, reply())
+    assert bootstrap_peers.initial_configuration("a", 1) is None
+    bootstrap_peers.record("c", 3, reply())
+    assert bootstrap_peers.initial_configuration("a", 1) == configuration("abc", incarnations={"a": 1, "b": 2, "c": 3})
+    assert bootstrap_peers.initial_configuration("b", 2) is None
 
 
 def test_the_newest_incarnation_of_each_is_named():
     bootstrap_peers = BootstrapPeers(PEERS)
     for incarnation in (2, 5):
-        bootstrap_peers.heard("b", incarnation, answer())
-    bootstrap_peers.heard("c", 3, answer())
-    assert bootstrap_peers.beginning("a", 1).votes("b", 5)
+        bootstrap_peers.record("b", incarnation, reply())
+    bootstrap_peers.record("c", 3, reply())
+    assert bootstrap_peers.initial_configuration("a", 1).votes("b", 5)
 
 
 @pytest.mark.parametrize(
     "discovery",
-    [answer(uninitialized=False), answer(peers=("a", "b"))],
+    [reply(uninitialized=False), reply(peers=("a", "b"))],
     ids=["not uninitialized any more", "told of others"],
 )
 def test_who_takes_it_back_is_not_counted(discovery):
     bootstrap_peers = BootstrapPeers(PEERS)
-    bootstrap_peers.heard("b", 2, answer())
-    bootstrap_peers.heard("c", 3, answer())
-    bootstrap_peers.heard("c", 3, discovery)
-    assert bootstrap_peers.beginning("a", 1) is None
+    bootstrap_peers.record("b", 2, reply())
+    bootstrap_peers.record("c", 3, reply())
+    bootstrap_peers.record("c", 3, discovery)
+    assert bootstrap_peers.initial_configuration("a", 1) is None
 
 
 def test_greetings_and_non_members_count_for_nothing():
     bootstrap_peers = BootstrapPeers(PEERS)
-    bootstrap_peers.heard("b", 2, answer(answer=False))
-    bootstrap_peers.heard("c", 3, answer())
+    bootstrap_peers.record("b", 2, reply(is_reply=False))
+    bootstrap_peers.record("c", 3, reply())
     for non_member in range(1000):
-        bootstrap_peers.heard(f"n{non_member}", 1, answer())
-    assert bootstrap_peers.beginning("a", 1) is None
+        bootstrap_peers.record(f"n{non_member}", 1, reply())
+    assert bootstrap_peers.initial_configuration("a", 1) is None
     assert bootstrap_peers._uninitialized == {"c": 3}
 
 
 def test_who_was_told_of_nobody_begins_nothing():
-    assert BootstrapPeers({}).beginning("a", 1) is None
-    assert BootstrapPeers({"a": "a:6000"}).beginning("a", 1) == configuration("a", incarnations={"a": 1})
-    assert BootstrapPeers({"b": "b:6000"}).beginning("a", 1) is None
+    assert BootstrapPeers({}).initial_configuration("a", 1) is None
+    assert BootstrapPeers({"a": "a:6000"}).initial_configuration("a", 1) == configuration("a", incarnations={"a": 1})
+    assert BootstrapPeers({"b": "b:6000"}).initial_configuration("a", 1) is None
 
 
 def test_leaders_that_are_named_are_remembered_within_a_limit():
     bootstrap_peers = BootstrapPeers(PEERS)
-    bootstrap_peers.heard("b", 2, answer(uninitialized=False, leader="z"))
+    bootstrap_peers.record("b", 2, reply(uninitialized=False, leader="z"))
     assert bootstrap_peers.leaders == {"z": "z:6000"}
     for number in range(2 * LEADERS_MAX):
-        bootstrap_peers.heard("b", 2, answer(uninitialized=False, leader=f"n{number}"))
+        bootstrap_peers.record("b", 2, reply(uninitialized=False, leader=f"n{number}"))
     assert len(bootstrap_peers.leaders) == LEADERS_MAX

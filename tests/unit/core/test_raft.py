@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from raft_pkg.core.configuration import Configuration
-from raft_pkg.core.raft import InvariantError, Raft
+from raft_pkg.core.errors import InvariantError
+from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Entry, EntryKind, Role
 from tests.support.core import CONFIG, carry_out, leader, log_of, receive
 

@@ -102,59 +102,59 @@ def forwarded(*numbers):
 
 def test_one_question_serves_all_reads_that_came_before_it():
     reads = forwarded(1, 2)
-    question = reads.ask(0.0)
+    question = reads.begin_request(0.0)
     reads.add(3)
-    assert reads.answered(question, 7) == []
-    assert reads.committed(6) == []
-    assert reads.committed(7) == [(1, 7), (2, 7)]
-    assert reads.committed(7) == []
-    assert reads.ask(0.0) is not None
-    assert reads.ask(0.0) is None
+    assert reads.handle_reply(question, 7) == []
+    assert reads.take_committed(6) == []
+    assert reads.take_committed(7) == [(1, 7), (2, 7)]
+    assert reads.take_committed(7) == []
+    assert reads.begin_request(0.0) is not None
+    assert reads.begin_request(0.0) is None
 
 
 def test_reads_go_in_the_order_of_what_they_must_see():
     reads = forwarded(1)
-    first = reads.ask(0.0)
+    first = reads.begin_request(0.0)
     reads.add(2)
-    second = reads.ask(0.0)
-    reads.answered(second, 9)
-    reads.answered(first, 4)
-    assert reads.committed(4) == [(1, 4)]
-    assert reads.committed(20) == [(2, 9)]
+    second = reads.begin_request(0.0)
+    reads.handle_reply(second, 9)
+    reads.handle_reply(first, 4)
+    assert reads.take_committed(4) == [(1, 4)]
+    assert reads.take_committed(20) == [(2, 9)]
 
 
 def test_a_node_that_does_not_lead_can_not_serve_them():
     reads = forwarded(1, 2)
-    assert reads.answered(reads.ask(0.0), 0) == [1, 2]
-    assert reads.committed(100) == []
+    assert reads.handle_reply(reads.begin_request(0.0), 0) == [1, 2]
+    assert reads.take_committed(100) == []
 
 
 def test_an_answer_that_comes_twice_or_to_no_question_serves_nobody():
     reads = forwarded(1)
-    question = reads.ask(0.0)
-    reads.answered(question, 3)
-    assert reads.committed(3) == [(1, 3)]
-    assert reads.answered(question, 3) == reads.answered(99, 3) == []
-    assert reads.committed(3) == []
+    question = reads.begin_request(0.0)
+    reads.handle_reply(question, 3)
+    assert reads.take_committed(3) == [(1, 3)]
+    assert reads.handle_reply(question, 3) == reads.handle_reply(99, 3) == []
+    assert reads.take_committed(3) == []
 
 
 def test_a_question_that_was_not_answered_in_time_is_given_up():
     reads = forwarded(1)
-    old = reads.ask(1.0)
+    old = reads.begin_request(1.0)
     reads.add(2)
-    reads.ask(2.0)
-    assert reads.expired(1.0) == []
-    assert reads.expired(2.0) == [1]
-    assert reads.answered(old, 5) == []
-    assert reads.committed(5) == [], "its answer comes too late"
+    reads.begin_request(2.0)
+    assert reads.expire(1.0) == []
+    assert reads.expire(2.0) == [1]
+    assert reads.handle_reply(old, 5) == []
+    assert reads.take_committed(5) == [], "its answer comes too late"
 
 
 def test_another_leader_gives_up_what_has_no_answer_and_keeps_what_has():
     """The index was a true one when the read came; to see it is enough, whoever leads."""
     reads = forwarded(1)
-    reads.answered(reads.ask(0.0), 5)
+    reads.handle_reply(reads.begin_request(0.0), 5)
     reads.add(2)
-    reads.ask(0.0)
+    reads.begin_request(0.0)
     reads.add(3)
-    assert reads.clear() == [2, 3]
-    assert reads.committed(5) == [(1, 5)]
+    assert reads.fail_unanswered() == [2, 3]
+    assert reads.take_committed(5) == [(1, 5)]

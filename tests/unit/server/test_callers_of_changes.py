@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
+from raft_pkg.core.errors import TransferRefusedError
 from raft_pkg.core.membership import Remove
-from raft_pkg.core.raft import TransferRefusedError
 from raft_pkg.events import EventLog
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.server.config import ServerConfig
@@ -103,7 +103,7 @@ async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_tha
     three.cut = "b"
     first = leader.transfer_leadership("b")
     leader.run_iteration()
-    while three.now < leader.raft._transfer_deadline - 0.01:
+    while three.now < leader.raft._transfer.deadline - 0.01:
         three.now += 0.01
         leader.run_iteration()
         three.deliver()

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from raft_pkg.core.errors import InvariantError, NotLeaderError, TransferRefusedError
 from raft_pkg.core.messages import AppendEntries, Message
-from raft_pkg.core.raft import InvariantError, NotLeaderError, TransferRefusedError
 from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.errors import StorageError
 from raft_pkg.kv import kv_pb2 as kv

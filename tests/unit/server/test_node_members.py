@@ -2,8 +2,8 @@
 
 import pytest
 
-from raft_pkg.core.membership import AddLearner, ChangeRefusedError, Promote, Remove
-from raft_pkg.core.raft import NotLeaderError
+from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError
+from raft_pkg.core.membership import AddLearner, Promote, Remove
 from tests.support.nodes import NodeCluster, get, put
 
 
@@ -76,7 +76,7 @@ async def test_one_change_at_a_time_and_both_who_ask_are_told(cluster):
     first = leader.change_members(AddLearner("d", cluster.peers["d"]))
     second = leader.change_members(Remove("a"))
     leader.run_iteration()
-    with pytest.raises(ChangeRefusedError, match="another change is under way: d is being added"):
+    with pytest.raises(ChangeRefusedError, match="another change is in progress: d is being added"):
         await second
     cluster.run(1.0)
     assert await first == leader.raft.configuration_index
@@ -84,10 +84,10 @@ async def test_one_change_at_a_time_and_both_who_ask_are_told(cluster):
 
 async def test_a_node_that_does_not_run_can_not_be_added(cluster):
     future = change(cluster, cluster.leader, AddLearner("d", "127.0.0.1:9"), seconds=10.0)
-    with pytest.raises(ChangeRefusedError, match=r"d did not answer at 127\.0\.0\.1:9 within 6 s; does it run there"):
+    with pytest.raises(ChangeRefusedError, match=r"d did not reply at 127\.0\.0\.1:9 within 6 s; does it run there"):
         await future
     (failed,) = events(cluster, cluster.leader.config.node_id, "members_change_failed")
-    assert "d did not answer" in failed["reason"]
+    assert "d did not reply" in failed["reason"]
 
 
 async def test_a_follower_sends_who_asks_to_the_leader(cluster):

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
+from raft_pkg.core.errors import TransferRefusedError
 from raft_pkg.core.membership import Remove
 from raft_pkg.core.messages import Message
-from raft_pkg.core.raft import TransferRefusedError
 from raft_pkg.events import EventLog
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.server.config import ServerConfig

@@ -5,8 +5,8 @@ from zlib import crc32
 
 import pytest
 
+from raft_pkg.core.errors import InvariantError
 from raft_pkg.core.messages import AppendEntriesReply
-from raft_pkg.core.raft import InvariantError
 from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.types import SnapshotMetadata
 from raft_pkg.errors import CorruptLogError, StorageError
