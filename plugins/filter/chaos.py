@@ -103,7 +103,7 @@ def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
 
 
 SAID_OF = {
-    "state_hash": ("applied state", "these nodes log no hashes of their state"),
+    "state_hash": ("state machine safety", "these nodes log no hashes of their state"),
     "vote_granted": ("votes", "these nodes log no votes"),
     "resources_used": ("resources", "these nodes do not log what they use"),
 }

@@ -1,1 +1,1 @@
-"""A run as a page that people look at (docs/reference/report.md). Needs the extra `report`: bokeh and junitparser."""
+"""Report on a run: one HTML file, and JUnit XML."""

@@ -1,4 +1,4 @@
-"""The plots of a report: roles, latency and rate on one time axis, and each violation on its own."""
+"""The plots of a report: roles, latency and rate on one time axis, and one plot for each violation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -23,12 +23,12 @@ from raft_testbed.report.role_intervals import (
     LEADERLESS,
     PRE_CANDIDATE,
     STARTING,
-    bands_of,
     leader_changes,
+    role_intervals,
 )
 from raft_testbed.verdict.directory import Run
 
-# Okabe and Ito's colours, which colour-blind people tell apart; shapes and words say the same once more.
+# Okabe and Ito's colours, distinguishable with colour blindness; shapes and words repeat the information.
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE, GREY = (
     *("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#8A8A8A"),
 )
@@ -44,19 +44,19 @@ ROLE_COLOURS = {
 FUNCTION_COLOURS = {"read": SKY, "write": ORANGE, "cas": GREEN, "append": PURPLE, "delete": BLUE}
 OUTCOME_MARKERS = {"ok": "circle", "fail": "x", "info": "inverted_triangle"}
 OUTCOME_COLOURS = {"ok": GREEN, "fail": ORANGE, "info": VERMILION}
-OUTCOME_WORDS = {"ok": "answered", "fail": "failed", "info": "not known"}
+OUTCOME_WORDS = {"ok": "ok", "fail": "failed", "info": "unknown"}
 FAULTS_ROW = "faults"
 LEFT_BORDER_PIXELS = 74
 INK = "#111111"
 LABEL_COLOURS = {role: "#ffffff" if role == LEADER else INK for role in ROLE_COLOURS}
 UNCONSTRAINED_DRAWN_MAX = 8
-TOLD_CHARACTERS_MAX = 28
-"""What is longer is cut above its bar: that fits on a phone."""
+DESCRIPTION_CHARACTERS_MAX = 28
+"""Longer descriptions above a bar are truncated, to fit on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text in a row of the time axis, within a span of seconds."""
+    """A label in a row of the role plot, for an interval in seconds since the run started."""
 
     row: str
     began: float
@@ -66,27 +66,31 @@ class Label:
     colour: str = INK
 
 
-def run_figures(run: Run, points: Sequence[Point], rates: Rates, marked: Iterable[float]) -> list[figure]:
-    """Roles, latency and rate; `marked` are the times (seconds since the start) of what can't be explained."""
+def run_plots(run: Run, points: Sequence[Point], rates: Rates, unexplained: Iterable[float]) -> list[figure]:
+    """Return the plots of roles, latency and rate, on one time axis.
+
+    `unexplained` are the times of unexplained outcomes, in seconds since the run started.
+    """
     seconds = run.ended - run.started
     time_axis = Range1d(start=0, end=seconds, bounds=(-0.02 * seconds, 1.02 * seconds))
     plots = [_roles(run, time_axis), _latency(points, time_axis), _rate(rates, time_axis)]
     for plot in plots:
         for fault in run.faults:
             if fault.skipped is None:
-                plot.add_layout(_window(fault, run.started))
+                plot.add_layout(_fault_interval(fault, run.started))
         for at, _, _ in leader_changes(run):
             plot.add_layout(Span(location=at - run.started, dimension="height", line_color=BLUE, line_dash="dotted"))
-        for at in marked:
+        for at in unexplained:
             plot.add_layout(Span(location=at, dimension="height", line_color=VERMILION, line_width=2))
-    plots[-1].xaxis.axis_label = "seconds since the run began"
+    plots[-1].xaxis.axis_label = "seconds since the run started"
     return plots
 
 
-def violation_figure(violation: ExplainedViolation, start: int) -> figure:
-    """A bar for each operation concerned, from its call to its outcome.
+def violation_plot(violation: ExplainedViolation, start: int) -> figure:
+    """Return a plot with a bar for each operation of a counterexample, from its call to its outcome.
 
-    The axis has a step for each call and outcome, labelled with its time: a moment and a minute are seen alike.
+    The axis has one tick for each call and outcome, labelled with its time, so that short and long intervals are
+    equally visible. `start` is the time of the first call, in nanoseconds since 1970.
     """
     counterexample = violation.counterexample
     unconstrained = counterexample.unconstrained[:UNCONSTRAINED_DRAWN_MAX]
@@ -105,13 +109,13 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
     unexplained = counterexample.finding.unexplained
     for row, operation in zip(rows, operations, strict=True):
         left, right = steps[operation.invoked], steps.get(operation.completed or -1, end)
-        is_wrong = unexplained is not None and operation.invoked == unexplained.invoked
+        is_unexplained = unexplained is not None and operation.invoked == unexplained.invoked
         plot.hbar(
             y=[row],
             left=[left],
             right=[right],
             height=0.28,
-            color=VERMILION if is_wrong else FUNCTION_COLOURS[operation.f],
+            color=VERMILION if is_unexplained else FUNCTION_COLOURS[operation.f],
             fill_alpha=0.35 if operation in unconstrained else 0.9,
             line_dash="dashed" if operation in unconstrained or operation.completed is None else "solid",
         )
@@ -120,10 +124,10 @@ def violation_figure(violation: ExplainedViolation, start: int) -> figure:
             x=[right if is_late else left],
             y=[row],
             y_offset=-10,
-            text=[_told(operation, is_wrong=is_wrong)],
+            text=[_description(operation, is_unexplained=is_unexplained)],
             text_font_size="12px",
             text_align="right" if is_late else "left",
-            text_font_style="bold" if is_wrong else "normal",
+            text_font_style="bold" if is_unexplained else "normal",
         )
         text.tags = ["foreground"]
     times = {}
@@ -169,7 +173,7 @@ def _roles(run: Run, time_axis: Range1d) -> figure:
         y_range=FactorRange(factors=rows[::-1], range_padding=0.05),
         title="Roles and terms",
     )
-    bands = bands_of(run)
+    intervals = role_intervals(run)
     bars = plot.hbar(
         y="node",
         left="left",
@@ -179,22 +183,29 @@ def _roles(run: Run, time_axis: Range1d) -> figure:
         line_color="colour",
         source=ColumnDataSource(
             {
-                "node": [band.node for band in bands],
-                "left": [band.began - run.started for band in bands],
-                "right": [band.ended - run.started for band in bands],
-                "role": [band.role for band in bands],
-                "term": [str(band.term or "?") for band in bands],
-                "seconds": [f"{band.ended - band.began:.3f}" for band in bands],
-                "colour": [ROLE_COLOURS[band.role] for band in bands],
+                "node": [interval.node for interval in intervals],
+                "left": [interval.began - run.started for interval in intervals],
+                "right": [interval.ended - run.started for interval in intervals],
+                "role": [interval.role for interval in intervals],
+                "term": [str(interval.term or "?") for interval in intervals],
+                "seconds": [f"{interval.ended - interval.began:.3f}" for interval in intervals],
+                "colour": [ROLE_COLOURS[interval.role] for interval in intervals],
             }
         ),
     )
-    told = [("", "@node: @role, term @term"), ("", "for @seconds s from @left{0.000} s")]
-    plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
+    tooltips = [("", "@node: @role, term @term"), ("", "for @seconds s from @left{0.000} s")]
+    plot.add_tools(HoverTool(renderers=[bars], tooltips=tooltips))
     labels = [
-        Label(band.node, band.began - run.started, band.ended - run.started, term, term, LABEL_COLOURS[band.role])
-        for band in bands
-        if band.role != DOWN and (term := str(band.term or ""))
+        Label(
+            interval.node,
+            interval.began - run.started,
+            interval.ended - run.started,
+            term,
+            term,
+            LABEL_COLOURS[interval.role],
+        )
+        for interval in intervals
+        if interval.role != DOWN and (term := str(interval.term or ""))
     ]
     _draw_labels(plot, labels)
     _fault_row(plot, run)
@@ -206,27 +217,31 @@ def _fault_row(plot: figure, run: Run) -> None:
     source = ColumnDataSource(
         {
             "row": [FAULTS_ROW] * len(faults),
-            "began": [fault.injected_at - run.started for fault in faults],
+            "injected": [fault.injected_at - run.started for fault in faults],
             "healed": [fault.healed_at - run.started for fault in faults],
-            "ended": [fault.recovered_at - run.started for fault in faults],
+            "recovered": [fault.recovered_at - run.started for fault in faults],
             "fault": [str(fault) for fault in faults],
         }
     )
     style: dict[str, Any] = {"y": "row", "height": 0.72, "color": PURPLE, "line_color": PURPLE, "source": source}
-    plot.hbar(left="healed", right="ended", fill_alpha=0.25, **style)
-    bars = plot.hbar(left="began", right="healed", fill_alpha=0.75, **style)
+    plot.hbar(left="healed", right="recovered", fill_alpha=0.25, **style)
+    bars = plot.hbar(left="injected", right="healed", fill_alpha=0.75, **style)
     ends = pairwise([*(fault.injected_at - run.started for fault in faults), run.ended - run.started])
     labels = [
         Label(FAULTS_ROW, began, until, f"{number} {fault.fault}", str(number))
         for number, (fault, (began, until)) in enumerate(zip(faults, ends, strict=True), start=1)
     ]
     _draw_labels(plot, labels).tags.append("foreground")
-    told = [("", "@fault"), ("", "from @began{0.000} s, healed at @healed{0.000} s, healthy at @ended{0.000} s")]
-    plot.add_tools(HoverTool(renderers=[bars], tooltips=told))
+    times = "injected at @injected{0.000} s, healed at @healed{0.000} s, recovered at @recovered{0.000} s"
+    tooltips = [("", "@fault"), ("", times)]
+    plot.add_tools(HoverTool(renderers=[bars], tooltips=tooltips))
 
 
 def _draw_labels(plot: figure, labels: Sequence[Label]) -> "GlyphRenderer[Any]":
-    """The page writes each where its span begins in view: the long text, the short one, or none, as there is room."""
+    """Add labels; the script of the report places each at the visible start of its interval.
+
+    It chooses the long text, the short text or none, whichever fits.
+    """
     columns: dict[str, list[Any]] = {
         field.name: [getattr(label, field.name) for label in labels] for field in fields(Label)
     }
@@ -246,25 +261,27 @@ def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
         chosen = [point for point in points if point.operation.f == f]
         if chosen:
             items.append(_item(f, _scatter(plot, f, chosen)))
-    plot.add_tools(HoverTool(tooltips=[("", "@told"), ("key", "@key"), ("", "@latency ms, ended at @at{0.000} s")]))
+    plot.add_tools(
+        HoverTool(tooltips=[("", "@description"), ("key", "@key"), ("", "@latency ms, completed at @at{0.000} s")])
+    )
     _legend(plot, items)
     return plot
 
 
 def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[Any]":
-    """The operations of one function; those that were not answered are larger, of another shape, and on top."""
+    """Plot the operations of one function; unsuccessful ones are larger, have another shape, and lie on top."""
     ordered = sorted(points, key=lambda point: point.outcome != "ok")
-    is_answered = [point.outcome == "ok" for point in ordered]
+    succeeded = [point.outcome == "ok" for point in ordered]
     source = ColumnDataSource(
         {
             "at": [round(point.at, 6) for point in ordered],
             "latency": [round(point.latency_ms, 4) for point in ordered],
-            "told": [describe(point.operation) for point in ordered],
+            "description": [describe(point.operation) for point in ordered],
             "key": [point.operation.key for point in ordered],
             "marker": [OUTCOME_MARKERS[point.outcome] for point in ordered],
-            "size": [4 if answered else 9 for answered in is_answered],
-            "alpha": [0.55 if answered else 0.95 for answered in is_answered],
-            "width": [0 if answered else 2 for answered in is_answered],
+            "size": [4 if ok else 9 for ok in succeeded],
+            "alpha": [0.55 if ok else 0.95 for ok in succeeded],
+            "width": [0 if ok else 2 for ok in succeeded],
         }
     )
     return plot.scatter(
@@ -281,7 +298,7 @@ def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[An
 
 def _rate(rates: Rates, time_axis: Range1d) -> figure:
     counts_axis = Range1d(start=0, end=1.05 * max(map(max, rates.by_outcome.values())) or 1)
-    title = "Operations a second, by outcome"
+    title = "Operations per second, by outcome"
     plot = _figure(height=220, name="rate", x_range=time_axis, y_range=counts_axis, title=title)
     items = []
     for outcome, counts in rates.by_outcome.items():
@@ -319,7 +336,7 @@ def _legend(plot: figure, items: list[LegendItem]) -> None:
     plot.add_layout(legend, "below")
 
 
-def _window(fault: FaultRecord, started: float) -> BoxAnnotation:
+def _fault_interval(fault: FaultRecord, started: float) -> BoxAnnotation:
     return BoxAnnotation(
         left=fault.injected_at - started,
         right=fault.healed_at - started,
@@ -333,8 +350,8 @@ def _ends(operation: Operation) -> tuple[int, ...]:
     return (operation.invoked,) if operation.completed is None else (operation.invoked, operation.completed)
 
 
-def _told(operation: Operation, *, is_wrong: bool) -> str:
+def _description(operation: Operation, *, is_unexplained: bool) -> str:
     what = describe(operation).removeprefix(f"process {operation.process} ")
-    if len(what) > TOLD_CHARACTERS_MAX:
-        what = f"{what[: TOLD_CHARACTERS_MAX - 1]}…"
-    return f"✗ {what}" if is_wrong else what
+    if len(what) > DESCRIPTION_CHARACTERS_MAX:
+        what = f"{what[: DESCRIPTION_CHARACTERS_MAX - 1]}…"
+    return f"✗ {what}" if is_unexplained else what

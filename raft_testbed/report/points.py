@@ -1,4 +1,4 @@
-"""The operations as points to draw: latency of each, and how many a second had which outcome."""
+"""Operations as points to plot: the latency of each, and the rate of each outcome."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ LATENCY_SECONDS_MIN = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One operation at the time of its outcome, or of the run's end when it has none."""
+    """One operation at the time of its outcome, or at the end of the run if it has none."""
 
     operation: Operation
     at: float
-    """Seconds since the run began."""
+    """Seconds since the run started."""
     latency_ms: float
 
     @property
     def outcome(self) -> str:
-        """As it is drawn: a cas that found another value was answered as much as one that did not."""
+        """The outcome as plotted: a cas with a mismatch is a successful reply, hence `ok`."""
         return "ok" if self.operation.claims_mismatch else self.operation.outcome
 
 
 def points_of(operations: Iterable[Operation], started: float, ended: float) -> list[Point]:
-    """A point for each operation."""
+    """Return a point for each operation of a run from `started` to `ended` (seconds since 1970)."""
     points = []
     for operation in operations:
         called = operation.invoked_at / 1e9
@@ -36,8 +36,8 @@ def points_of(operations: Iterable[Operation], started: float, ended: float) -> 
     return points
 
 
-def thinned(points: Sequence[Point], points_max: int = POINTS_MAX) -> list[Point]:
-    """At most so many: first what did not succeed and what was slow, then a sample of the rest."""
+def thin_out(points: Sequence[Point], points_max: int = POINTS_MAX) -> list[Point]:
+    """Return at most `points_max` points: unsuccessful and slow operations first, then a sample of the others."""
     if len(points) <= points_max:
         return list(points)
     rng = Random(0)
@@ -48,16 +48,18 @@ def thinned(points: Sequence[Point], points_max: int = POINTS_MAX) -> list[Point
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Operations a second in even buckets of time."""
+    """Operations per second in buckets of equal width."""
 
     width: float
-    """Of a bucket, in seconds."""
+    """Width of a bucket in seconds."""
     begins: list[float]
+    """Start of each bucket, in seconds since the run started."""
     by_outcome: dict[str, list[float]]
+    """Operations per second in each bucket, for each outcome."""
 
 
 def rates_of(points: Iterable[Point], seconds: float) -> Rates:
-    """By outcome, as it is drawn."""
+    """Return the rates of each outcome in a run of `seconds`."""
     width = max(0.25, seconds / BUCKETS_MAX)
     buckets = int(seconds / width) + 1
     counts = {outcome: [0.0] * buckets for outcome in OUTCOMES}

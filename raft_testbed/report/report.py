@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds all it needs, verdict first."""
+"""The report on a run: one self-contained HTML file, verdict first."""
 
 import json
 from collections.abc import Sequence
@@ -12,40 +12,39 @@ from bokeh.resources import Resources
 from jinja2 import Environment
 
 from raft_testbed.checker.verdict import Verdict
-from raft_testbed.report.plots import ROLE_COLOURS, run_figures, violation_figure
-from raft_testbed.report.points import points_of, rates_of, thinned
-from raft_testbed.verdict.availability import Cost, costs
+from raft_testbed.report.plots import ROLE_COLOURS, run_plots, violation_plot
+from raft_testbed.report.points import points_of, rates_of, thin_out
+from raft_testbed.verdict.availability import Unavailability, unavailability_by_fault
 from raft_testbed.verdict.coverage import fault_verdict
 from raft_testbed.verdict.finding import Finding
-from raft_testbed.verdict.judge import RunVerdict
+from raft_testbed.verdict.judge import RunFinding
 
 SIGNS = {"ok": "✓", "violation": "✗", "unknown": "?", "none": "·"}
 TITLES = {
-    "ok": "ok: every promise was kept",
-    "violation": "violation: a promise was broken",
-    "unknown": "unknown: nobody can say",
+    "ok": "ok: every property holds",
+    "violation": "violation: a property does not hold",
+    "unknown": "unknown: a property could not be determined",
 }
 
 
-def render(verdict: RunVerdict) -> str:
-    """The report on a run as HTML."""
-    run = verdict.run
+def render(finding: RunFinding) -> str:
+    """Return the report as HTML, about 2 MB, that needs neither network nor other files."""
+    run = finding.run
     points = points_of(run.operations, run.started, run.ended)
-    drawn = thinned(points)
-    violations = [(v, judgement.start) for judgement in verdict.judgements.values() for v in judgement.violations]
-    marked = [
+    plotted = thin_out(points)
+    violations = [(v, history.start) for history in finding.histories.values() for v in history.violations]
+    unexplained = [
         v.counterexample.finding.unexplained.completed_at / 1e9 - run.started
         for v, _ in violations
         if v.counterexample.finding.unexplained is not None
     ]
-    elements = {
-        f"plot-{plot.name}": plot for plot in run_figures(run, drawn, rates_of(points, run.ended - run.started), marked)
-    }
-    told = []
+    rates = rates_of(points, run.ended - run.started)
+    elements = {f"plot-{plot.name}": plot for plot in run_plots(run, plotted, rates, unexplained)}
+    sections = []
     for number, (violation, start) in enumerate(violations):
         element = f"violation-{number}"
-        elements[element] = violation_figure(violation, start)
-        told.append(
+        elements[element] = violation_plot(violation, start)
+        sections.append(
             {
                 "summary": violation.summary,
                 "explanation": violation.explanation,
@@ -53,24 +52,25 @@ def render(verdict: RunVerdict) -> str:
                 "element": element,
             }
         )
-    deciding = [f for f in verdict.findings if f.verdict is verdict.verdict and f.verdict is not Verdict.OK]
+    deciding = [f for f in finding.findings if f.verdict is finding.verdict and f.verdict is not Verdict.OK]
     template = resources.files("raft_testbed.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
         .render(
-            verdict=verdict,
-            title=_title(verdict.verdict, deciding),
+            run=run,
+            verdict=finding.verdict,
+            findings=finding.findings,
+            title=_title(finding.verdict, deciding),
             deciding=deciding,
-            facts=_facts(verdict),
+            facts=_facts(finding),
             mutants=run.mutants,
             roles=ROLE_COLOURS,
             signs=SIGNS,
-            violations=told,
-            faults=[_fault_row(number, cost, run.started) for number, cost in _numbered(costs(run))],
-            drawn=len(drawn),
+            violations=sections,
+            faults=[_fault_row(number, item, run.started) for number, item in _numbered(unavailability_by_fault(run))],
+            plotted=len(plotted),
             total=len(points),
-            directory=run.directory,
             description=json.dumps(run.description, indent=2, ensure_ascii=False),
             library=Resources(mode="inline", components=["bokeh"]).js_raw[0],
             plots=_embedded(elements),
@@ -79,14 +79,14 @@ def render(verdict: RunVerdict) -> str:
 
 
 def _title(verdict: Verdict, deciding: Sequence[Finding]) -> str:
-    """The verdict in words. A fault that did not happen breaks no promise, but then the run does not show it kept."""
+    """Return the verdict as a sentence. A fault without effect breaks no property, so it has a sentence of its own."""
     if verdict is Verdict.VIOLATION and {finding.name for finding in deciding} == {"coverage"}:
         return "violation: a fault did not have the expected effect"
     return TITLES[verdict]
 
 
 def _embedded(elements: dict[str, figure]) -> str:
-    """All plots as one JSON document, which can stand in a script element; each is to go into the element named."""
+    """Return all plots, by the id of their HTML element, as one JSON document that is safe in a script element."""
     plots = list(elements.values())
     with OutputDocumentFor(plots):
         documents, (item,) = standalone_docs_json_and_render_items(plots)
@@ -95,8 +95,8 @@ def _embedded(elements: dict[str, figure]) -> str:
     return json.dumps(content).replace("<", "\\u003c")
 
 
-def _facts(verdict: RunVerdict) -> list[str]:
-    run = verdict.run
+def _facts(finding: RunFinding) -> list[str]:
+    run = finding.run
     operations = sum(len(client.operations) for client in run.clients)
     description = run.description
     facts = [f"{len(run.nodes)} nodes", f"{operations:,} operations in {run.ended - run.started:.0f} s"]
@@ -105,24 +105,24 @@ def _facts(verdict: RunVerdict) -> list[str]:
     return [*facts, f"{datetime.fromtimestamp(run.started, UTC):%Y-%m-%d %H:%M:%S} UTC"]
 
 
-def _numbered(found: Sequence[Cost]) -> list[tuple[str, Cost]]:
-    """The numbers that the timeline shows: those that were skipped have none."""
-    numbers = iter(range(1, len(found) + 1))
-    return [("" if cost.fault.skipped is not None else str(next(numbers)), cost) for cost in found]
+def _numbered(items: Sequence[Unavailability]) -> list[tuple[str, Unavailability]]:
+    """Number the faults as the role plot does; skipped faults have no number."""
+    numbers = iter(range(1, len(items) + 1))
+    return [("" if item.fault.skipped is not None else str(next(numbers)), item) for item in items]
 
 
-def _fault_row(number: str, cost: Cost, started: float) -> dict[str, Any]:
-    fault = cost.fault
-    promised = fault.unavailability_slo_seconds
+def _fault_row(number: str, item: Unavailability, started: float) -> dict[str, Any]:
+    fault = item.fault
+    slo = fault.unavailability_slo_seconds
     return {
         "number": number,
         "name": fault.fault,
-        "target": f"of {', '.join(fault.targets)}" if fault.targets else "",
+        "targets": f"of {', '.join(fault.targets)}" if fault.targets else "",
         "skipped": fault.skipped,
         "time": f"{fault.injected_at - started:.1f} … {fault.healed_at - started:.1f} s",
-        "cost": "no client at work" if cost.gap is None else f"{cost.gap.seconds:.3f} s",
-        "promised": "nothing" if promised is None else f"at most {promised:g} s",
-        "verdict": str(cost.verdict) if cost.verdict is not None else "none",
-        "happened": str(fault_verdict(fault)),
+        "unavailable": "no client was active" if item.longest is None else f"{item.longest.seconds:.3f} s",
+        "slo": "none" if slo is None else f"at most {slo:g} s",
+        "verdict": str(item.verdict) if item.verdict is not None else "none",
+        "effect": str(fault_verdict(fault)),
         "evidence": fault.evidence,
     }

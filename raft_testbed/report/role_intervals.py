@@ -1,4 +1,4 @@
-"""Which role a node had when, from its log: what the timeline draws as coloured bands."""
+"""Role intervals: which role and term each node had when, from its log."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from raft_testbed.verdict.directory import NodeLog, Run
 
 LEADER = "leader"
 CANDIDATE = "candidate"
-PRE_CANDIDATE = "asks for votes"
+PRE_CANDIDATE = "pre-candidate"
 FOLLOWER = "follower"
-LEADERLESS = "knows no leader"
+LEADERLESS = "no known leader"
 STARTING = "starting"
 DOWN = "down"
 ROLES = (LEADER, FOLLOWER, LEADERLESS, PRE_CANDIDATE, CANDIDATE, STARTING, DOWN)
-NEVER_SEEN = (DOWN, 0)
-"""Role and term of a node whose log has not begun."""
+NEVER_STARTED = (DOWN, 0)
+"""Role and term of a node before the first line of its log."""
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
-    """A time in which a node kept its role and term; seconds since 1970."""
+class RoleInterval:
+    """A time in which a node's role and term did not change; seconds since 1970."""
 
     node: str
     began: float
@@ -30,19 +30,19 @@ class Band:
     term: int
 
 
-def bands_of(run: Run) -> list[Band]:
-    """The bands of all nodes, in their order, within the run's time; none before a node was first there."""
-    bands: list[Band] = []
+def role_intervals(run: Run) -> list[RoleInterval]:
+    """Return the role intervals of all nodes within the run, by node and time, from the node's first line on."""
+    intervals: list[RoleInterval] = []
     for node, log in run.logs.items():
-        for band in _merged(_bands(log, run.faults, run.ended)):
-            began, ended = max(band.began, run.started), min(band.ended, run.ended)
-            if began < ended and (band.role, band.term) != NEVER_SEEN:
-                bands.append(Band(node, began, ended, band.role, band.term))
-    return bands
+        for interval in _merged(_intervals(log, run.faults, run.ended)):
+            began, ended = max(interval.began, run.started), min(interval.ended, run.ended)
+            if began < ended and (interval.role, interval.term) != NEVER_STARTED:
+                intervals.append(RoleInterval(node, began, ended, interval.role, interval.term))
+    return intervals
 
 
 def leader_changes(run: Run) -> list[tuple[float, str, int]]:
-    """When who became leader of which term."""
+    """Return time (seconds since 1970), node and term of each election within the run, by time."""
     changes = [
         (event.at, node, event.term)
         for node, log in run.logs.items()
@@ -52,21 +52,21 @@ def leader_changes(run: Run) -> list[tuple[float, str, int]]:
     return sorted(changes)
 
 
-def _bands(log: NodeLog, faults: Iterable[FaultRecord], end: float) -> Iterator[Band]:
-    (role, term), began = NEVER_SEEN, 0.0
+def _intervals(log: NodeLog, faults: Iterable[FaultRecord], end: float) -> Iterator[RoleInterval]:
+    (role, term), began = NEVER_STARTED, 0.0
     last = 0.0
     for event in log.events:
         if event.event == "node_started" and role != DOWN:
-            died = _died(log.node, last, event.at, faults)
-            yield Band(log.node, began, died, role, term)
+            died = _time_of_death(log.node, last, event.at, faults)
+            yield RoleInterval(log.node, began, died, role, term)
             role, began = DOWN, died
         following = _role_after(event, log.node, role)
         last = event.at
         known_term = event.term or term
         if (following, known_term) != (role, term):
-            yield Band(log.node, began, event.at, role, term)
+            yield RoleInterval(log.node, began, event.at, role, term)
             role, term, began = following, known_term, event.at
-    yield Band(log.node, began, max(began, end), role, term)
+    yield RoleInterval(log.node, began, max(began, end), role, term)
 
 
 _ROLE_AFTER = {
@@ -87,21 +87,21 @@ def _role_after(event: NodeEvent, node: str, role: str) -> str:
     return _ROLE_AFTER.get(event.event, role)
 
 
-def _died(node: str, last: float, started: float, faults: Iterable[FaultRecord]) -> float:
-    """When a node that logged nothing of its end did end: at the last fault that hit it, else after its last line."""
+def _time_of_death(node: str, last: float, started: float, faults: Iterable[FaultRecord]) -> float:
+    """Return when an incarnation that logged no end ended: at the last fault on the node, or at its last line."""
     hits = [fault.injected_at for fault in faults if node in fault.targets and last <= fault.injected_at <= started]
     return max(hits, default=last)
 
 
-def _merged(bands: Iterable[Band]) -> Iterator[Band]:
-    """Neighbours that are alike as one."""
-    current: Band | None = None
-    for band in bands:
-        if current is not None and (current.role, current.term) == (band.role, band.term):
-            current = Band(band.node, current.began, band.ended, band.role, band.term)
+def _merged(intervals: Iterable[RoleInterval]) -> Iterator[RoleInterval]:
+    """Merge adjacent intervals with the same role and term."""
+    current: RoleInterval | None = None
+    for interval in intervals:
+        if current is not None and (current.role, current.term) == (interval.role, interval.term):
+            current = RoleInterval(interval.node, current.began, interval.ended, interval.role, interval.term)
             continue
         if current is not None:
             yield current
-        current = band
+        current = interval
     if current is not None:
         yield current

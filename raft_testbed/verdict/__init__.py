@@ -1,1 +1,1 @@
-"""What a whole run shows: its directory, and a verdict on each promise (docs/reference/report.md)."""
+"""Verdicts on a run, from its directory alone (docs/reference/report.md)."""

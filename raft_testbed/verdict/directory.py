@@ -7,46 +7,47 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from raft_pkg.errors import ConfigurationError
-from raft_testbed.events import NodeEvent, parse_event, parse_node_event
+from raft_testbed.events import Event, NodeEvent, parse_event, parse_node_event
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import HistoryError, Operation, read_history
 from raft_testbed.timestamps import parse_timestamp
 
 FORMAT = 1
-_MARKS = ("workload_started", "final_reads_started", "workload_finished")
+_PHASE_EVENTS = ("workload_started", "final_reads_started", "workload_finished")
 
 Field = TypeVar("Field")
 
 
 @dataclass(slots=True)
 class NodeLog:
-    """What one node logged, over all its lives since that in which the run found it."""
+    """The log of one node, from the incarnation that was running when the run started."""
 
     node: str
     events: list[NodeEvent] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Lines that are no event: what a crash tore, or what something else wrote."""
+    """Lines that are not events: torn by a crash, or written by another program."""
 
 
 @dataclass(slots=True)
 class ClientLog:
-    """The history of one workload, and when its phases began."""
+    """The history of one workload, and the events that begin and end its phases."""
 
     name: str
+    """Name of the file."""
     operations: list[Operation]
-    marks: dict[str, dict[str, Any]]
-    """The lines of `workload_started`, `final_reads_started` and `workload_finished`, as far as there are any."""
-    problem: str | None = None
-    """Why it can't be read as a history; `operations` is empty then."""
+    phases: dict[str, Event]
+    """The events `workload_started`, `final_reads_started` and `workload_finished` that the file has, by name."""
+    error: str | None = None
+    """Why the file is not a valid history; `operations` is then empty."""
 
 
 @dataclass(slots=True)
 class Run:
-    """All that is known of a run."""
+    """The content of a run's directory."""
 
     directory: Path
     description: dict[str, Any]
-    """run.json as it is."""
+    """The content of run.json."""
     nodes: list[str]
     started: float
     """Seconds since 1970."""
@@ -61,23 +62,23 @@ class Run:
 
     @property
     def mutants(self) -> dict[str, str]:
-        """The mutants that the nodes reported to have loaded, each with what it breaks."""
-        records = [event.fields for log in self.logs.values() for event in log.events]
+        """The mutants that nodes log that they run, each with the property that it breaks."""
         return {
-            str(record.get("mutant")): str(record.get("breaks"))
-            for record in records
-            if record["event"] == "mutant_planted"
+            str(event.fields.get("mutant")): str(event.fields.get("breaks"))
+            for log in self.logs.values()
+            for event in log.events
+            if event.event == "mutant_planted"
         }
 
     @property
     def operations(self) -> Iterator[Operation]:
-        """Of all workloads, each in the order of its calls."""
+        """The operations of all workloads, each workload in the order of its calls."""
         for client in self.clients:
             yield from client.operations
 
 
 def read_run(directory: Path) -> Run:
-    """Read a run's directory. Raises `ConfigurationError`, naming file and line, where that can't be done."""
+    """Read a run's directory. Raise `ConfigurationError` with file and line if a file is missing or malformed."""
     description = _read_description(directory / "run.json")
     where = str(directory / "run.json")
     nodes: list[str] = _field(where, description, "nodes", list)
@@ -120,26 +121,27 @@ def _read_faults(path: Path) -> list[FaultRecord]:
 
 
 def _read_client(path: Path) -> ClientLog:
-    marks: dict[str, dict[str, Any]] = {}
+    phases: dict[str, Event] = {}
 
-    def noting_marks(lines: Iterable[str]) -> Iterator[str]:
+    def noting_phases(lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
-            if any(f'"{mark}"' in line for mark in _MARKS):
+            if any(f'"{name}"' in line for name in _PHASE_EVENTS):
                 event = parse_event(line)
-                if event is not None and event["event"] in _MARKS:
-                    marks[event["event"]] = event
+                if event is not None and event["event"] in _PHASE_EVENTS:
+                    phases[event["event"]] = event
             yield line
 
     try:
-        return ClientLog(path.name, read_history(noting_marks(_lines(path))), marks)
+        return ClientLog(path.name, read_history(noting_phases(_lines(path))), phases)
     except (HistoryError, ValueError) as error:
-        return ClientLog(path.name, [], marks, str(error))
+        return ClientLog(path.name, [], phases, str(error))
 
 
 def _read_log(node: str, directory: Path, started: float) -> NodeLog:
-    """Its files are chunks of one log, which may overlap: each line has a time of its own, and counts once.
+    """Read the files of one node's log, which may overlap: a line counts once, because its timestamp is unique.
 
-    Earlier lives do not count: what was done to the node between them, the run does not know.
+    Incarnations that ended before the run are dropped: the run does not know what happened to the node's disk between
+    them.
     """
     log = NodeLog(node)
     seen: set[str] = set()

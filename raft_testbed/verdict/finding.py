@@ -1,4 +1,4 @@
-"""A verdict on one promise, with its words."""
+"""The result of judging one property of a run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,16 +8,18 @@ from raft_testbed.checker.verdict import Verdict
 
 @dataclass(slots=True)
 class Finding:
-    """What was found out about one promise."""
+    """The verdict on one property, and the reasons."""
 
     name: str
+    """The property, e.g. `linearizability`."""
     verdict: Verdict | None
-    """None: it was not to be judged; `summary` says why."""
+    """None: the property was not judged; `summary` states the reason."""
     summary: str
+    """One sentence."""
     details: list[str] = field(default_factory=list)
-    """More lines, for people: what exactly is wrong, and where it was seen."""
+    """Further lines for people: each deviation, and where it was observed."""
     data: dict[str, Any] = field(default_factory=dict)
-    """The same for programs, JSON values."""
+    """The same for programs: JSON values."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -29,8 +31,8 @@ class Finding:
         }
 
 
-def violation_or_ok(name: str, problems: list[str], good: str, **data: Any) -> Finding:
-    """A violation when there are problems, the first of which is the summary."""
+def violation_or_ok(name: str, problems: list[str], summary_if_ok: str, **data: Any) -> Finding:
+    """Return a violation with the first problem as its summary, or ok if there are no problems."""
     if problems:
         return Finding(name, Verdict.VIOLATION, problems[0], problems[1:], data)
-    return Finding(name, Verdict.OK, good, data=data)
+    return Finding(name, Verdict.OK, summary_if_ok, data=data)

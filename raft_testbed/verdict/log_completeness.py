@@ -1,48 +1,35 @@
-"""Whether the record is whole, and whether enough was done for it to say anything."""
+"""Log completeness: histories have no gaps, and reach the end of the workload."""
 
 from raft_testbed.checker.verdict import Verdict
 from raft_testbed.verdict.directory import Run
 from raft_testbed.verdict.finding import Finding
 
-UNREADABLE_SHOWN_MAX = 5
+NAME = "log completeness"
+UNREADABLE_LISTED_MAX = 5
 
 
-def judge_record(run: Run) -> Finding:
-    """No line may be missing in a history, and its end must be there."""
-    problems = [f"{client.name}: {client.problem}" for client in run.clients if client.problem is not None]
+def judge_log_completeness(run: Run) -> Finding:
+    """Require that every history is readable, and has its last line and its final reads."""
+    problems = [f"{client.name}: {client.error}" for client in run.clients if client.error is not None]
     problems += [
-        f"{client.name}: the workload's last line is missing"
+        f"{client.name}: the line workload_finished is missing"
         for client in run.clients
-        if client.problem is None and "workload_finished" not in client.marks
+        if client.error is None and "workload_finished" not in client.phases
     ]
     problems += [
         f"{client.name}: the final reads are missing"
         for client in run.clients
-        if client.marks.get("workload_finished", {}).get("final_reads") is False
+        if client.phases.get("workload_finished", {}).get("final_reads") is False
     ]
     if not run.clients:
-        problems.append("there is no history")
+        problems.append("the run has no history")
     details = []
     for node, log in run.logs.items():
         if log.unreadable:
-            shown = "; ".join(line[:100] for line in log.unreadable[:UNREADABLE_SHOWN_MAX])
-            details.append(f"{node}: {len(log.unreadable)} lines of its log are no events: {shown}")
+            listed = "; ".join(line[:100] for line in log.unreadable[:UNREADABLE_LISTED_MAX])
+            details.append(f"{node}: {len(log.unreadable)} lines of the log are not events: {listed}")
     if problems:
-        return Finding("record", Verdict.UNKNOWN, problems[0], problems[1:] + details)
-    lines = sum(len(log.events) for log in run.logs.values())
-    count = sum(len(client.operations) for client in run.clients)
-    return Finding("record", Verdict.OK, f"whole: {count:,} operations, {lines:,} lines of nodes", details)
-
-
-def judge_amount(run: Run) -> Finding:
-    """An idle run shows nothing: at least `operations_ok_min` operations must have succeeded."""
-    succeeded = sum(operation.outcome == "ok" for operation in run.operations)
-    wanted = int(run.description.get("operations_ok_min") or 1)
-    unreadable = [client.name for client in run.clients if client.problem is not None]
-    if succeeded < wanted and unreadable:
-        return Finding("amount", Verdict.UNKNOWN, f"not readable: {', '.join(unreadable)}")
-    if succeeded < wanted:
-        summary = f"{succeeded:,} operations succeeded, and at least {wanted:,} must"
-        return Finding("amount", Verdict.VIOLATION, summary, data={"ok": succeeded, "ok_min": wanted})
-    summary = f"{succeeded:,} operations succeeded (at least {wanted:,} must)"
-    return Finding("amount", Verdict.OK, summary, data={"ok": succeeded, "ok_min": wanted})
+        return Finding(NAME, Verdict.UNKNOWN, problems[0], problems[1:] + details)
+    events = sum(len(log.events) for log in run.logs.values())
+    operations = sum(len(client.operations) for client in run.clients)
+    return Finding(NAME, Verdict.OK, f"complete: {operations:,} operations, {events:,} events of nodes", details)

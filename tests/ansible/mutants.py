@@ -24,7 +24,7 @@ DETECTED_BY = {
     "commit_by_minority": "linearizability",
     "vote_never_written": "votes",
     "log_end_lost_at_restart": "linearizability",
-    "applied_again": "applied state",
+    "applied_again": "state machine safety",
 }
 """The check that must detect each mutant."""
 NO_MUTANT = "none"

@@ -1,4 +1,4 @@
-"""The report in a real, headless Chromium: it opens without an error, shows the verdict, and plots zoom together."""
+"""The report in headless Chromium: it opens without errors, shows the verdict, and all plots zoom together."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ PLOTS = ["roles", "latency", "rate"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, which may be missing on a developer's machine, but not where CI runs."""
+    """Start Chromium. Skip if it is missing on a developer's machine; fail in CI."""
     if CHROMIUM is None:
         if os.environ.get("CI") == "true":
             pytest.fail("no chromium; on Debian: apt-get install chromium")
@@ -45,7 +45,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report on a run that is ok, and on one with a violation."""
+    """Write the report on a run that is ok, and on one with a violation."""
     directory = tmp_path_factory.mktemp("reports")
     skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     runs = {
@@ -59,7 +59,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
-    """Opens a report; in the end nothing was asked of the network, and there was no error on the console."""
+    """Open a report; afterwards, check that it used no network and logged no error on the console."""
     contexts, errors, requests = [], [], []
 
     def open_page(name: str, viewport: dict[str, int], scheme: str = "light") -> Any:
@@ -70,7 +70,7 @@ def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("request", lambda request: requests.append(request.url))
         tab.goto(pages[name].as_uri())
-        tab.wait_for_selector("body[data-drawn]")
+        tab.wait_for_selector("body[data-rendered]")
         return tab
 
     yield open_page
@@ -82,7 +82,7 @@ def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("name", ["ok", "violation"])
-def test_it_opens_and_the_verdict_is_what_one_sees(opened: Any, name: str, viewport: dict[str, int]) -> None:
+def test_the_verdict_is_visible_when_the_report_opens(opened: Any, name: str, viewport: dict[str, int]) -> None:
     tab = opened(name, viewport)
     verdict = tab.locator("#verdict")
     assert verdict.get_attribute("data-verdict") == name
@@ -91,11 +91,11 @@ def test_it_opens_and_the_verdict_is_what_one_sees(opened: Any, name: str, viewp
     assert tab.locator("#violation-0").count() == (1 if name == "violation" else 0)
     assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     for plot in PLOTS:
-        drawn = tab.locator(f"#plot-{plot} canvas").first.bounding_box()
-        assert drawn["width"] > viewport["width"] * 0.8
+        canvas = tab.locator(f"#plot-{plot} canvas").first.bounding_box()
+        assert canvas["width"] > viewport["width"] * 0.8
 
 
-def test_a_drag_zooms_all_plots_alike_and_reset_takes_it_back(opened: Any) -> None:
+def test_a_drag_zooms_all_plots_and_reset_reverts_it(opened: Any) -> None:
     tab = opened("ok", WIDE)
     assert tab.evaluate(RANGES, PLOTS) == [[0, SECONDS]] * 3
     tab.locator("#plot-latency").scroll_into_view_if_needed()
@@ -125,7 +125,7 @@ def test_a_drag_zooms_all_plots_alike_and_reset_takes_it_back(opened: Any) -> No
     assert tab.evaluate(RANGES, PLOTS) == [[0, SECONDS]] * 3
 
 
-def test_a_fault_is_labelled_as_far_as_there_is_room(opened: Any) -> None:
+def test_the_label_of_a_fault_fits_the_room(opened: Any) -> None:
     labels = """() => Bokeh.documents[0].get_model_by_name('roles').renderers
         .filter(renderer => renderer.tags.includes('labels')).at(-1).data_source.data.text[0]"""
     zoom = "([start, end]) => Bokeh.documents[0].get_model_by_name('roles').x_range.setv({start, end})"

@@ -27,7 +27,7 @@ def test_a_violation_is_1_and_json(capsys: pytest.CaptureFixture[str], tmp_path:
     assert content["findings"][0]["name"] == "linearizability"
 
 
-def test_not_known_is_3(tmp_path: Path) -> None:
+def test_unknown_is_3(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", faults=[fault(evidence=[])])
     assert raftctl("report", str(run), "-o", str(tmp_path / "report.html")) == 3
 

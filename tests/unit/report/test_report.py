@@ -1,4 +1,4 @@
-"""The page and the JUnit file: what is in them, without a browser."""
+"""Content of the report and of JUnit XML, without a browser."""
 
 import json
 import re
@@ -7,41 +7,41 @@ from xml.etree import ElementTree
 
 from raft_testbed.report import junit, report
 from raft_testbed.verdict.directory import read_run
-from raft_testbed.verdict.judge import RunVerdict, judge_run
+from raft_testbed.verdict.judge import RunFinding, judge_run
 from tests.support.runs import client_lines, fault, node_line, node_lines, operations, stale_history, write_run
 
 
-def judged(directory: Path) -> RunVerdict:
+def judged(directory: Path) -> RunFinding:
     return judge_run(read_run(directory))
 
 
-def test_the_verdict_comes_first_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_report_starts_with_the_verdict_and_loads_nothing(tmp_path: Path) -> None:
     html = report.render(judged(write_run(tmp_path / "run")))
     body = html[html.index("<body>") :]
-    assert body.index("ok: every promise was kept") < body.index("<h2>")
+    assert body.index("ok: every property holds") < body.index("<h2>")
     elements = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     assert not re.search(r"(src|href)=\"(?!data:)", elements)
     assert "@import" not in elements
-    assert "What can't be explained" not in body
+    assert "Violations of linearizability" not in body
 
 
-def test_a_violation_is_told_at_the_top(tmp_path: Path) -> None:
+def test_a_violation_comes_first(tmp_path: Path) -> None:
     html = report.render(judged(write_run(tmp_path / "run", history=client_lines(stale_history()))))
     body = html[html.index("<body>") :]
-    assert body.index("violation: a promise was broken") < body.index("What can't be explained")
+    assert body.index("violation: a property does not hold") < body.index("Violations of linearizability")
     plots = json.loads(body.split('id="plots">')[1].split("</script>")[0])
     assert "✗ read" in str(plots)
 
 
-def test_a_fault_that_did_not_happen_is_not_called_a_broken_promise(tmp_path: Path) -> None:
-    unseen = fault(evidence=[{"expected": "another leads", "observed": "raft-0 leads still", "holds": False}])
-    html = report.render(judged(write_run(tmp_path / "run", faults=[unseen])))
+def test_a_fault_without_effect_has_a_title_of_its_own(tmp_path: Path) -> None:
+    without_effect = fault(evidence=[{"expected": "another leader", "observed": "raft-0 still leads", "holds": False}])
+    html = report.render(judged(write_run(tmp_path / "run", faults=[without_effect])))
     assert "violation: a fault did not have the expected effect" in html
-    assert "a promise was broken" not in html
+    assert "a property does not hold" not in html
 
 
-def test_values_are_never_markup(tmp_path: Path) -> None:
-    """A key or a fault's name can't end the script element that holds the plots, nor add an element."""
+def test_values_are_escaped(tmp_path: Path) -> None:
+    """A key or the name of a fault can neither end the script element of the plots nor add an element."""
     evil = "</script><script>alert(1)</script>"
     history = operations(200)
     for operation in history:
@@ -55,7 +55,7 @@ def test_values_are_never_markup(tmp_path: Path) -> None:
     assert evil not in report.render(judged(run))
 
 
-def test_faults_are_listed_with_what_they_cost(tmp_path: Path) -> None:
+def test_faults_are_listed_with_their_unavailability(tmp_path: Path) -> None:
     skipped = {"fault": "clock_jump", "targets": [], "skipped": "processes share one clock"}
     html = report.render(judged(write_run(tmp_path / "run", faults=[fault(), skipped])))
     table = html[html.index('<table id="faults">') : html.index("</table>")]
@@ -64,28 +64,28 @@ def test_faults_are_listed_with_what_they_cost(tmp_path: Path) -> None:
     assert "skipped: processes share one clock" in table
 
 
-def test_a_run_without_faults_is_drawn(tmp_path: Path) -> None:
-    """Found by a run that failed before the first was over."""
-    assert "There was none." in report.render(judged(write_run(tmp_path / "run", faults=[])))
+def test_a_run_without_faults_has_a_report(tmp_path: Path) -> None:
+    """Regression, found by a run that was aborted before the end of its first fault."""
+    assert "The run had no faults." in report.render(judged(write_run(tmp_path / "run", faults=[])))
 
 
-def test_why_a_run_did_not_come_to_its_end_is_told_at_the_top(tmp_path: Path) -> None:
+def test_the_reason_of_an_aborted_run_comes_first(tmp_path: Path) -> None:
     html = report.render(judged(write_run(tmp_path / "run", change=lambda d: d.update(failure="raft-0 is stopped"))))
     assert html.index("raft-0 is stopped") < html.index("<h2>")
 
 
-def test_a_mutant_is_named_everywhere(tmp_path: Path) -> None:
+def test_a_mutant_is_named_in_every_output(tmp_path: Path) -> None:
     logs = node_lines()
     logs["raft-0"].insert(1, node_line("raft-0", -1, "mutant_planted", 0, mutant="vote_twice", breaks="Votes twice."))
-    verdict = judged(write_run(tmp_path / "run", logs=logs))
-    assert verdict.to_json()["mutants"] == {"vote_twice": "Votes twice."}
-    html = report.render(verdict)
+    finding = judged(write_run(tmp_path / "run", logs=logs))
+    assert finding.to_json()["mutants"] == {"vote_twice": "Votes twice."}
+    html = report.render(finding)
     assert html.index("(vote_twice): Votes twice.") < html.index("<h2>")
-    (prop,) = ElementTree.fromstring(junit.render(verdict)).iter("property")
+    (prop,) = ElementTree.fromstring(junit.render([junit.run_suite(finding)])).iter("property")
     assert prop.get("value") == "vote_twice: Votes twice."
 
 
-def test_junit_has_a_case_for_each_promise(tmp_path: Path) -> None:
+def test_junit_has_a_case_for_each_property(tmp_path: Path) -> None:
     reason = {"votes": "not logged"}
     run = write_run(
         tmp_path / "run",
@@ -93,13 +93,13 @@ def test_junit_has_a_case_for_each_promise(tmp_path: Path) -> None:
         faults=[fault(evidence=[])],
         change=lambda d: d.update(not_judged=reason),
     )
-    verdict = judged(run)
-    root = ElementTree.fromstring(junit.render(verdict))
+    finding = judged(run)
+    root = ElementTree.fromstring(junit.render([junit.run_suite(finding)]))
     cases = {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}
-    assert list(cases) == [found.name for found in verdict.findings]
+    assert list(cases) == [item.name for item in finding.findings]
     assert cases["linearizability"] == ["failure"]
     assert cases["coverage"] == ["error"]
     assert cases["votes"] == ["skipped"]
-    assert cases["leaders"] == ["system-out"]
+    assert cases["election safety"] == ["system-out"]
     (suite,) = root.iter("testsuite")
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("1", "1", "1")
