@@ -12,7 +12,7 @@ from raft_pkg.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from raft_pkg.local import LocalCluster, LocalStatus
+    from raft_pkg.local import LocalCluster, LocalClusterStatus
 
 app = typer.Typer(
     help="Start and end a cluster of processes on this machine's loopback interface.",
@@ -199,7 +199,7 @@ def _print_done(verb: str, node_ids: list[str], as_json: bool, *, changed: bool 
         print_line(f"{verb} {', '.join(node_ids)}" if node_ids else f"nothing {verb}: no such process")
 
 
-def _print_status(found: "LocalStatus") -> None:
+def _print_status(found: "LocalClusterStatus") -> None:
     content = found.to_json()
     columns = ("id", "endpoint", "http", "pid", "state", "role", "term", "log")
     print_table(columns, ([node[column] for column in columns] for node in content["nodes"]))

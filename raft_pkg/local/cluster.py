@@ -1,4 +1,4 @@
-"""A cluster of node processes, described in and living under one directory."""
+"""A cluster of node processes on this machine. One directory holds its description, its data and its logs."""
 
 import asyncio
 import shlex
@@ -28,33 +28,39 @@ NODE_COUNTS = (1, 3, 5, 7)
 DEFAULT_NODE_COUNT = 3
 STATUS_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
-EVIDENCE_LINES = 10
+STDERR_LINES = 10
+"""Number of lines of a failed node's stderr in the error message."""
 PROXY_ID = "proxy"
 _RAFTCTL = (sys.executable, "-m", "raft_pkg.cli")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalClusterOptions:
-    """What `up` may be asked for; None: as the directory has it, or the default for a new one."""
+    """Options of `LocalCluster.up`. None keeps the value of an existing cluster, or takes the default for a new one."""
 
     nodes: int | None = None
-    base_port: int | None = None  # gRPC on it and the following, HTTP on those after them
+    """Number of initial nodes, one of `NODE_COUNTS`."""
+    base_port: int | None = None
+    """First of consecutive ports: those for gRPC come first, then those for HTTP."""
     election_timeout_ms_min: int | None = None
     election_timeout_ms_max: int | None = None
     heartbeat_interval_ms: int | None = None
-    proxy: bool | None = None  # whether the nodes reach each other through a `raftctl proxy`
-    command: str | None = None  # what starts a node of another system; empty: `raftctl serve`
+    proxy: bool | None = None
+    """Whether the nodes connect to each other through a `raftctl proxy`."""
+    command: str | None = None
+    """Command that starts a node of another system (docs/reference/contract.md); "" for `raftctl serve`."""
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStatus:
-    """The description, the processes and what the nodes say."""
+class LocalClusterStatus:
+    """The cluster's description, and the replies of its nodes in the same order."""
 
     directory: Path
     description: ClusterDescription
     cluster: ClusterStatus
 
     def to_json(self) -> dict[str, Any]:
+        """Return the status in the form that docs/reference/cli.md documents."""
         return {
             "dir": str(self.directory),
             "endpoints": ",".join(self.description.endpoints),
@@ -80,31 +86,36 @@ class LocalStatus:
 
 
 class LocalCluster:
-    """Starts and ends nodes. Every change is made under the directory's lock and recorded at once.
+    """Starts, stops, pauses and adds nodes.
 
-    Data is removed by `down(purge=True)` and by nothing else.
+    Every method that changes the cluster holds the directory's lock and saves each change at once, so that several
+    processes may work on one cluster. Only `down(purge=True)` and `discard` remove data.
+
+    All methods raise `ConfigurationError` when there is no cluster or no such node, or when a port or the directory is
+    not usable. They raise `ClusterUnavailableError` when the desired state is not reached in time.
     """
 
     def __init__(
         self, directory: Path, *, timeout: float = 30.0, progress: Callable[[str], None] = lambda _line: None
     ) -> None:
+        """`timeout`, in seconds, limits every wait. `progress` is called with a line for each process started."""
         self.directory = directory.absolute()
-        self._timeout = timeout  # seconds, for everything that is waited for
+        self._timeout = timeout
         self._progress = progress
 
     def up(self, options: LocalClusterOptions) -> bool:
-        """Make all nodes run and wait until all follow one leader; returns whether anything had to be done."""
+        """Start or resume all nodes and wait until all follow one leader; return whether anything changed."""
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self._describe(options)
             self._launch_proxy(description)
             resumed = self._resume([n for n in description.nodes if process.state(n) == "paused"])
             started = self._launch(description, [n for n in description.nodes if process.state(n) == "stopped"])
-        self._wait(description, started, _all_follow_one, "no leader that all nodes follow", deadline)
+        self._wait(description, started, _all_follow_one_leader, "no leader that all nodes follow", deadline)
         return bool(resumed or started)
 
     def down(self, *, purge: bool = False) -> list[str]:
-        """End all nodes, and with `purge` remove their data and logs; returns the ids of those that ran."""
+        """Stop all nodes, and with `purge` remove their data and logs; return the ids of those that ran."""
         if ClusterDescription.load(self.directory) is None:
             return []
         with locked(self.directory, self._timeout):
@@ -121,12 +132,12 @@ class LocalCluster:
         return stopped
 
     def kill(self, node_ids: Sequence[str]) -> list[str]:
-        """kill -9 nodes; returns the ids of those that ran."""
+        """Send SIGKILL to nodes; return the ids of those that ran."""
         with locked(self.directory, self._timeout):
             return process.kill(self._nodes(self.load(), node_ids))
 
     def start(self, node_ids: Sequence[str]) -> list[str]:
-        """Start stopped nodes and wait until they serve; returns the ids of those that had been stopped."""
+        """Start stopped nodes and wait until they serve; return their ids."""
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self.load()
@@ -144,7 +155,7 @@ class LocalCluster:
         return list(started)
 
     def add(self, node_ids: Sequence[str]) -> list[str]:
-        """Make and start further nodes, which know the members and wait to be made one; returns their ids."""
+        """Create and start nodes that wait to be added to the configuration; return the ids of the new ones."""
         deadline = time.monotonic() + self._timeout
         with locked(self.directory, self._timeout):
             description = self.load()
@@ -160,21 +171,24 @@ class LocalCluster:
         return list(started)
 
     def discard(self, node_ids: Sequence[str]) -> list[str]:
-        """End nodes that `add` made and remove their data, but not their logs; returns the ids of those that were."""
+        """Stop nodes that `add` created and remove their data, but not their logs; return their ids.
+
+        Raises `ConfigurationError` for an initial node.
+        """
         with locked(self.directory, self._timeout):
             description = self.load()
-            gone = [node for node in description.nodes if node.id in node_ids]
-            if begun_with := [node.id for node in gone if not node.joined]:
-                raise ConfigurationError(f"{', '.join(begun_with)}: the cluster began with it; only added nodes can go")
-            process.stop(gone)
-            for node in gone:
+            discarded = [node for node in description.nodes if node.id in node_ids]
+            if initial := [node.id for node in discarded if not node.joined]:
+                raise ConfigurationError(f"{', '.join(initial)}: initial nodes can't be discarded, only added ones")
+            process.stop(discarded)
+            for node in discarded:
                 description.nodes.remove(node)
                 shutil.rmtree(self.directory / node.id / "data", ignore_errors=True)
             description.save(self.directory)
-        return [node.id for node in gone]
+        return [node.id for node in discarded]
 
     def pause(self, node_ids: Sequence[str]) -> list[str]:
-        """SIGSTOP nodes; returns the ids of those that ran."""
+        """Send SIGSTOP to nodes; return the ids of those that ran."""
         with locked(self.directory, self._timeout):
             running = [n for n in self._nodes(self.load(), node_ids) if process.state(n) == "running"]
             for node in running:
@@ -183,26 +197,27 @@ class LocalCluster:
         return [node.id for node in running]
 
     def resume(self, node_ids: Sequence[str]) -> list[str]:
-        """SIGCONT nodes; returns the ids of those that were paused."""
+        """Send SIGCONT to nodes; return the ids of those that were paused."""
         with locked(self.directory, self._timeout):
             description = self.load()
             paused = [n for n in self._nodes(description, node_ids) if process.state(n) == "paused"]
             return self._resume(paused)
 
-    def status(self) -> LocalStatus:
+    def status(self) -> LocalClusterStatus:
+        """Ask all nodes for their status."""
         description = self.load()
-        answers = asyncio.run(cluster_status(description.endpoints, STATUS_TIMEOUT_SECONDS))
-        return LocalStatus(self.directory, description, answers)
+        replies = asyncio.run(cluster_status(description.endpoints, STATUS_TIMEOUT_SECONDS))
+        return LocalClusterStatus(self.directory, description, replies)
 
     def load(self) -> ClusterDescription:
-        """The cluster's description; raises ConfigurationError when there is no cluster."""
+        """Return the cluster's description. Raises `ConfigurationError` when there is no cluster."""
         description = ClusterDescription.load(self.directory)
         if description is None:
             raise ConfigurationError(f"no local cluster in {self.directory}; make one with `raftctl cluster up`")
         return description
 
     def _describe(self, options: LocalClusterOptions) -> ClusterDescription:
-        """The description to go by: the directory's own, or a new one; saved."""
+        """Load the description or create one, apply the options, and save it."""
         description = ClusterDescription.load(self.directory)
         if description is None:
             count = options.nodes or DEFAULT_NODE_COUNT
@@ -215,15 +230,15 @@ class LocalCluster:
         elif options.nodes not in (None, len(description.initial)):
             raise ConfigurationError(
                 f"{self.directory} has a cluster of {len(description.initial)} nodes, not {options.nodes}; "
-                "use another --dir, or give its data up with `raftctl cluster down --purge`"
+                "use another --dir, or remove its data with `raftctl cluster down --purge`"
             )
         if options.command not in (None, description.command):
             raise ConfigurationError(
                 f"{self.directory} has a cluster of another system, started with "
                 f"`{description.command or 'raftctl serve'}`; "
-                "use another --dir, or give its data up with `raftctl cluster down --purge`"
+                "use another --dir, or remove its data with `raftctl cluster down --purge`"
             )
-        changed = _apply(description, options)
+        changed = _apply_options(description, options)
         if changed and (running := [node.id for node in description.nodes if process.find(node) is not None]):
             raise ConfigurationError(
                 f"{', '.join(changed)}: {', '.join(running)} run with other values; `raftctl cluster down` first"
@@ -232,7 +247,7 @@ class LocalCluster:
         return description
 
     def _launch_proxy(self, description: ClusterDescription) -> None:
-        """Start the proxy where there is to be one and it does not run; nodes connect to it as soon as it serves."""
+        """Start the proxy if the cluster has one that does not run. Nodes keep trying to connect to it."""
         proxy = description.proxy
         if proxy is None or process.find(proxy) is not None:
             return
@@ -242,7 +257,8 @@ class LocalCluster:
         process.launch(proxy, command, {}, home / "stdout.log", home / "stderr.log")
         description.save(self.directory)
 
-    def _launch(self, description: ClusterDescription, nodes: Sequence[NodeDescription]) -> dict[str, "_Started"]:
+    def _launch(self, description: ClusterDescription, nodes: Sequence[NodeDescription]) -> dict[str, "_StartedNode"]:
+        """Start stopped nodes; return them by id."""
         for node in nodes:
             ports.check_free(node.endpoint, node.id)
             ports.check_free(node.http, node.id)
@@ -253,14 +269,14 @@ class LocalCluster:
             home = self.directory / node.id
             home.mkdir(exist_ok=True)
             stderr = home / "stderr.log"
-            seen_bytes = stderr.stat().st_size if stderr.exists() else 0
+            stderr_offset = stderr.stat().st_size if stderr.exists() else 0
             if description.command:
                 command, environment = shlex.split(description.command), _environment(description, node, home / "data")
             else:
                 command, environment = [*_RAFTCTL, *_serve_arguments(description, node, home / "data")], {}
             child = process.launch(node, command, environment, home / "stdout.log", stderr)
             description.save(self.directory)
-            started[node.id] = _Started(child, stderr, seen_bytes)
+            started[node.id] = _StartedNode(child, stderr, stderr_offset)
             self._progress(f"{node.id}: started at {node.endpoint}, process {node.pid}, logs in {home}")
         return started
 
@@ -274,27 +290,30 @@ class LocalCluster:
     def _wait(
         self,
         description: ClusterDescription,
-        started: dict[str, "_Started"],
+        started: dict[str, "_StartedNode"],
         reached: Callable[[ClusterStatus], bool],
         missing: str,
         deadline: float,
     ) -> None:
-        """Wait until the nodes that were started serve and `reached` holds; fail at once when one of them has died."""
-        ours = {description.node(node_id).endpoint for node_id in started}
+        """Wait until the started nodes serve and `reached` holds; fail at once when one of them has ended.
+
+        `missing` says in the error message what was not reached.
+        """
+        endpoints = {description.node(node_id).endpoint for node_id in started}
         while True:
             for node_id, child in started.items():
                 child.check_alive(node_id)
             status = asyncio.run(cluster_status(description.endpoints, STATUS_TIMEOUT_SECONDS))
-            serving = all(node.reachable for node in status.nodes if node.endpoint in ours)
+            serving = all(node.reachable for node in status.nodes if node.endpoint in endpoints)
             if serving and reached(status):
                 return
             if time.monotonic() > deadline:
-                seen = "; ".join(
+                observed = "; ".join(
                     f"{node.endpoint}: {node.error or f'{node.response.role} in term {node.response.term}'}"
                     for node in status.nodes
                 )
                 raise ClusterUnavailableError(
-                    f"{missing} within {self._timeout:g} s ({seen}); see the logs under {self.directory}"
+                    f"{missing} within {self._timeout:g} s ({observed}); see the logs under {self.directory}"
                 )
             time.sleep(POLL_SECONDS)
 
@@ -302,7 +321,7 @@ class LocalCluster:
         return [description.node(node_id) for node_id in dict.fromkeys(node_ids)]
 
     def _purge(self, description: ClusterDescription) -> None:
-        # those of nodes that were discarded are known by their logs alone
+        # Discarded nodes are no longer in the description; their logs remain.
         discarded = [log.parent for log in self.directory.glob("*/stderr.log")]
         for home in {*(self.directory / node.id for node in description.nodes), *discarded}:
             if home.exists():
@@ -314,45 +333,47 @@ class LocalCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class _Started:
-    """A node that was started just now, and where its stderr of this time begins."""
+class _StartedNode:
+    """A node process that this process started."""
 
     child: "subprocess.Popen[bytes]"
     stderr: Path
-    seen_bytes: int
+    stderr_offset: int
+    """Size of the file before the node was started: what follows is the node's own."""
 
     def check_alive(self, node_id: str) -> None:
+        """Raise an error with the last lines of stderr if the process has ended."""
         status = self.child.poll()
         if status is None:
             return
         with self.stderr.open("rb") as file:
-            file.seek(self.seen_bytes)
-            lines = file.read().decode(errors="replace").strip().splitlines()[-EVIDENCE_LINES:]
-        message = f"{node_id} ended with exit status {status}: " + ("\n".join(lines) or f"nothing in {self.stderr}")
+            file.seek(self.stderr_offset)
+            lines = file.read().decode(errors="replace").strip().splitlines()[-STDERR_LINES:]
+        message = f"{node_id} ended with exit status {status}: " + ("\n".join(lines) or f"{self.stderr} is empty")
         raise ConfigurationError(message) if status == 2 else ClusterUnavailableError(message)
 
 
-def _all_follow_one(status: ClusterStatus) -> bool:
+def _all_follow_one_leader(status: ClusterStatus) -> bool:
     return status.leader_id is not None and all(
         node.response.leader_id == status.leader_id and node.response.term == status.term for node in status.nodes
     )
 
 
 def _assign_ports(nodes: Sequence[NodeDescription], base_port: int | None, *, internal: bool) -> None:
-    """Give each node its ports: first all for gRPC, then all for HTTP, then those that another system has besides."""
+    """Assign ports: first those for gRPC, then those for HTTP, then those between the nodes of another system."""
     count = len(nodes)
     wanted = count * (3 if internal else 2)
     chosen = ports.choose_ports(wanted) if base_port is None else list(range(base_port, base_port + wanted))
     if chosen and chosen[-1] > 65535:
-        raise ConfigurationError(f"--base-port {base_port}: {wanted} ports from there on end beyond 65535")
+        raise ConfigurationError(f"--base-port {base_port}: the {wanted} ports from there exceed 65535")
     for i, node in enumerate(nodes):
         node.endpoint = f"{ports.HOST}:{chosen[i]}"
         node.http = f"{ports.HOST}:{chosen[count + i]}"
         node.internal = f"{ports.HOST}:{chosen[2 * count + i]}" if internal else ""
 
 
-def _apply(description: ClusterDescription, options: LocalClusterOptions) -> list[str]:
-    """Take over what was asked for; returns the options that changed anything."""
+def _apply_options(description: ClusterDescription, options: LocalClusterOptions) -> list[str]:
+    """Change the description; return the command-line options that made a difference."""
     changed = []
     for name in ("election_timeout_ms_min", "election_timeout_ms_max", "heartbeat_interval_ms"):
         wanted = getattr(options, name)
@@ -390,7 +411,7 @@ def _serve_arguments(description: ClusterDescription, node: NodeDescription, dat
 
 
 def _environment(description: ClusterDescription, node: NodeDescription, data_dir: Path) -> dict[str, str]:
-    """What a node of another system is told, as docs/reference/contract.md has it."""
+    """Return the environment of a node of another system; see docs/reference/contract.md."""
     return {
         "RAFT_ID": node.id,
         "RAFT_LISTEN": node.endpoint,

@@ -1,4 +1,4 @@
-"""What is known of a local cluster, kept as cluster.json in its directory, and the lock that guards it."""
+"""The description of a local cluster, stored as cluster.json in its directory, and the lock that guards it."""
 
 import contextlib
 import fcntl
@@ -18,57 +18,64 @@ LOCK_NAME = "lock"
 
 
 class ClusterUnavailableError(RaftError):
-    """The cluster did not reach the state that was asked for in time. The message says what was seen."""
+    """The cluster did not reach the desired state in time. The message says what was observed."""
 
     exit_status = 3  # of raftctl
 
 
 @dataclass(slots=True)
 class NodeDescription:
-    """One node: what it is, and which process it was last."""
+    """One node, and its newest process."""
 
     id: str
-    endpoint: str  # HOST:PORT for gRPC
-    http: str  # HOST:PORT for /livez, /readyz and /metrics
+    endpoint: str
+    """HOST:PORT for gRPC."""
+    http: str
+    """HOST:PORT for /livez, /readyz and /metrics."""
     pid: int | None = None
-    process_created: float | None = None  # tells the process from a later one with the same number
-    joined: bool = False  # it came later than the cluster began
-    internal: str = ""  # HOST:PORT for what another system's nodes say to each other; empty for ours
+    process_created: float | None = None
+    """Creation time in seconds since 1970. It distinguishes the process from a later one with the same process id."""
+    joined: bool = False
+    """Whether the node was added after the cluster was bootstrapped."""
+    internal: str = ""
+    """HOST:PORT for messages between nodes of another system; empty for `raftctl serve`."""
 
 
 @dataclass(slots=True)
 class ClusterDescription:
-    """All nodes, and the times they are started with (milliseconds)."""
+    """All nodes, and the options that they are started with. Times are in milliseconds."""
 
     nodes: list[NodeDescription] = field(default_factory=list)
     election_timeout_ms_min: int = 150
     election_timeout_ms_max: int = 300
     heartbeat_interval_ms: int = 50
     command: str = ""
-    """What starts a node of another system (docs/reference/contract.md), as a shell would split it; empty: `raftctl serve`."""
+    """Command line of a node of another system (docs/reference/contract.md); empty: `raftctl serve`."""
     proxy: NodeDescription | None = None
-    """`raftctl proxy`, through which the nodes reach each other: `http` is where it takes its orders."""
+    """The `raftctl proxy` between the nodes; `http` is its control address."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
+        """HOST:PORT for gRPC of each node."""
         return tuple(node.endpoint for node in self.nodes)
 
     @property
     def initial(self) -> list[NodeDescription]:
-        """Those with whom the cluster began."""
+        """Nodes that bootstrapped the cluster."""
         return [node for node in self.nodes if not node.joined]
 
     @property
     def peers(self) -> str:
-        """As `raftctl serve --peers` takes it: those with whom the cluster began."""
+        """Initial nodes in the form of `raftctl serve --peers`."""
         return ",".join(f"{node.id}={node.endpoint}" for node in self.initial)
 
     @property
     def internal_peers(self) -> str:
-        """The same, with the addresses at which they reach each other."""
+        """Initial nodes in the same form, with their internal addresses."""
         return ",".join(f"{node.id}={node.internal}" for node in self.initial)
 
     def node(self, node_id: str) -> NodeDescription:
+        """Return a node by id. Raises `ConfigurationError` when there is none."""
         for node in self.nodes:
             if node.id == node_id:
                 return node
@@ -76,12 +83,15 @@ class ClusterDescription:
 
     @classmethod
     def load(cls, directory: Path) -> Self | None:
-        """The description in `directory`, None when there is none; raises ConfigurationError when it is unreadable."""
+        """Load the description from `directory`; return None when there is none.
+
+        Raises `ConfigurationError` when it can't be read.
+        """
         path = directory / FILE_NAME
         try:
             content = json.loads(path.read_text())
             if content["format"] != FORMAT:
-                raise ConfigurationError(f"{path}: format {content['format']}, this raftctl knows {FORMAT}")
+                raise ConfigurationError(f"{path}: format {content['format']}, but this raftctl reads format {FORMAT}")
             nodes = [NodeDescription(**node) for node in content["nodes"]]
             proxy = NodeDescription(**content["proxy"]) if content.get("proxy") else None
             times = {
@@ -94,21 +104,25 @@ class ClusterDescription:
             raise ConfigurationError(f"{path} can't be read: {error}") from None
 
     def save(self, directory: Path) -> None:
-        """Replace the description in one step."""
+        """Replace the stored description atomically."""
         content: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         path = directory / FILE_NAME
-        draft = path.with_suffix(".json.new")
-        with draft.open("w") as file:
+        temporary = path.with_suffix(".json.new")
+        with temporary.open("w") as file:
             json.dump(content, file, indent=2)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        temporary.replace(path)
 
 
 @contextlib.contextmanager
 def locked(directory: Path, timeout: float) -> Iterator[None]:
-    """Hold the directory alone; waits up to `timeout` seconds for another raftctl."""
+    """Hold the directory's lock; wait up to `timeout` seconds for another process.
+
+    Raises `ClusterUnavailableError` when the lock is not free in time, and `ConfigurationError` when the directory is
+    not usable.
+    """
     path = directory / LOCK_NAME
     deadline = time.monotonic() + timeout
     try:
@@ -119,7 +133,7 @@ def locked(directory: Path, timeout: float) -> Iterator[None]:
                     yield
                     return
             if time.monotonic() > deadline:
-                raise ClusterUnavailableError(f"another raftctl has been working on {directory} for {timeout:g} s")
+                raise ClusterUnavailableError(f"another raftctl has held the lock of {directory} for {timeout:g} s")
             time.sleep(0.05)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise ConfigurationError(f"directory {directory} can't be used: {error}") from None
@@ -130,7 +144,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    # `down --purge` removes the file: a lock on what is no longer there guards nothing.
+    # `down --purge` removes the file. A lock on a removed file guards nothing.
     try:
         return os.fstat(descriptor).st_ino == path.stat().st_ino
     except FileNotFoundError:

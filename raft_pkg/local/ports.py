@@ -1,4 +1,4 @@
-"""Ports on the loopback interface."""
+"""Free ports on the loopback interface."""
 
 import random
 import socket
@@ -8,12 +8,12 @@ import psutil
 from raft_pkg.errors import ConfigurationError
 
 HOST = "127.0.0.1"
-# Below the range that the kernel takes ports for outgoing connections from: a port of a stopped node stays free.
 LOWEST, HIGHEST = 20000, 32000
+"""Range of ports, below the kernel's range for outgoing connections: the port of a stopped node stays free."""
 
 
 def choose_ports(count: int) -> list[int]:
-    """Free ports, all different."""
+    """Return distinct free ports in random order. Raises `ConfigurationError` when there are too few."""
     candidates = random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST)
     chosen: list[int] = []
     for port in candidates:
@@ -25,16 +25,17 @@ def choose_ports(count: int) -> list[int]:
 
 
 def check_free(address: str, node_id: str) -> None:
-    """Raise ConfigurationError that names the port, and its holder if that can be seen."""
+    """Raise `ConfigurationError` if the port of HOST:PORT is in use; name the process that holds it, if possible."""
     port = int(address.rpartition(":")[2])
     if not is_free(port):
         raise ConfigurationError(
-            f"{node_id}: port {port} is in use{_holder(port)}; end that process, "
+            f"{node_id}: port {port} is in use{_holder(port)}; stop that process, "
             "or choose other ports with --base-port (after `raftctl cluster down`)"
         )
 
 
 def is_free(port: int) -> bool:
+    """Return whether the port can be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,6 +1,6 @@
-"""Node processes: started on their own, recognized later, and ended for certain.
+"""Node processes: start them detached, find them again in a later process, and end them reliably.
 
-A node of another system may be several processes: they make up one group, whose first one is the node's process.
+A node of another system may consist of several processes. They form one process group, led by the node's process.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from raft_pkg.local.description import ClusterUnavailableError, NodeDescription
 
 STOP_TIMEOUT_SECONDS = 10.0
 KILL_TIMEOUT_SECONDS = 5.0
-# psutil derives the time from the clock, which may be set between two readings.
 CREATED_TOLERANCE_SECONDS = 2.0
+"""Tolerance for creation times: psutil derives them from the wall clock, which may be adjusted between readings."""
 
 
 def find(node: NodeDescription) -> psutil.Process | None:
-    """The node's process if it lives; never another one that has got its number since."""
+    """Return the node's process, or None if it has ended; never a later process with the same process id."""
     if node.pid is None or node.process_created is None:
         return None
     try:
@@ -37,7 +37,7 @@ def find(node: NodeDescription) -> psutil.Process | None:
 
 
 def _is_node(process: psutil.Process, node_id: str) -> bool:
-    """Whether it was started as that node: it shows in its arguments, or, of another system, in its environment."""
+    """Return whether the process was started as that node, judging by its arguments or its environment."""
     command = process.cmdline()
     if "serve" in command and node_id in command:
         return True
@@ -48,7 +48,7 @@ def _is_node(process: psutil.Process, node_id: str) -> bool:
 
 
 def state(node: NodeDescription) -> str:
-    """`running`, `paused` or `stopped`."""
+    """Return `running`, `paused` or `stopped`."""
     process = find(node)
     if process is None:
         return "stopped"
@@ -61,13 +61,13 @@ def state(node: NodeDescription) -> str:
 def launch(
     node: NodeDescription, command: Sequence[str], environment: Mapping[str, str], stdout: Path, stderr: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a node in a session of its own, so that it outlives this process and its terminal.
+    """Start a node in a new session, so that it outlives this process and its terminal; set its process id.
 
-    Raises ConfigurationError when there is no such program.
+    Raises `ConfigurationError` when the program can't be started.
     """
     with stdout.open("ab") as out, stderr.open("ab") as err:
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own program, or the one that the user names
+            process = subprocess.Popen(  # noqa: S603 - our own program, or the user's
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -83,7 +83,7 @@ def launch(
 
 
 def send(node: NodeDescription, number: signal.Signals) -> bool:
-    """Send a signal to all processes of the node; returns whether there was one."""
+    """Send a signal to all processes of the node; return whether there was any."""
     process = find(node)
     return process is not None and _send_to_group(process, number)
 
@@ -97,20 +97,20 @@ def _send_to_group(process: psutil.Process, number: signal.Signals) -> bool:
 
 
 def stop(nodes: Sequence[NodeDescription]) -> list[str]:
-    """End the processes of all nodes, politely first; returns the ids of those that lived."""
+    """Stop nodes with SIGTERM, then with SIGKILL; return the ids of those that ran."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
-    others = _others(list(processes.values()))
+    members = _group_members(list(processes.values()))
     for process in processes.values():
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()  # it ends its others itself
-        _send_to_group(process, signal.SIGCONT)  # a paused process takes no other signal
-    _end([*_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS), *others])
+            process.terminate()  # the leader is expected to stop its group
+        _send_to_group(process, signal.SIGCONT)  # a paused process does not act on SIGTERM
+    _end([*_still_running(list(processes.values()), STOP_TIMEOUT_SECONDS), *members])
     return list(processes)
 
 
-def _others(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """What else is in the groups of these, which are the first of theirs."""
-    groups = {process.pid for process in processes}
+def _group_members(leaders: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Return the other processes in the process groups of these leaders."""
+    groups = {leader.pid for leader in leaders}
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,17 +120,18 @@ def _others(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
 
 
 def kill(nodes: Sequence[NodeDescription]) -> list[str]:
-    """kill -9 the processes of all nodes; returns the ids of those that lived."""
+    """Send SIGKILL to all processes of the nodes; return the ids of the nodes that ran."""
     processes = {node.id: process for node in nodes if (process := find(node)) is not None}
-    _end([*processes.values(), *_others(list(processes.values()))])
+    _end([*processes.values(), *_group_members(list(processes.values()))])
     return list(processes)
 
 
 def wait_for_state(node: NodeDescription, wanted: str) -> None:
+    """Wait until `state` returns `wanted`. Raises `ClusterUnavailableError` when it does not in time."""
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
-    while (seen := state(node)) != wanted:
+    while (current := state(node)) != wanted:
         if time.monotonic() > deadline:
-            raise ClusterUnavailableError(f"{node.id} (process {node.pid}) is {seen}, not {wanted}")
+            raise ClusterUnavailableError(f"{node.id} (process {node.pid}) is {current}, not {wanted}")
         time.sleep(0.01)
 
 
@@ -141,11 +142,11 @@ def _end(processes: list[psutil.Process]) -> None:
     alive = _still_running(processes, KILL_TIMEOUT_SECONDS)
     if alive:
         numbers = ", ".join(str(process.pid) for process in alive)
-        raise ClusterUnavailableError(f"processes {numbers} live on after SIGKILL, in an uninterruptible wait")
+        raise ClusterUnavailableError(f"processes {numbers} still run after SIGKILL, in uninterruptible sleep")
 
 
 def _still_running(processes: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Those that have not ended within `timeout` seconds. A zombie has: it waits for whoever inherited it."""
+    """Return the processes that have not ended within `timeout` seconds. A zombie has ended; its parent may reap it."""
     deadline = time.monotonic() + timeout
     while running := [process for process in processes if _runs(process)]:
         if time.monotonic() > deadline:
