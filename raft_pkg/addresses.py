@@ -1,4 +1,4 @@
-"""Addresses: how they are written, and how a name becomes something to dial, looked up afresh every time."""
+"""Parse addresses, and resolve names to gRPC targets."""
 
 import asyncio
 import ipaddress
@@ -9,7 +9,10 @@ from raft_pkg.errors import ConfigurationError
 
 
 def parse_address(address: str, what: str = "address", *, port_min: int = 1) -> tuple[str, int]:
-    """Split `HOST:PORT` (an IPv6 host in brackets); raises ConfigurationError that names `what` is wrong, and how."""
+    """Split `HOST:PORT` into host and port; an IPv6 host is in brackets.
+
+    `what` names the address in the message of the `ConfigurationError` that an invalid address raises.
+    """
     host, colon, port_text = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -23,7 +26,10 @@ def parse_address(address: str, what: str = "address", *, port_min: int = 1) -> 
 
 
 def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[str, ...]:
-    """Addresses given as `HOST:PORT,HOST:PORT` or one by one; each checked, repeated ones dropped."""
+    """Return the addresses of `HOST:PORT,HOST:PORT` or of an iterable, without duplicates.
+
+    Raises `ConfigurationError` when an address is invalid or when there is none.
+    """
     listed = endpoints.split(",") if isinstance(endpoints, str) else endpoints
     stripped = [endpoint.strip() for endpoint in listed]
     addresses = tuple(dict.fromkeys(endpoint for endpoint in stripped if endpoint))
@@ -58,10 +64,9 @@ def parse_peers(peers: str, what: str) -> dict[str, str]:
 
 
 async def resolve(address: str) -> list[str]:
-    """Every gRPC target that `address` stands for now; raises OSError when the name isn't known.
+    """Return every gRPC target to which HOST:PORT resolves now. Raises `OSError` when the name is unknown.
 
-    gRPC's own resolver is not asked, since it waits up to 30 s between look-ups of a name, and the address of a
-    Pod changes with every restart.
+    gRPC's own resolver waits up to 30 s between two look-ups of a name, but a Pod's address changes at every restart.
     """
     host, port = parse_address(address)
     try:

@@ -1,19 +1,19 @@
-"""Reading back what was written as one row of bytes and comes in chunks that are cut anywhere, as snapshots do."""
+"""Read fields of known length from a byte stream that arrives in chunks of any length, such as a snapshot."""
 
 from collections.abc import Iterable, Iterator
 
 
 class ChunkReader:
-    """Takes a given number of bytes after another; holds no more of them than the caller asked for, and one chunk."""
+    """Reads consecutive fields. Holds the field being read and at most one chunk."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.offset = 0  # of the next byte, from where the reader began
+        self.offset = 0  # of the next byte, from the beginning of the stream
         self._chunks = iter(chunks)
         self._chunk = b""
-        self._start = 0  # of what was not taken yet, in the chunk
+        self._start = 0  # offset in the chunk of the first byte not yet read
 
     def take(self, size: int, what: str) -> bytes:
-        """The next `size` bytes. Raises `ValueError`, naming place and `what` they were to be, when there are fewer."""
+        """Return the next `size` bytes. Raises `ValueError`, naming the offset and `what` is read, at the end."""
         taken = self._chunk[self._start : self._start + size]
         self._start += len(taken)
         if len(taken) < size:
@@ -22,24 +22,24 @@ class ChunkReader:
         return taken
 
     def rest(self) -> Iterator[bytes]:
-        """All that was not taken, in chunks; the reader is at its end then."""
+        """Yield the remaining bytes in chunks; the reader is then at its end."""
         if self._start < len(self._chunk):
             yield self._chunk[self._start :]
         self._chunk, self._start = b"", 0
         yield from self._chunks
 
     def expect_end(self) -> None:
-        """Raise `ValueError`, naming the place, when there are more bytes."""
+        """Raise `ValueError` with the offset when bytes remain."""
         if any(self.rest()):
-            raise ValueError(f"offset {self.offset}: the state ends here, and more bytes follow")
+            raise ValueError(f"offset {self.offset}: unexpected bytes after the end of the state")
 
     def _gather(self, taken: bytes, size: int, what: str) -> bytes:
-        """Go on in the next chunks, until there are enough."""
+        """Append bytes of the next chunks up to `size`."""
         parts, missing = [taken], size - len(taken)
         while missing:
             chunk = next(self._chunks, None)
             if chunk is None:
-                raise ValueError(f"offset {self.offset}: {size} bytes of {what}, and only {size - missing} are there")
+                raise ValueError(f"offset {self.offset}: expected {size} bytes of {what}, found {size - missing}")
             parts.append(chunk[:missing])
             self._chunk, self._start = chunk, len(parts[-1])
             missing -= len(parts[-1])

@@ -1,30 +1,30 @@
-"""The errors that users of raft_pkg meet, each with what a caller can do about it."""
+"""The errors of raft_pkg, each with what a caller can do about it."""
 
 
 class RaftError(Exception):
-    """Base of all errors raised by raft_pkg."""
+    """Base class of all errors raised by raft_pkg."""
 
 
 class ConfigurationError(RaftError):
-    """The caller asked for something that can't be: correct the option or file that the message names."""
+    """An option or a file is invalid. Correct what the message names."""
 
 
 class StorageError(RaftError):
-    """The data directory can't be used as it is. Nothing in it was changed. The message names file and offset."""
+    """The data directory is unusable in its present state, or a call on it failed. The message names the file."""
 
 
 class DirectoryInUseError(StorageError):
-    """Another process holds the data directory: stop it, or use another directory."""
+    """Another process has locked the data directory. Stop that process, or use another directory."""
 
 
 class ForeignDirectoryError(StorageError):
-    """The data directory belongs to another node: use that node's identity, or another directory."""
+    """The data directory belongs to another node. Use that node's identity, or another directory."""
 
 
 class CorruptLogError(StorageError):
-    """The log or the snapshot is damaged, and not by a crash. Doing without it would forget promises made to others.
+    """The log or the snapshot is damaged in a way that no crash causes. Ignoring it could lose acknowledged entries.
 
-    Restore the directory from a copy, or remove the node from the cluster and add it anew with an empty directory.
+    Restore the directory from a backup, or remove the node from the cluster and add it again with an empty directory.
     """
 
 
@@ -33,12 +33,12 @@ class OperationError(RaftError):
 
 
 class OperationFailedError(OperationError):
-    """The operation surely did not happen; it may be tried again."""
+    """The operation was definitely not executed. It is safe to retry."""
 
 
 class OutcomeUnknownError(OperationError):
-    """Nobody can say whether the operation happened or will happen; trying again may apply it twice."""
+    """The operation may or may not have been executed, now or later. A retry may execute it twice."""
 
 
 class InvalidOperationError(OperationError):
-    """The operation surely did not happen and never will: its key or value breaks a limit that the message names."""
+    """The operation was definitely not executed, and a retry fails too: it exceeds a limit that the message names."""

@@ -25,7 +25,7 @@ class TransferStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class TransferEnded:
+class TransferAborted:
     """The target did not take over in time; this leader goes on."""
 
     term: int
@@ -107,7 +107,7 @@ RaftEvent = (
     | BecameFollower
     | LeaderChanged
     | TransferStarted
-    | TransferEnded
+    | TransferAborted
     | ConfigurationChanged
     | ChangeCompleted
     | ChangeFailed

@@ -4,7 +4,7 @@ from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_pkg.core.errors import TransferRefusedError
 from raft_pkg.core.messages import TimeoutNow
 from raft_pkg.core.read_index import LeaderReads
-from raft_pkg.core.ready import TransferEnded, TransferStarted
+from raft_pkg.core.ready import TransferAborted, TransferStarted
 from raft_pkg.core.replication import Replication
 from raft_pkg.core.state import RaftState
 
@@ -44,7 +44,7 @@ class LeadershipTransfer:
     def tick(self) -> None:
         """Give up at the deadline; this leader continues."""
         if self.target is not None and self._state.now >= self.deadline:
-            self._state.emit(TransferEnded(self._state.current_term, self.target))
+            self._state.emit(TransferAborted(self._state.current_term, self.target))
             self.target = None
 
     def maybe_send_timeout_now(self) -> None:

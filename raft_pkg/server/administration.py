@@ -14,7 +14,7 @@ from raft_pkg.core.ready import (
     LeaderChanged,
     PreVoteStarted,
     RaftEvent,
-    TransferEnded,
+    TransferAborted,
 )
 
 
@@ -99,7 +99,7 @@ class Administration:
             return
         target, _ = self._transfer_in_progress
         match raft_event:
-            case TransferEnded():
+            case TransferAborted():
                 self._end_transfer(TransferRefusedError(f"{target} did not take over within an election time-out"))
             case LeaderChanged(leader=str(leader)):
                 refused = TransferRefusedError(f"{leader} became leader instead of {target}")

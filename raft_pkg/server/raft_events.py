@@ -14,7 +14,7 @@ from raft_pkg.core.ready import (
     LeaderChanged,
     PreVoteStarted,
     RaftEvent,
-    TransferEnded,
+    TransferAborted,
     TransferStarted,
     VoteGranted,
 )
@@ -36,7 +36,7 @@ def names_of(configuration: Configuration) -> dict[str, list[str]]:
 _EVENTS: dict[type[RaftEvent], tuple[Event, Callable[[Any], dict[str, Any]]]] = {
     PreVoteStarted: (Event.PRE_VOTE_STARTED, lambda raft_event: {"votes_needed": raft_event.votes_needed}),
     TransferStarted: (Event.TRANSFER_STARTED, lambda raft_event: {"target": raft_event.target}),
-    TransferEnded: (Event.TRANSFER_ENDED, lambda raft_event: {"target": raft_event.target}),
+    TransferAborted: (Event.TRANSFER_ABORTED, lambda raft_event: {"target": raft_event.target}),
     ElectionStarted: (Event.ELECTION_STARTED, lambda raft_event: {"votes_needed": raft_event.votes_needed}),
     VoteGranted: (Event.VOTE_GRANTED, lambda raft_event: {"candidate": raft_event.candidate}),
     BecameLeader: (
@@ -52,6 +52,6 @@ _EVENTS: dict[type[RaftEvent], tuple[Event, Callable[[Any], dict[str, Any]]]] = 
         Event.CONFIGURATION_CHANGED,
         lambda raft_event: {"index": raft_event.index, **names_of(raft_event.configuration)},
     ),
-    ChangeCompleted: (Event.MEMBERS_CHANGED, lambda raft_event: {"index": raft_event.index}),
-    ChangeFailed: (Event.MEMBERS_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.why}),
+    ChangeCompleted: (Event.CONFIGURATION_COMMITTED, lambda raft_event: {"index": raft_event.index}),
+    ChangeFailed: (Event.CONFIGURATION_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.why}),
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NODES_MAX = 9
 _SELDOM = {
-    "members_changed": "changes of the members done",
+    "configuration_committed": "changes of the members done",
     "disk_lost": "disks lost",
     "snapshot_taken": "snapshots taken",
     "snapshot_installed": "installed",

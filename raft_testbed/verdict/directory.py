@@ -64,10 +64,10 @@ class Run:
     def mutants(self) -> dict[str, str]:
         """The mutants that nodes log that they run, each with the property that it breaks."""
         return {
-            str(event.fields.get("mutant")): str(event.fields.get("breaks"))
+            str(event.fields.get("mutant")): str(event.fields.get("description"))
             for log in self.logs.values()
             for event in log.events
-            if event.event == "mutant_planted"
+            if event.event == "mutant_loaded"
         }
 
     @property

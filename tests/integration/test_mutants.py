@@ -41,6 +41,6 @@ def test_a_broken_node_names_its_mutant_in_its_log_and_its_version(cluster: Clus
     cluster.run("up", "--nodes", "1")
     lines = (cluster.directory / "raft-0" / "stdout.log").read_text().splitlines()
     events = {event["event"]: event for event in map(json.loads, lines)}
-    assert events["mutant_planted"]["mutant"] == "applied_again"
-    assert events["mutant_planted"]["breaks"]
+    assert events["mutant_loaded"]["mutant"] == "applied_again"
+    assert events["mutant_loaded"]["description"]
     assert events["node_started"]["version"].endswith("+mutant.applied_again")

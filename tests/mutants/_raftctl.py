@@ -40,7 +40,7 @@ def load(path: Path) -> None:
     load_mutant(path)
     from raft_pkg.server import process
 
-    emit = f"log.emit(Event.MUTANT_PLANTED, mutant={path.stem!r}, breaks={breaks!r})"
+    emit = f"log.emit(Event.MUTANT_LOADED, mutant={path.stem!r}, description={breaks!r})"
     rewrite(process._serve, "storage = FileStorage(...)", f"{emit}\nstorage = FileStorage(...)")
     print(f"raftctl: broken on purpose ({path.stem}): {breaks}", file=sys.stderr)
 

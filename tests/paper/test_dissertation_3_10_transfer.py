@@ -11,7 +11,7 @@ from raft_pkg.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raft_pkg.core.ready import TransferEnded, TransferStarted
+from raft_pkg.core.ready import TransferAborted, TransferStarted
 from raft_pkg.core.types import Role
 from tests.paper.test_dissertation_9_6_pre_vote import BOTH
 from tests.support.cluster import Cluster
@@ -104,7 +104,7 @@ def test_a_leader_goes_on_when_the_target_does_not_take_over():
     carry_out(raft)
     for _ in range(10):
         raft.tick(raft.next_timeout())
-    assert raft_events(carry_out(raft), TransferEnded) == [TransferEnded(1, "b")]
+    assert raft_events(carry_out(raft), TransferAborted) == [TransferAborted(1, "b")]
     assert raft.propose(b"x").index == 2
 
 

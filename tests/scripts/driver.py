@@ -51,7 +51,7 @@ from raft_pkg.core.ready import (
     PreVoteStarted,
     RaftEvent,
     Ready,
-    TransferEnded,
+    TransferAborted,
     TransferStarted,
     VoteGranted,
 )
@@ -385,7 +385,7 @@ def noticed(node_id: str, raft_event: RaftEvent) -> list[str]:  # noqa: C901, PL
             return [f"gives up a change: {why}"]
         case TransferStarted(_, target):
             return [f"hands over to {target}"]
-        case TransferEnded(_, target):
+        case TransferAborted(_, target):
             return [f"goes on, since {target} did not take over"]
 
 

@@ -46,7 +46,7 @@ def test_what_is_seldom_happens_within_a_few_seeds() -> None:
     for seed in range(12):
         counts.update(run(seed, Options(3)).counts)
     seldom = (
-        "members_changed", "request_done", "request_refused", "disk_lost", "snapshot_taken", "snapshot_installed",
+        "configuration_committed", "request_done", "request_refused", "disk_lost", "snapshot_taken", "snapshot_installed",
         "transfer_started", "sent_again", "session_expired",
     )  # fmt: skip
     assert {event for event in seldom if counts[event]} == set(seldom)

@@ -1,4 +1,4 @@
-"""How addresses are written and looked up."""
+"""Parsing addresses and resolving names."""
 
 import pytest
 
@@ -14,12 +14,12 @@ from raft_pkg.errors import ConfigurationError
         ("[::1]:65535", ("::1", 65535)),
     ],
 )
-def test_host_and_port(address, parts):
+def test_an_address_is_split_into_host_and_port(address, parts):
     assert parse_address(address) == parts
 
 
 @pytest.mark.parametrize(
-    ("address", "named"),
+    ("address", "message"),
     [
         ("", "is not HOST:PORT"),
         ("host", "is not HOST:PORT"),
@@ -32,19 +32,19 @@ def test_host_and_port(address, parts):
         ("::1:6000", "in brackets"),
     ],
 )
-def test_what_is_wrong_with_an_address_is_named(address, named):
-    with pytest.raises(ConfigurationError, match=named):
+def test_an_invalid_address_is_rejected(address, message):
+    with pytest.raises(ConfigurationError, match=message):
         parse_address(address)
 
 
-def test_endpoints_come_as_text_or_one_by_one():
+def test_endpoints_are_parsed_from_text_or_an_iterable():
     assert parse_endpoints(" a:1, b:2,,a:1") == ("a:1", "b:2")
     assert parse_endpoints(["a:1", "b:2"]) == ("a:1", "b:2")
     with pytest.raises(ConfigurationError, match="no endpoints"):
         parse_endpoints(" , ")
 
 
-async def test_targets_are_addresses_never_names():
+async def test_targets_are_ip_addresses():
     assert await resolve("127.0.0.1:6000") == ["ipv4:127.0.0.1:6000"]
     assert await resolve("[::1]:6000") == ["ipv6:[::1]:6000"]
     assert "ipv4:127.0.0.1:6000" in await resolve("localhost:6000")

@@ -1,4 +1,4 @@
-"""The log contract: one JSON object a line, with the fields that everybody relies on."""
+"""The log contract: one JSON object per line, with the documented fields."""
 
 import ast
 import inspect
@@ -12,7 +12,7 @@ from raft_pkg.events import Event, EventLog
 
 
 def logged(*emits, node="raft-0"):
-    """The lines of an event log, as objects."""
+    """Emit events; return the lines as objects."""
     stream = io.StringIO()
     log = EventLog(node, stream)
     for event, arguments in emits:
@@ -35,7 +35,7 @@ def test_ts_is_rfc_3339_in_utc_with_microseconds():
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
 
 
-def test_a_line_without_a_term_has_the_newest_that_was_logged():
+def test_the_term_defaults_to_the_greatest_one_logged():
     lines = logged(
         (Event.NODE_STARTED, {}),
         (Event.BECAME_LEADER, {"term": 5}),
@@ -46,13 +46,13 @@ def test_a_line_without_a_term_has_the_newest_that_was_logged():
     assert [line["term"] for line in lines] == [0, 5, 5, 4, 5]
 
 
-def test_text_of_any_language_stays_on_one_line():
+def test_text_is_escaped_to_one_line_and_not_to_ascii():
     (line,) = logged((Event.READ_MISMATCH, {"key": "ключ\n2", "expected": "é", "actual": None}))
     assert (line["key"], line["expected"], line["actual"]) == ("ключ\n2", "é", None)
 
 
-def test_lines_leave_at_once():
-    """kubectl logs shows what happened, not what a buffer has let go of."""
+def test_each_line_is_flushed():
+    """Otherwise `kubectl logs` lags behind what happened."""
 
     class Flushed(io.StringIO):
         flushes = 0
@@ -67,13 +67,13 @@ def test_lines_leave_at_once():
     assert stream.flushes == 2
 
 
-def test_stdout_is_where_they_go(capsys):
+def test_the_default_stream_is_stdout(capsys):
     EventLog("raft-0").emit(Event.SERVING)
     assert json.loads(capsys.readouterr().out)["event"] == "serving"
 
 
-def test_names_are_lower_case_and_each_is_documented():
-    """Playbooks rely on the names; the fields are documented beside them."""
+def test_event_names_are_lower_case_and_documented():
+    """Playbooks rely on names and fields."""
     body = ast.parse(inspect.getsource(raft_pkg.events)).body
     (events,) = [node for node in body if isinstance(node, ast.ClassDef) and node.name == "Event"]
     statements = events.body[1:]

@@ -1,4 +1,4 @@
-"""Reading and writing histories: what is right comes back, what is wrong is named with its line."""
+"""Reading and writing histories. Errors name the line."""
 
 import json
 
@@ -11,7 +11,7 @@ def line(**members: object) -> str:
     return json.dumps({"time": 1, "process": 0, "type": "invoke", "f": "read", "key": "x", "value": None, **members})
 
 
-def test_a_history_survives_being_written_and_read() -> None:
+def test_a_written_history_is_read_back_unchanged() -> None:
     lines = [
         line(f="write", value="a"),
         line(process=1),
@@ -28,7 +28,7 @@ def test_a_history_survives_being_written_and_read() -> None:
     assert list(map(json.loads, history_lines(operations))) == list(map(json.loads, lines))
 
 
-def test_log_lines_of_other_events_and_blank_lines_are_passed_over() -> None:
+def test_other_events_and_blank_lines_are_ignored() -> None:
     assert read_history(["", json.dumps({"event": "leader_found"}), line(event="operation", extra=1)])[0].key == "x"
 
 
@@ -48,12 +48,12 @@ def test_log_lines_of_other_events_and_blank_lines_are_passed_over() -> None:
         ([line(), line(type="ok", value=3)], "line 2: 3 can't be what a read returned"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(lines: list[str], what: str) -> None:
+def test_a_malformed_line_is_rejected_with_its_number(lines: list[str], what: str) -> None:
     with pytest.raises(HistoryError, match=what.replace("[", "\\[")):
         read_history(lines)
 
 
-def test_lines_with_a_running_number_must_follow_each_other() -> None:
+def test_numbered_lines_must_be_consecutive() -> None:
     started = json.dumps({"event": "client_started", "n": 0})
     operations = read_history([started, line(n=1), json.dumps({"event": "other"}), line(n=2, type="ok")])
     assert [operation.outcome for operation in operations] == ["ok"]
@@ -68,6 +68,6 @@ def test_lines_with_a_running_number_must_follow_each_other() -> None:
         ([line(n=0), json.dumps({"event": "workload_finished", "n": 3})], "line 2: n is 3 where 1 should follow"),
     ],
 )
-def test_a_lost_or_repeated_line_is_named(lines: list[str], what: str) -> None:
+def test_a_lost_or_repeated_line_is_rejected(lines: list[str], what: str) -> None:
     with pytest.raises(HistoryError, match=what):
         read_history(lines)

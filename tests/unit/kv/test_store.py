@@ -215,11 +215,11 @@ def a_snapshot():
 @pytest.mark.parametrize(
     ("data", "named"),
     [
-        (b"", "offset 0: 18 bytes of the header"),
+        (b"", "offset 0: expected 18 bytes of the header, found 0"),
         (b"raft key-values 2\n", "offset 0: not key-values"),
-        (a_snapshot()[:-1], "bytes of a block's length, and only 3"),
-        (a_snapshot()[:-8], "offset 22: 21 bytes of a block, and only 17"),
-        (a_snapshot() + b"x", "the state ends here"),
+        (a_snapshot()[:-1], "expected 4 bytes of a block's length, found 3"),
+        (a_snapshot()[:-8], "offset 22: expected 21 bytes of a block, found 17"),
+        (a_snapshot() + b"x", "unexpected bytes after the end"),
         (a_snapshot()[:18] + b"\xff\xff\xff\xff", "a block of 4294967295 bytes, at most"),
         (a_snapshot()[:18] + b"\0\0\0\x01x" + bytes(4), "offset 22: not a record"),
         (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\0\xff" + bytes(4), "offset 22: not a record: 'utf-8'"),

@@ -470,7 +470,7 @@ def test_the_log_tells_of_the_election_in_the_order_of_the_contract(cluster):
     leader = cluster.leader.config.node_id
     names = [event["event"] for event in cluster.events(leader) if event["event"] != "state_hash"]
     assert names[0] == "log_recovered"
-    assert names[-3:] == ["became_leader", "leader_changed", "members_changed"]
+    assert names[-3:] == ["became_leader", "leader_changed", "configuration_committed"]
     begun = {"index": 1, "voters": ["a", "b", "c"], "learners": [], "outgoing": []}
     for node in cluster.followers:
         *_, last, configured = (e for e in cluster.events(node.config.node_id) if e["event"] != "state_hash")

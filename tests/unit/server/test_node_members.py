@@ -45,7 +45,7 @@ async def test_a_node_is_added_as_a_learner_promoted_and_removed(cluster):
     await change(cluster, leader, Remove("d"))
     assert configuration(leader) == (dict.fromkeys("abc", "voter"), False, True)
     assert "d" not in cluster.wires[leader.config.node_id].addresses
-    told = [event["index"] for event in events(cluster, leader.config.node_id, "members_changed")]
+    told = [event["index"] for event in events(cluster, leader.config.node_id, "configuration_committed")]
     assert told == sorted(told)
     assert len(told) == 4  # the first configuration, and the three changes
 
@@ -86,7 +86,7 @@ async def test_a_node_that_does_not_run_can_not_be_added(cluster):
     future = change(cluster, cluster.leader, AddLearner("d", "127.0.0.1:9"), seconds=10.0)
     with pytest.raises(ChangeRefusedError, match=r"d did not reply at 127\.0\.0\.1:9 within 6 s; does it run there"):
         await future
-    (failed,) = events(cluster, cluster.leader.config.node_id, "members_change_failed")
+    (failed,) = events(cluster, cluster.leader.config.node_id, "configuration_change_failed")
     assert "d did not reply" in failed["reason"]
 
 

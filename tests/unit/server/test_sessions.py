@@ -272,9 +272,9 @@ def a_snapshot():
 @pytest.mark.parametrize(
     ("data", "named"),
     [
-        (b"", "offset 0: 16 bytes of the sessions' header, and only 0"),
+        (b"", "offset 0: expected 16 bytes of the sessions' header, found 0"),
         (b"raft sessions 1\n" + a_snapshot()[16:], "offset 0: not sessions in the form"),
-        (a_snapshot()[:76], "offset 52: 36 bytes of a session, and only 24"),
+        (a_snapshot()[:76], "offset 52: expected 36 bytes of a session, found 24"),
         (a_snapshot()[:96], "offset 88: 20 bytes of a response"),
         (a_snapshot()[:108], "offset 108: 1 bytes of a result"),
         (a_snapshot()[:52] + (9).to_bytes(8) + a_snapshot()[60:], "offset 52: session 9 can't be here"),
