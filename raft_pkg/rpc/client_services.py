@@ -48,7 +48,7 @@ class RequestHandler(Protocol):
 
 
 class StreamWaiter:
-    """Collects the outcomes for one client's stream. Those of one iteration are sent in the fewest messages that fit."""
+    """Collects the outcomes for one client's stream, and sends those of an iteration in as few messages as fit."""
 
     def __init__(self) -> None:
         self._outcomes: deque[pb.Outcome] = deque()

@@ -1,4 +1,4 @@
-"""Requests and outcomes of a command stream. One message stands for one request, or for several with consecutive ids."""
+"""Requests and outcomes of a command stream. A message stands for one request, or for several with consecutive ids."""
 
 from collections.abc import Iterator
 from typing import Literal
