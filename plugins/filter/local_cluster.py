@@ -1,4 +1,4 @@
-"""Filters over what `raftctl cluster status --json` prints."""
+"""Filters over the output of `raftctl cluster status --json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def local_pending(status: str, replicas: int) -> str:
-    """What a local cluster still waits for; empty when every node runs and the same leader is named."""
+    """Return what a local cluster still waits for; empty if every node runs and all follow one leader."""
     try:
         cluster = json.loads(status)
     except ValueError:
@@ -17,16 +17,17 @@ def local_pending(status: str, replicas: int) -> str:
     if len(running) < replicas:
         down = ", ".join(f"{node['id']} is {node['state']}" for node in cluster["nodes"] if node["state"] != "running")
         return f"{len(running)} of {replicas} replicas are ready; {down}"
-    silent = [node["id"] for node in cluster["nodes"] if node["role"] not in ("leader", "follower")]
-    if silent:
-        return f"{replicas - len(silent)} of {replicas} replicas are ready; not following a leader: {', '.join(silent)}"
+    leaderless = [node["id"] for node in cluster["nodes"] if node["role"] not in ("leader", "follower")]
+    if leaderless:
+        ready = replicas - len(leaderless)
+        return f"{ready} of {replicas} replicas are ready; not following a leader: {', '.join(leaderless)}"
     if cluster["leader"] is None:
-        return "the nodes name no leader"
+        return "no node reports a leader"
     return ""
 
 
 def file_readings(nodes: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The logs of local nodes; a file is appended to over all incarnations, so it is one reading."""
+    """Return a reading of each local node's log; one file holds all incarnations, so it counts as one."""
     readings = []
     for node in nodes:
         path = Path(node["log"])
