@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from raft_pkg.addresses import parse_peers
 from raft_pkg.cli import exit_status, main
 from raft_pkg.cli.app import app
 from raft_pkg.cli.output import value_members
-from raft_pkg.addresses import parse_peers
 from raft_pkg.errors import (
     ConfigurationError,
     CorruptLogError,

@@ -1,4 +1,4 @@
-"""A real gRPC server whose nodes answer as a test tells them to, or as nodes do that replicate one state machine."""
+"""gRPC servers that respond as a test scripts them, or like the leaders of one replicated state machine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,23 +23,23 @@ def ok(request: pb.Request) -> pb.Outcome:
 
 
 class ScriptedNode:
-    """Answers each request with what `script` returns for it (None: never), and remembers what it was asked.
+    """Responds to each request with the outcome that `script` returns (None: never), and records the requests.
 
-    A script that raises ConnectionResetError ends the stream without an answer. Sessions are opened by a script of
-    their own, `opening`, and the requests for them are not among `requests`. For requests in a row the script is asked
-    one by one; a script for rows, `row`, is asked instead of it, and gives one outcome for the whole.
+    A script that raises ConnectionResetError ends the stream without a response. `session_script` responds to requests
+    for a session, which are recorded in `session_requests`. Batched requests are passed to the script one by one. If
+    `batch_script` is set, it gets each batch as a whole instead, and returns a single outcome.
     """
 
     def __init__(self) -> None:
         self.script: Script = ok
-        self.opening: Script = ok
-        self.row: Callable[[pb.Request], pb.Outcome | Awaitable[pb.Outcome]] | None = None
-        self.delay_seconds = 0.0  # of every answer
+        self.session_script: Script = ok
+        self.batch_script: Callable[[pb.Request], pb.Outcome | Awaitable[pb.Outcome]] | None = None
+        self.delay_seconds = 0.0  # of every response
         self.requests: list[pb.Request] = []
-        self.openings: list[pb.Request] = []
+        self.session_requests: list[pb.Request] = []
         self.batches: list[pb.RequestBatch] = []
         self.batch_sizes: list[int] = []
-        self.asked = asyncio.Event()
+        self.received = asyncio.Event()
         self.status = pb.StatusResponse()
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -48,22 +48,23 @@ class ScriptedNode:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def says(self, code: int, **fields: object) -> None:
-        """From now on every answer is this one, also to a client that wants a session."""
-        self.script = self.opening = lambda request: pb.Outcome(id=request.id, code=code, **fields)
+    def respond_with(self, code: int, **fields: object) -> None:
+        """Respond to every request with this outcome from now on."""
+        self.script = self.session_script = lambda request: pb.Outcome(id=request.id, code=code, **fields)
 
-    def never_answers(self) -> None:
-        self.script = self.opening = lambda _request: None
+    def stop_responding(self) -> None:
+        """Keep the connections, but send nothing from now on."""
+        self.script = self.session_script = lambda _request: None
 
-    def says_one_by_one(self, *codes: int | None) -> None:
-        """The answers to the next commands and queries (None: no answer), then OK."""
-        coming = list(codes)
+    def respond_in_turn(self, *codes: int | None) -> None:
+        """Respond to the next commands and queries with these codes (None: no response), then with OK."""
+        remaining = list(codes)
 
-        def answer(request: pb.Request) -> pb.Outcome | None:
-            code = coming.pop(0) if coming else pb.OUTCOME_CODE_OK
+        def respond(request: pb.Request) -> pb.Outcome | None:
+            code = remaining.pop(0) if remaining else pb.OUTCOME_CODE_OK
             return None if code is None else pb.Outcome(id=request.id, code=code, index=1)
 
-        self.script = answer
+        self.script = respond
 
     async def start(self) -> None:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -97,27 +98,27 @@ class ScriptedNode:
             requests = [single for request in batch.requests for single in split_request(request)]
             self.batch_sizes.append(len(requests))
             self.requests.extend(request for request in requests if not request.open_session)
-            self.openings.extend(request for request in requests if request.open_session)
+            self.session_requests.extend(request for request in requests if request.open_session)
             if self.requests:
-                self.asked.set()
-            if self.row is not None:
-                answers = [self.row(request) for request in batch.requests]
-                yield pb.OutcomeBatch(outcomes=[await a if isawaitable(a) else a for a in answers])
+                self.received.set()
+            if self.batch_script is not None:
+                responses = [self.batch_script(request) for request in batch.requests]
+                yield pb.OutcomeBatch(outcomes=[await r if isawaitable(r) else r for r in responses])
                 continue
             try:
-                outcomes = [outcome for request in requests if (outcome := self.answer(request)) is not None]
+                outcomes = [outcome for request in requests if (outcome := self.respond(request)) is not None]
             except ConnectionResetError:
                 return
             await asyncio.sleep(self.delay_seconds)
             if outcomes:
                 yield pb.OutcomeBatch(outcomes=outcomes)
 
-    def answer(self, request: pb.Request) -> pb.Outcome | None:
-        return self.opening(request) if request.open_session else self.script(request)
+    def respond(self, request: pb.Request) -> pb.Outcome | None:
+        return self.session_script(request) if request.open_session else self.script(request)
 
 
 class ReplicatedState:
-    """What the nodes of a cluster agree on: a state machine with sessions. Nodes that `serve` it all lead at once."""
+    """The replicated state machine of a cluster, with sessions. All nodes that `serve` it act as leaders."""
 
     def __init__(self, machine: StateMachine | None = None) -> None:
         self.machine = SessionedMachine(machine or KeyValueStore())
@@ -127,7 +128,7 @@ class ReplicatedState:
 
     def serve(self, *nodes: ScriptedNode) -> None:
         for node in nodes:
-            node.opening = self.open_session
+            node.session_script = self.open_session
             node.script = lambda request, node=node: self.execute(node, request)
 
     def open_session(self, request: pb.Request) -> pb.Outcome:
@@ -141,8 +142,8 @@ class ReplicatedState:
             return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_OK, results=[result], index=self.index)
         self.index += 1
         batch = node.batches[-1]
-        numbers = batch.session_id, request.sequence, batch.acknowledged_below
-        entry = command_batch([(request.commands[0], *numbers)], self.time_ms)
+        session = batch.session_id, request.sequence, batch.acknowledged_below
+        entry = command_batch([(request.commands[0], *session)], self.time_ms)
         (applied,) = self.machine.apply(entry, self.index)
         if applied.expired:
             return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_SESSION_EXPIRED)
@@ -154,11 +155,11 @@ class ReplicatedState:
         ).value
 
 
-def losing(script: Script, *, times: int = 1) -> Script:
-    """The same, but the first outcomes never reach the client: its stream breaks after the work was done."""
+def losing_responses(script: Script, *, times: int = 1) -> Script:
+    """Execute requests with `script`, but break the stream before the first `times` responses are sent."""
     left = times
 
-    def answer(request: pb.Request) -> pb.Outcome | None:
+    def respond(request: pb.Request) -> pb.Outcome | None:
         nonlocal left
         outcome = script(request)
         if left:
@@ -166,14 +167,14 @@ def losing(script: Script, *, times: int = 1) -> Script:
             raise ConnectionResetError
         return outcome
 
-    return answer
+    return respond
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for it."""
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Poll until the condition holds."""
     deadline = asyncio.get_running_loop().time() + 5
     while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not come to be"
+        assert asyncio.get_running_loop().time() < deadline, "the condition did not hold within 5 s"
         await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Whether nodes agree on a leader, and the JSON shape of what they say."""
+"""Agreement on a leader, and the JSON shape of a status."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from raft_pkg.rpc import raft_pb2 as pb
 
 
 def node(name, role, term, leader_id):
-    answer = pb.StatusResponse(id=name, role=role, term=term, leader_id=leader_id, leader_address=f"{leader_id}:6000")
-    return NodeStatus(f"{name}:6000", None, answer)
+    response = pb.StatusResponse(id=name, role=role, term=term, leader_id=leader_id, leader_address=f"{leader_id}:6000")
+    return NodeStatus(f"{name}:6000", None, response)
 
 
 def unreachable(name):
@@ -26,11 +26,11 @@ FOLLOWER_OF_A = node("b", "follower", 2, "a")
         ((A_LEADS, FOLLOWER_OF_A, unreachable("c")), "a"),
         ((A_LEADS,), "a"),
         ((A_LEADS, unreachable("b"), unreachable("c")), None),
-        # The leader has just died, and the others don't know it yet.
+        # The leader has just crashed, and the others do not know it yet.
         ((unreachable("a"), FOLLOWER_OF_A, node("c", "follower", 2, "a")), None),
-        # It lives, but was not asked.
+        # The leader runs, but is not an endpoint.
         ((FOLLOWER_OF_A, node("c", "follower", 2, "a")), "a"),
-        # A leader of an old term that has not heard of the new one.
+        # A leader of an old term that does not know of the new one.
         ((node("a", "leader", 1, "a"), node("b", "leader", 2, "b"), node("c", "follower", 2, "b")), "b"),
         ((A_LEADS, FOLLOWER_OF_A, node("c", "candidate", 3, "")), None),
         ((node("a", "candidate", 3, ""), node("b", "follower", 3, ""), node("c", "follower", 3, "")), None),
@@ -43,12 +43,12 @@ def test_a_majority_must_agree_on_the_leader_of_the_newest_term(nodes, leader):
     assert status.leader_address == (f"{leader}:6000" if leader else None)
 
 
-def test_newest_term():
+def test_the_term_is_the_newest_of_all_nodes():
     assert ClusterStatus((A_LEADS, node("c", "candidate", 3, ""))).term == 3
     assert ClusterStatus((unreachable("a"),)).term is None
 
 
-def test_json_of_an_unreachable_node_says_why():
+def test_json_has_the_error_of_an_unreachable_node():
     assert ClusterStatus((unreachable("a"),)).to_json() == {
         "leader": None,
         "term": None,
