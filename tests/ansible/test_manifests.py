@@ -27,8 +27,6 @@ def rendered(run_playbook: Playbook, place: Path, **more: Any) -> list[Path]:
     given = {
         "rendered_dir": str(place),
         "client_template": str(ROOT / "k8s-templates" / "client.yml.j2"),
-        "client_image": "registry.example/raft-client:tag",
-        "raft_image": "registry.example/raft-server:tag",
         "__raft_policy_api": "policy/v1",
         **more,
     }
