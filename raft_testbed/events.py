@@ -25,18 +25,31 @@ class NodeEvent:
     """The whole JSON object."""
 
 
+class NotAnObjectError(ValueError):
+    """A line is not a JSON object."""
+
+
+def parse_object(line: str) -> dict[str, Any]:
+    """Return the JSON object in a line. Raise `NotAnObjectError` if it has none."""
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise NotAnObjectError(f"invalid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise NotAnObjectError(f"{type(content).__name__} instead of an object")
+    return content
+
+
 def parse_event(line: str) -> Event | None:
-    """Return the event that a line states, or None if the line states none.
+    """Return the event in a line, or None if it has none.
 
     A line without an `event` name is not an event: containers also print plain text, and a crash can tear a line.
     """
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = parse_object(line)
+    except NotAnObjectError:
         return None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return None
-    return event
+    return event if isinstance(event.get("event"), str) else None
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:

@@ -13,7 +13,7 @@ from raft_pkg.cli.options import Endpoints
 from raft_pkg.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from raft_testbed.workload.program import Settings
+    from raft_testbed.workload.settings import Settings
 
 
 def workload(
@@ -53,8 +53,8 @@ def workload(
     import secrets  # noqa: PLC0415
 
     from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
-    from raft_testbed.workload.choice import parse_mix  # noqa: PLC0415
-    from raft_testbed.workload.program import Settings  # noqa: PLC0415
+    from raft_testbed.workload.generator import parse_mix  # noqa: PLC0415
+    from raft_testbed.workload.settings import Settings  # noqa: PLC0415
 
     settings = Settings(
         parse_endpoints(endpoints),
@@ -96,5 +96,5 @@ async def _run(settings: "Settings", history: Path | None, to_stdout: bool) -> i
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, workload.interrupt, number.name)
-        loop.add_signal_handler(signal.SIGUSR1, workload.enough)
+        loop.add_signal_handler(signal.SIGUSR1, workload.finish)
         return await workload.run()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from raft_pkg.errors import ConfigurationError
-from raft_testbed.events import Event, NodeEvent, parse_event, parse_node_event
+from raft_testbed.events import Event, NodeEvent, parse_event, parse_node_event, parse_object
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import HistoryError, Operation, read_history
 from raft_testbed.timestamps import parse_timestamp
@@ -112,7 +112,7 @@ def _read_faults(path: Path) -> list[FaultRecord]:
     for number, line in enumerate(_lines(path), start=1):
         where = f"{path}: line {number}"
         try:
-            fault = FaultRecord.from_json(json.loads(line))
+            fault = FaultRecord.from_json(parse_object(line))
             fault.check_complete()
         except ValueError as error:
             raise ConfigurationError(f"{where}: {error}") from error

@@ -1,1 +1,1 @@
-"""A workload on the key-value store, and the honest record of it."""
+"""Workload on the key-value store: concurrent clients, and the history of their operations."""

@@ -1,4 +1,4 @@
-"""The record of a workload: log lines with a running number, written as things happen, so that nothing is held."""
+"""Recorder of a workload's history: log lines with running numbers, written immediately."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from raft_testbed.history import MISMATCH, Value
 
 
 class Tee:
-    """A stream that stands for several."""
+    """A stream that writes to several streams."""
 
     def __init__(self, *streams: LineStream) -> None:
         self._streams = streams
@@ -29,30 +29,32 @@ class Recorder:
 
     def __init__(self, log: EventLog) -> None:
         self.outcomes: Counter[str] = Counter()
-        """Of operations: ok, fail, info, and mismatch for a cas that found another value."""
+        """Number of operations by outcome: ok, fail, info, and mismatch for a cas that failed with a mismatch."""
         self._log = log
         self._n = 0
         self._processes = 0
         self._clock_offset = time.time_ns() - time.monotonic_ns()
 
     def new_process(self) -> int:
-        """A process number that was never used."""
+        """Return an unused process number."""
         self._processes += 1
         return self._processes - 1
 
     def event(self, event: Event, **fields: Any) -> None:
+        """Log an event."""
         self._log.emit(event, n=self._n, **fields)
         self._n += 1
 
     def call(self, process: int, f: str, key: str, value: Value) -> None:
+        """Log the call of an operation."""
         self._operation(process, "invoke", f, key, value)
 
-    def outcome(self, process: int, kind: str, f: str, key: str, value: Value, *, error: str | None = None) -> None:
-        """`value` is the call's, for a read that is ok what it returned."""
-        self.outcomes["mismatch" if error == MISMATCH else kind] += 1
-        self._operation(process, kind, f, key, value, **({} if error is None else {"error": error}))
+    def outcome(self, process: int, outcome: str, f: str, key: str, value: Value, *, error: str | None = None) -> None:
+        """Log the outcome of an operation. `value` is that of the call, or what a successful read returned."""
+        self.outcomes["mismatch" if error == MISMATCH else outcome] += 1
+        self._operation(process, outcome, f, key, value, **({} if error is None else {"error": error}))
 
     def _operation(self, process: int, kind: str, f: str, key: str, value: Value, **more: str) -> None:
-        # A clock that is set while the workload runs must not make operations end before they begin.
+        # The monotonic clock: a step of the system clock must not make an operation complete before its call.
         now = time.monotonic_ns() + self._clock_offset
         self.event(Event.OPERATION, time=now, process=process, type=kind, f=f, key=key, value=value, **more)

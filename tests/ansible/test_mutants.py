@@ -24,5 +24,5 @@ def test_mutant_is_detected_and_named_in_the_report(testbed: Testbed, mutant: st
     outcome = judge(testbed, mutant)
     outcome.check()
     page = (outcome.run / "report.html").read_text(encoding="utf-8")
-    assert ("broken on purpose" in page) == (mutant != NO_MUTANT)
+    assert ("The nodes run a mutant" in page) == (mutant != NO_MUTANT)
     assert mutant == NO_MUTANT or mutant in page

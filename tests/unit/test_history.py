@@ -35,17 +35,17 @@ def test_other_events_and_blank_lines_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        (["{"], "line 1: no JSON"),
+        (["{"], "line 1: invalid JSON"),
         (["[]"], "line 1: list instead of an object"),
         ([line(), line()], "line 2: process 0 calls while"),
         ([line(type="ok")], "line 1: process 0 has an outcome"),
-        ([line(), line(type="info"), line()], "line 3: process 0 is used again"),
+        ([line(), line(type="info"), line()], "line 3: process 0 is reused"),
         ([line(f="jump")], "line 1: 'f' is 'jump'"),
         ([line(type="maybe")], "line 1: type is 'maybe'"),
-        ([line(f="cas", value="a")], 'line 1: "a" can\'t be the value of a cas'),
+        ([line(f="cas", value="a")], 'line 1: "a" is not a valid value of a cas'),
         ([line(process="1")], "line 1: 'process' is"),
         ([line(), line(type="ok", key="y")], "line 2: the outcome's 'key'"),
-        ([line(), line(type="ok", value=3)], "line 2: 3 can't be what a read returned"),
+        ([line(), line(type="ok", value=3)], "line 2: 3 is not a valid result of a read"),
     ],
 )
 def test_a_malformed_line_is_rejected_with_its_number(lines: list[str], what: str) -> None:
@@ -62,10 +62,10 @@ def test_numbered_lines_must_be_consecutive() -> None:
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        ([line(n=0), line(n=2, type="ok")], "line 2: n is 2 where 1 should follow: a line is lost"),
-        ([line(n=5)], "line 1: n is 5 where 0 should follow: 5 lines are lost"),
-        ([line(n=0), line(n=0)], "line 2: n is 0 where 1 should follow: the line came twice"),
-        ([line(n=0), json.dumps({"event": "workload_finished", "n": 3})], "line 2: n is 3 where 1 should follow"),
+        ([line(n=0), line(n=2, type="ok")], "line 2: n is 2 instead of 1: a line is missing"),
+        ([line(n=5)], "line 1: n is 5 instead of 0: 5 lines are missing"),
+        ([line(n=0), line(n=0)], "line 2: n is 0 instead of 1: the line is repeated"),
+        ([line(n=0), json.dumps({"event": "workload_finished", "n": 3})], "line 2: n is 3 instead of 1"),
     ],
 )
 def test_a_lost_or_repeated_line_is_rejected(lines: list[str], what: str) -> None:

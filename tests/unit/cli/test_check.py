@@ -78,7 +78,7 @@ def test_an_unreadable_history_is_2_with_its_line(capsys: pytest.CaptureFixture[
     path = tmp_path / "history.jsonl"
     path.write_text('{"event": "other"}\n{\n')
     assert raftctl("check", str(path)) == 2
-    assert capsys.readouterr().err.startswith(f"raftctl: {path}: line 2: no JSON")
+    assert capsys.readouterr().err.startswith(f"raftctl: {path}: line 2: invalid JSON")
 
 
 def test_no_file_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A workload against a store that does what a test wants: what is recorded is what happened, as far as known."""
+"""A workload on a store in memory that fails on demand: the history records what happened."""
 
 import asyncio
 import io
@@ -12,24 +12,26 @@ from raft_pkg.client import CompareAndSetResult, InvalidOperationError, Operatio
 from raft_pkg.events import EventLog
 from raft_testbed.checker.linearizability import Verdict, check_history
 from raft_testbed.history import read_history
-from raft_testbed.workload import program
-from raft_testbed.workload.program import Settings, Workload
+from raft_testbed.workload import pacer, program
+from raft_testbed.workload.pacer import Pacer
+from raft_testbed.workload.program import Workload
 from raft_testbed.workload.recorder import Recorder, Tee
+from raft_testbed.workload.settings import Settings
 
 SETTINGS = Settings(["127.0.0.1:1"], "run", clients=4, rate=0, seconds=0.2, keys=3, seed=1, final_reads_seconds_max=0.5)
 
 
 @dataclass
 class Store:
-    """A store in memory; `trouble` is asked before each operation, and may raise or wait."""
+    """A store in memory; `fault` runs before each operation, and may raise or wait."""
 
     values: dict[str, bytes] = field(default_factory=dict)
 
-    async def trouble(self) -> None:
+    async def fault(self) -> None:
         await asyncio.sleep(0.001)
 
     async def before(self) -> None:
-        await self.trouble()
+        await self.fault()
 
     def client(self, _endpoints: object) -> "Client":
         return Client(self)
@@ -88,7 +90,7 @@ def operations(lines: list[dict[str, Any]]) -> list[Any]:
     return read_history(map(json.dumps, lines))
 
 
-async def test_what_a_sound_store_did_is_linearizable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_history_of_a_correct_store_is_linearizable(monkeypatch: pytest.MonkeyPatch) -> None:
     status, lines = await run(monkeypatch, Store())
     assert status == 0
     assert [line["n"] for line in lines] == list(range(len(lines)))
@@ -107,7 +109,7 @@ async def test_readers_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {(o.process, o.f) for o in operations(lines)} == {(0, "read"), (1, "read"), (2, "write"), (3, "write")}
 
 
-async def test_every_key_is_read_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_key_is_read_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     _, lines = await run(monkeypatch, Store())
     events = [line["event"] for line in lines]
     last = operations(lines)[-3:]
@@ -127,15 +129,15 @@ async def test_final_reads_wait_for_the_cluster(monkeypatch: pytest.MonkeyPatch)
             for refusal in refusals:
                 raise refusal
 
-        workload.enough()
-        store.trouble = refuse_twice  # type: ignore[method-assign]
+        workload.finish()
+        store.fault = refuse_twice  # type: ignore[method-assign]
 
     status, lines = await run(monkeypatch, store, replace(SETTINGS, final_reads_seconds_max=20.0), during)
     assert status == 0
     assert lines[-1]["final_reads"] is True
 
 
-async def test_final_reads_that_never_succeed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_final_reads_without_success_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
 
     async def during(workload: Workload) -> None:
@@ -144,7 +146,7 @@ async def test_final_reads_that_never_succeed_are_told(monkeypatch: pytest.Monke
         async def refuse() -> None:
             raise OperationFailedError("no leader")
 
-        store.trouble = refuse  # type: ignore[method-assign]
+        store.fault = refuse  # type: ignore[method-assign]
 
     status, lines = await run(monkeypatch, store, during=during)
     assert status == 3
@@ -159,17 +161,17 @@ async def test_final_reads_that_never_succeed_are_told(monkeypatch: pytest.Monke
         (OutcomeUnknownError("deadline passed"), "info"),
     ],
 )
-async def test_outcomes_are_three(monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str) -> None:
+async def test_errors_map_to_outcomes(monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str) -> None:
     store = Store()
-    troubles = iter([None, None, error] * 1000)
+    faults = iter([None, None, error] * 1000)
 
-    async def trouble() -> None:
+    async def fault() -> None:
         await asyncio.sleep(0.001)
-        failure = next(troubles)
+        failure = next(faults)
         if failure is not None:
             raise failure
 
-    store.trouble = trouble  # type: ignore[method-assign]
+    store.fault = fault  # type: ignore[method-assign]
     _, lines = await run(monkeypatch, store)
     done = [o for o in operations(lines) if o.error is not None and not o.claims_mismatch]
     assert {(o.outcome, o.error) for o in done} == {(kind, str(error))}
@@ -179,13 +181,13 @@ async def test_outcomes_are_three(monkeypatch: pytest.MonkeyPatch, error: Except
         assert len(set(processes)) == len(processes)
 
 
-async def test_an_interrupt_leaves_what_is_under_way_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupt_makes_pending_operations_indeterminate(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
 
     async def never() -> None:
         await asyncio.Event().wait()
 
-    store.trouble = never  # type: ignore[method-assign]
+    store.fault = never  # type: ignore[method-assign]
 
     async def during(workload: Workload) -> None:
         await asyncio.sleep(0.05)
@@ -198,19 +200,19 @@ async def test_an_interrupt_leaves_what_is_under_way_unknown(monkeypatch: pytest
     assert (finished["unknown"], finished["interrupted"], finished["final_reads"]) == (4, "SIGTERM", None)
 
 
-async def test_nothing_that_succeeded_is_not_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_workload_without_success_ends_with_status_3(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
 
     async def refuse() -> None:
         raise OperationFailedError("no leader")
 
-    store.trouble = refuse  # type: ignore[method-assign]
+    store.fault = refuse  # type: ignore[method-assign]
     status, _ = await run(monkeypatch, store, replace(SETTINGS, final_reads=False))
     assert status == 3
 
 
-async def test_turns_come_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock that the pace itself reads: no more turns than the rate allows in the time that passed."""
+async def test_operations_are_paced_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a simulated clock: no more operations than the rate allows."""
     now, slept = 0.0, []
 
     async def sleep(seconds: float) -> None:
@@ -218,14 +220,14 @@ async def test_turns_come_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
         slept.append(seconds)
         now += seconds
 
-    monkeypatch.setattr(program.time, "monotonic", lambda: now)
-    monkeypatch.setattr(program.asyncio, "sleep", sleep)
-    pace = program._Pace(10.0)
+    monkeypatch.setattr(pacer.time, "monotonic", lambda: now)
+    monkeypatch.setattr(pacer.asyncio, "sleep", sleep)
+    paced = Pacer(10.0)
     for _ in range(21):
-        await pace.run_iteration()
+        await paced.wait()
     assert now == pytest.approx(2.0)
-    now += 60  # held up: the turns of that time are lost
+    now += 60  # a delay: operations due in that time are dropped
     slept.clear()
     for _ in range(12):
-        await pace.run_iteration()
+        await paced.wait()
     assert sum(slept) == pytest.approx(1.0)

@@ -1,7 +1,7 @@
-"""What a client does next: seeded choices of function, key and value.
+"""Generator of a client's operations: seeded choices of function, key and value.
 
-Every value is written once, so that reads tell writes apart: client 3's 17th is `<3.17>`. No such text is part of
-another, also not within what appends have put together.
+Every value is written once, so that a read identifies the write: the 17th value of client 3 is `<3.17>`. No value is
+part of another one, even after appends have concatenated them.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from raft_testbed.history import FUNCTIONS, Value
 
 DEFAULT_MIX: Mapping[str, int] = {"read": 6, "write": 3, "cas": 3, "append": 4, "delete": 1}
 APPENDS_MAX = 30
-"""Appends to one key before the next is a write instead: values stay small enough to read and to judge."""
+"""Appends to one key before a write replaces the next one, so that values stay small enough to read and check."""
 VALUE_BYTES_MAX = 16 * 1024
-"""So that APPENDS_MAX of them stay below the largest value there may be."""
-FRESH_CAS_SHARE = 0.2
-"""How many cas expect that there is no such key, rather than the value that was last seen."""
+"""Keeps APPENDS_MAX concatenated values below the store's largest value."""
+ABSENT_CAS_SHARE = 0.2
+"""Share of cas operations that expect an absent key, rather than the last observed value."""
 
 
 def parse_mix(text: str) -> dict[str, int]:
-    """`read=6,write=3` as weights. Raises `ConfigurationError` for what is none."""
+    """Return the weights in a text such as `read=6,write=3`. Raise `ConfigurationError` if it is malformed."""
     mix = {}
     for part in text.split(","):
         f, equals, weight = part.strip().partition("=")
@@ -35,26 +35,28 @@ def parse_mix(text: str) -> dict[str, int]:
 
 @dataclass(slots=True)
 class KeySpace:
-    """The keys of a run, and what all its clients know of them."""
+    """The keys of a run, and what its clients know about them."""
 
     prefix: str
     count: int
-    seen: dict[str, str | None] = field(default_factory=dict)
-    """The value that a client saw or set last, for a cas to compare with."""
+    observed: dict[str, str | None] = field(default_factory=dict)
+    """The value of each key that a client read or set last, for a cas to compare with."""
     appends: dict[str, int] = field(default_factory=dict)
-    """Appends called since the last write or delete was called."""
+    """Number of appends called since the last call of a write or delete."""
 
     def key(self, number: int) -> str:
         return f"{self.prefix}/{number}"
 
     @property
     def keys(self) -> list[str]:
-        """All of them."""
         return [self.key(number) for number in range(self.count)]
 
 
-class Choice:
-    """The choices of one client. Functions and keys depend on the seed alone, what a cas compares with does not."""
+class OperationGenerator:
+    """The operations of one client.
+
+    Functions and keys depend on the seed alone; the value that a cas compares with depends on earlier outcomes as well.
+    """
 
     def __init__(self, seed: int, client: int, space: KeySpace, mix: Mapping[str, int], value_bytes: int) -> None:
         self._rng = Random(f"{seed}/{client}")
@@ -65,10 +67,10 @@ class Choice:
         self._values = 0
 
     def next(self) -> tuple[str, str, Value]:
-        """Function, key and value of the next operation, as a history has them."""
+        """Return function, key and value of the next operation, in the form of a history."""
         (f,) = self._rng.choices(self._functions, self._weights)
         key = self._space.key(self._rng.randrange(self._space.count))
-        expects_nothing = self._rng.random() < FRESH_CAS_SHARE
+        expects_absent = self._rng.random() < ABSENT_CAS_SHARE
         appends = self._space.appends
         if f == "append" and appends.get(key, 0) >= APPENDS_MAX:
             f = "write"
@@ -79,7 +81,7 @@ class Choice:
         if f in ("read", "delete"):
             return f, key, None
         if f == "cas":
-            return f, key, [None if expects_nothing else self._space.seen.get(key), self._unique_value()]
+            return f, key, [None if expects_absent else self._space.observed.get(key), self._unique_value()]
         return f, key, self._unique_value()
 
     def _unique_value(self) -> str:
