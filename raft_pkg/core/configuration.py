@@ -1,8 +1,4 @@
-"""Who belongs to a cluster, who votes, and which majorities decide (paper §6, dissertation §4).
-
-Values only: a `Configuration` says who is in, `Electorate` counts by it. How one configuration follows another is in
-`membership`; when, is the leader's business (`raft`).
-"""
+"""Configurations of a cluster and their quorums (paper §6, dissertation §4)."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -14,34 +10,35 @@ Number = TypeVar("Number", int, float)
 NODE_ID_BYTES_MAX = 255
 INCARNATION_MAX = (1 << 63) - 1
 MEMBERS_MAX = 64
-"""Voters and learners of one configuration, each counted by itself: a limit for decoders, far above any use."""
+"""Limit of the voters and learners of a configuration, far above any use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node as the others know it. A node that lost its disk comes back as another one: a new incarnation."""
+    """A node of the cluster. A node that lost its disk returns as another member, with a new incarnation."""
 
     node_id: str
     address: str = ""
-    """HOST:PORT at which it takes connections, as the other nodes reach it."""
+    """HOST:PORT at which other nodes reach it."""
     incarnation: int = 0
-    """Drawn when its disk was first used. Promises of another incarnation of the same identity are void."""
+    """Drawn when its disk was first used. Votes and acknowledgements of other incarnations do not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The members of a cluster as an entry of the log states them; each field in the order of the identities.
+    """The members of a cluster, as an entry of the log has them; each field is sorted by identity.
 
-    While `outgoing` is not empty this is C_old,new of §6: `outgoing` are the voters of C_old, `voters` those of C_new,
-    and everything takes a majority of each. Raises `ValueError` when an identity occurs twice, or a limit is broken.
+    With `outgoing` this is the joint configuration C_old,new of §6: `outgoing` are the voters of C_old, `voters` those
+    of C_new, and every decision needs a majority of each. Raises `ValueError` if an identity occurs twice, an identity
+    or incarnation is out of range, or there are too many members.
     """
 
     voters: tuple[Member, ...] = ()
     learners: tuple[Member, ...] = ()
-    """They get the log and count for nothing (dissertation §4.2.1)."""
+    """Members that receive the log and have no vote (dissertation §4.2.1)."""
     outgoing: tuple[Member, ...] = ()
     to_promote: tuple[str, ...] = ()
-    """Identities of learners that the leader makes voters by itself as soon as they have caught up."""
+    """Identities of learners that the leader promotes as soon as they have caught up."""
 
     def __post_init__(self) -> None:
         for name in ("voters", "learners", "outgoing"):
@@ -56,38 +53,38 @@ class Configuration:
 
     @classmethod
     def of(cls, *voters: str) -> "Configuration":
-        """Voters by identity alone, for where addresses and incarnations do not matter."""
+        """Return a configuration of voters without addresses, in incarnation 0."""
         return cls(tuple(Member(voter) for voter in voters))
 
     def __bool__(self) -> bool:
-        """Whether anybody belongs to it: before a node has heard of its cluster, nobody does."""
+        """Whether there are voters. A node that belongs to no cluster has a configuration without any."""
         return bool(self.voters)
 
     @property
     def is_joint(self) -> bool:
-        """Whether this is the transition C_old,new (§6)."""
+        """Whether this is C_old,new (§6)."""
         return bool(self.outgoing)
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """All to whom a leader replicates. Of an identity in two incarnations, the newer: the older one is gone."""
+        """All nodes to which a leader replicates; of an identity in two incarnations only the newer one."""
         newer = {member.node_id for member in self.voters + self.learners}
         return self.voters + self.learners + tuple(m for m in self.outgoing if m.node_id not in newer)
 
     def member(self, node_id: str) -> Member | None:
-        """The member of that identity, in its newest incarnation."""
+        """Return the member with that identity in its newest incarnation, or None."""
         return next((member for member in self.members if member.node_id == node_id), None)
 
-    def votes(self, node_id: str, incarnation: int) -> bool:
-        """Whether this very incarnation of a node is a voter, of C_old or of C_new."""
+    def is_voter(self, node_id: str, incarnation: int) -> bool:
+        """Return whether a node in this incarnation is a voter of C_old or C_new."""
         return any(m.node_id == node_id and m.incarnation == incarnation for m in self.voters + self.outgoing)
 
     def is_learner(self, node_id: str) -> bool:
-        """Whether the node gets the log and does not vote."""
+        """Return whether a node is a learner."""
         return any(member.node_id == node_id for member in self.learners)
 
     def encode(self) -> bytes:
-        """The data of an entry of kind CONFIGURATION: JSON, the same bytes for the same configuration."""
+        """Return the data of a CONFIGURATION entry: JSON, with the same bytes for equal configurations."""
         fields: dict[str, Any] = {
             name: [[member.node_id, member.address, member.incarnation] for member in getattr(self, name)]
             for name in ("voters", "learners", "outgoing")
@@ -96,15 +93,15 @@ class Configuration:
 
     @classmethod
     def decode(cls, data: bytes) -> "Configuration":
-        """The reverse of `encode`. Raises `ValueError`, and nothing else, on data that state no configuration."""
+        """Reverse `encode`. Raises only `ValueError`, for data that are not a valid configuration."""
         try:
             fields = json.loads(data)
             groups = {n: tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")}
             to_promote = tuple(_typed(node_id, str) for node_id in fields.pop("to_promote"))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            raise ValueError(f"no configuration: {error!r}") from None
+            raise ValueError(f"not a configuration: {error!r}") from None
         if fields:
-            raise ValueError(f"no configuration: it has a field {next(iter(fields))!r}")
+            raise ValueError(f"not a configuration: unknown field {next(iter(fields))!r}")
         return cls(**groups, to_promote=to_promote)
 
 
@@ -113,9 +110,9 @@ def _decode_member(value: Any) -> Member:
     return Member(_typed(node_id, str), _typed(address, str), _typed(incarnation, int))
 
 
-def _typed(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"{value!r} is no {kind.__name__}")
+def _typed(value: Any, expected: type) -> Any:
+    if type(value) is not expected:
+        raise ValueError(f"expected {expected.__name__}, found {value!r}")
     return value
 
 
@@ -127,46 +124,46 @@ def _check_members(name: str, members: tuple[Member, ...]) -> None:
         raise ValueError(f"{name}: {len(ids)} members, at most {2 * MEMBERS_MAX}")
     for member in members:
         if not 0 < len(member.node_id.encode()) <= NODE_ID_BYTES_MAX or not 0 <= member.incarnation <= INCARNATION_MAX:
-            raise ValueError(f"{name}: {member.node_id!r} in incarnation {member.incarnation} can't be a member")
+            raise ValueError(f"{name}: {member.node_id!r} in incarnation {member.incarnation} cannot be a member")
 
 
 class Electorate:
-    """Counts majorities in one configuration: of its voters, and while it is joint of the outgoing ones as well (§6).
+    """Counts quorums of a configuration: a majority of its voters, and of the outgoing voters if it is joint (§6).
 
-    Who counts is an incarnation: an outgoing voter whose identity has another one by now never says anything again.
+    An outgoing voter whose identity has a newer incarnation counts as one that never replies.
     """
 
     def __init__(self, configuration: Configuration) -> None:
         newest = {member.node_id: member for member in configuration.members}
         groups = [group for group in (configuration.voters, configuration.outgoing) if group]
         self._groups = [([m.node_id for m in group if newest[m.node_id] == m], len(group) // 2) for group in groups]
-        """Of each group who can be heard, and how many of the greatest numbers are passed over."""
+        """For each group, the identities that can reply, and how many replies are not yet a majority."""
 
-    def reached(self, of: Mapping[str, Number]) -> Number:
-        """The greatest number that a majority (of each group) has reached. Who is not in `of` has reached nothing."""
-        return min((self._reached(ids, passed_over, of) for ids, passed_over in self._groups), default=0)
+    def reached(self, values: Mapping[str, Number]) -> Number:
+        """Return the greatest value that a quorum has reached, given the values of nodes; missing voters count as 0."""
+        return min((self._reached(ids, minority, values) for ids, minority in self._groups), default=0)
 
-    def _reached(self, ids: list[str], passed_over: int, of: Mapping[str, Number]) -> Number | int:
-        numbers = [of[node_id] for node_id in ids if node_id in of]
-        if len(numbers) <= passed_over:
+    def _reached(self, ids: list[str], minority: int, values: Mapping[str, Number]) -> Number | int:
+        known = [values[node_id] for node_id in ids if node_id in values]
+        if len(known) <= minority:
             return 0
-        numbers.sort(reverse=True)
-        return numbers[passed_over]
+        known.sort(reverse=True)
+        return known[minority]
 
     def agreed(self, supports: Callable[[str], bool]) -> bool:
-        """Whether a majority (of each group) supports something. Nobody agrees on anything where nobody votes."""
-        return bool(self._groups) and all(sum(map(supports, ids)) > passed_over for ids, passed_over in self._groups)
+        """Return whether the supporters are a quorum; without voters there is none."""
+        return bool(self._groups) and all(sum(map(supports, ids)) > minority for ids, minority in self._groups)
 
     @property
     def quorum(self) -> int:
-        """How many of the (newer) voters are a majority."""
+        """How many voters are a majority, of C_new if the configuration is joint."""
         return self._groups[0][1] + 1 if self._groups else 1
 
 
 def quorums_overlap(before: Configuration, after: Configuration) -> bool:
-    """Whether any two majorities, one that decides by each configuration, have a voter in common (§6).
+    """Return whether every quorum of one configuration shares a voter with every quorum of the other (§6).
 
-    Adjacent configurations have a group of voters in common, or groups that differ by at most one voter.
+    The result can be False for two joint configurations although their quorums do overlap.
     """
 
     def groups(configuration: Configuration) -> list[frozenset[tuple[str, int]]]:

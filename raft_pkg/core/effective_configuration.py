@@ -67,7 +67,7 @@ class EffectiveConfiguration:
     def _refresh(self) -> None:
         configuration = self.current
         self._electorate = Electorate(configuration)
-        self.is_voter = configuration.votes(self._state.node_id, self._state.incarnation)
+        self.is_voter = configuration.is_voter(self._state.node_id, self._state.incarnation)
         """Whether this node, in its incarnation, has a vote."""
         self.incarnations = {member.node_id: member.incarnation for member in configuration.members}
         """Identity to incarnation of all members."""
@@ -108,7 +108,7 @@ class EffectiveConfiguration:
         """
         if self.is_voter or self.index <= self._state.commit_index:
             return self.is_voter
-        return self.at(self.index - 1).votes(self._state.node_id, self._state.incarnation)
+        return self.at(self.index - 1).is_voter(self._state.node_id, self._state.incarnation)
 
     def at(self, index: int) -> Configuration:
         """Return the newest configuration up to `index`, which must not be below that of the last snapshot."""

@@ -2,7 +2,7 @@
 
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, InstallSnapshot, InstallSnapshotReply, Message
 from raft_pkg.core.replicated_log import ReplicatedLog
-from raft_pkg.core.snapshots import SnapshotInbox
+from raft_pkg.core.snapshot_receiver import SnapshotReceiver
 from raft_pkg.core.state import RaftState
 
 
@@ -12,7 +12,7 @@ class Follower:
     def __init__(self, state: RaftState, log: ReplicatedLog) -> None:
         self._state = state
         self._log = log
-        self._inbox = SnapshotInbox()
+        self._receiver = SnapshotReceiver()
 
     def handle_append_entries(self, message: Message, request: AppendEntries) -> None:
         """Append the entries if the log matches before them, and reply."""
@@ -51,7 +51,7 @@ class Follower:
         state, metadata = self._state, request.metadata
         if metadata.index <= state.commit_index or state.log.term_at(metadata.index) == metadata.term:
             # The log holds all that the snapshot covers, so that much of it is committed (§5.3, Log Matching).
-            self._inbox.clear()
+            self._receiver.reset()
             state.commit_index = max(state.commit_index, metadata.index)
             next_offset = metadata.size
         else:
@@ -60,11 +60,11 @@ class Follower:
 
     def _store_chunk(self, request: InstallSnapshot) -> int:
         """Store the chunk if it is the next one. Return the offset up to which this node has the snapshot."""
-        chunk = self._inbox.take(request)
+        chunk = self._receiver.accept(request)
         if chunk is not None:
             self._state.ready.chunks.append(chunk)
             if chunk.is_last:
-                self._inbox.clear()
+                self._receiver.reset()
                 self._log.install(chunk.metadata)
                 return chunk.metadata.size
-        return self._inbox.next_offset(request.metadata)
+        return self._receiver.next_offset(request.metadata)

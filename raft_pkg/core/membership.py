@@ -1,6 +1,6 @@
-"""How one configuration follows another (paper §6, dissertation §4), and how a cluster begins.
+"""Membership changes as functions from one configuration to the next (paper §6, dissertation §4).
 
-Values in, values out: whether the cluster is ready for a change is the leader's to know (`raft`).
+`membership_changes` decides whether a change is possible now.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from raft_pkg.core.errors import ChangeRefusedError
 
 @dataclass(frozen=True, slots=True)
 class AddLearner:
-    """Give a node the log (dissertation §4.2.1); `promote`: make it a voter as soon as it has caught up."""
+    """Add a learner (dissertation §4.2.1); with `promote` it becomes a voter as soon as it has caught up."""
 
     node_id: str
     address: str
@@ -21,14 +21,14 @@ class AddLearner:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Make a learner that has caught up a voter."""
+    """Make a voter of a learner that has caught up."""
 
     node_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take a voter or a learner out."""
+    """Remove a voter or a learner."""
 
     node_id: str
 
@@ -37,7 +37,7 @@ Change = AddLearner | Promote | Remove
 
 
 def with_learner(configuration: Configuration, member: Member, *, promote: bool) -> Configuration:
-    """A new learner. Raises `ChangeRefusedError`."""
+    """Add a learner. Raises `ChangeRefusedError`."""
     present = configuration.member(member.node_id)
     if present is not None:
         role = "learner" if configuration.is_learner(member.node_id) else "voter"
@@ -55,7 +55,7 @@ def with_learner(configuration: Configuration, member: Member, *, promote: bool)
 
 
 def promoted(configuration: Configuration, node_id: str) -> Configuration:
-    """A learner becomes a voter: C_old,new. Raises `ChangeRefusedError`."""
+    """Make a voter of a learner; the result is joint (C_old,new). Raises `ChangeRefusedError`."""
     learner = next((m for m in configuration.learners if m.node_id == node_id), None)
     if learner is None:
         why = "a voter already" if configuration.member(node_id) else "not a member: add it first"
@@ -65,21 +65,21 @@ def promoted(configuration: Configuration, node_id: str) -> Configuration:
 
 
 def removed(configuration: Configuration, node_id: str) -> Configuration:
-    """A member leaves: C_old,new for a voter. Raises `ChangeRefusedError`."""
+    """Remove a member; the result is joint (C_old,new) for a voter. Raises `ChangeRefusedError`."""
     if configuration.member(node_id) is None:
         raise ChangeRefusedError(f"{node_id} is not a member ({', '.join(m.node_id for m in configuration.members)})")
     rest = _without(configuration, node_id)
     if configuration.is_learner(node_id):
         return rest
     if not rest.voters:
-        raise ChangeRefusedError(f"{node_id} is the last voter: without it there would be no cluster")
+        raise ChangeRefusedError(f"{node_id} is the last voter; the cluster would be left without one")
     return replace(rest, outgoing=configuration.voters)
 
 
 def replaced(configuration: Configuration, member: Member) -> Configuration:
-    """A member comes back without its disk: a learner, and promoted again later if it was a voter.
+    """Replace a member by its new incarnation, which has lost its disk: a learner, to be promoted if it was a voter.
 
-    What its former incarnation promised is void, so its vote counts no more from C_old,new on.
+    The votes and acknowledgements of the previous incarnation are lost, so it has no vote from C_old,new on.
     """
     rest = _without(configuration, member.node_id)
     was_voter = not configuration.is_learner(member.node_id)
@@ -93,7 +93,7 @@ def replaced(configuration: Configuration, member: Member) -> Configuration:
 
 
 def left_joint(configuration: Configuration) -> Configuration:
-    """C_new, after C_old,new."""
+    """Return C_new, which follows C_old,new."""
     return replace(configuration, outgoing=())
 
 

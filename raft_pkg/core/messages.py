@@ -1,4 +1,4 @@
-"""What nodes say to each other (paper, Figure 2), as immutable data. `raft.proto` has the same on the wire."""
+"""Messages between nodes (paper, Figure 2), as immutable values; `raft.proto` has their wire format."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from raft_pkg.core.types import Entry, SnapshotMetadata
 
 @dataclass(frozen=True, slots=True)
 class PreVote:
-    """A node asks whether it would get a vote in `next_term`, before it begins that term (dissertation §9.6)."""
+    """Asks whether the sender would get a vote in `next_term`, before it begins that term (dissertation §9.6)."""
 
     next_term: int
     last_log_index: int
@@ -16,7 +16,7 @@ class PreVote:
 
 @dataclass(frozen=True, slots=True)
 class PreVoteReply:
-    """The answer; it promises nothing."""
+    """Reply to `PreVote`; it does not bind the voter."""
 
     next_term: int
     vote_granted: bool
@@ -24,9 +24,10 @@ class PreVoteReply:
 
 @dataclass(frozen=True, slots=True)
 class RequestVote:
-    """A candidate asks for a vote (§5.2); its last entry shows how up to date its log is (§5.4.1).
+    """Asks for a vote (§5.2); the last entry tells how up to date the candidate's log is (§5.4.1).
 
-    `leadership_transfer`: the leader itself ordered this election, so nobody protects it (dissertation §3.10, §4.2.3).
+    `leadership_transfer`: the leader itself ordered this election, so that voters vote even if they have just heard
+    from it (dissertation §3.10, §4.2.3).
     """
 
     last_log_index: int
@@ -36,17 +37,17 @@ class RequestVote:
 
 @dataclass(frozen=True, slots=True)
 class RequestVoteReply:
-    """The answer; a vote is for the term of the message."""
+    """Reply to `RequestVote`; the vote counts in the term of the message."""
 
     vote_granted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AppendEntries:
-    """A leader replicates entries, or with none of them says that it is alive (§5.2, §5.3).
+    """Replicates entries; without entries it is a heartbeat (§5.2, §5.3).
 
-    `read_round` numbers the leader's checks of its own leadership for reads (dissertation §6.4). `leased`: who answers
-    lets the leader answer reads by its lease, and helps nobody to replace it before the time is up (§6.4.1).
+    `read_round` numbers the leader's rounds of heartbeats for reads (dissertation §6.4). `leased`: a reply extends the
+    leader's lease, so the follower must not help to replace the leader before an election time-out (§6.4.1).
     """
 
     prev_log_index: int
@@ -59,10 +60,10 @@ class AppendEntries:
 
 @dataclass(frozen=True, slots=True)
 class AppendEntriesReply:
-    """The answer, with what §5.3 suggests for a fast back-up of nextIndex.
+    """Reply to `AppendEntries`, with the fast back-up of nextIndex that §5.3 suggests.
 
-    On success, `match_index` is the last index known to equal the leader's log. On refusal, `rejected_index` is the
-    prev_log_index that did not match, `conflict_term` the term of the entry found there (0: the log is shorter) and
+    On success, `match_index` is the last index up to which the log matches the leader's. On rejection, `rejected_index`
+    is the prev_log_index that did not match, `conflict_term` the term of the entry there (0: the log is shorter), and
     `conflict_index` the first index of that term (or one past the end of the log).
     """
 
@@ -76,14 +77,14 @@ class AppendEntriesReply:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutNow:
-    """The leader hands over: begin an election at once (dissertation §3.10)."""
+    """Orders the transfer target to start an election at once (dissertation §3.10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshot:
-    """A leader sends a piece of its snapshot to a follower that lacks what its log no longer has (§7, Figure 13).
+    """Sends a chunk of a snapshot to a follower that lacks entries which the leader has compacted (§7, Figure 13).
 
-    One without data is a heartbeat, and asks how far the follower has come. `read_round` and `leased` as in
+    Without data it is a heartbeat that asks for the follower's offset. `read_round` and `leased` are as in
     `AppendEntries`.
     """
 
@@ -96,9 +97,9 @@ class InstallSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshotReply:
-    """The answer: up to `next_offset` the snapshot is on disk.
+    """Reply to `InstallSnapshot`: the snapshot is on disk up to `next_offset`.
 
-    When that is its size, the follower's log matches up to `index`, by this snapshot or by what it had.
+    If that is its size, the follower's log matches up to `index`: it has installed the snapshot, or had the entries.
     """
 
     index: int
@@ -108,14 +109,14 @@ class InstallSnapshotReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """A follower asks for the read index of the reads that it has received before this (dissertation §6.4)."""
+    """Asks the leader for the read index of the reads that the sender has received before (dissertation §6.4)."""
 
     request_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReadIndexReply:
-    """The reply to `ReadIndex`; index 0 if the recipient of the request does not lead."""
+    """Reply to `ReadIndex`; index 0 if the sender does not lead."""
 
     request_id: int
     index: int
@@ -146,9 +147,9 @@ Body = Request | Reply | Discovery
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A body with the addresses and the sender's current term, which every message of Raft carries (§5.1).
+    """A body with sender, recipient, and the sender's current term (§5.1).
 
-    The incarnations say which lives of these identities are meant: a node that lost its disk begins another one.
+    Incarnations tell apart the nodes that have used one identity: a node that lost its disk has a new incarnation.
     """
 
     sender: str
@@ -157,4 +158,4 @@ class Message:
     body: Body
     sender_incarnation: int = 0
     recipient_incarnation: int = 0
-    """0 in a `Discovery`: whoever has that identity."""
+    """0 in a `Discovery` that addresses any incarnation."""

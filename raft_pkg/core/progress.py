@@ -1,4 +1,4 @@
-"""What a leader knows of one follower (paper, Figure 2: nextIndex, matchIndex), and what is under way to it."""
+"""The leader's knowledge of one follower: nextIndex and matchIndex (paper, Figure 2), and what is in flight to it."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,45 +6,45 @@ from dataclasses import dataclass, field
 from raft_pkg.core.types import SnapshotMetadata
 
 CHUNK_HEARTBEATS_MAX = 4
-"""A chunk of a snapshot that was not answered for so many heartbeats is sent again."""
+"""After how many heartbeats without a reply a chunk of a snapshot is sent again."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Replication to one follower.
+    """Replication to one follower, in one of three states.
 
-    While `probing`, the leader does not know where the logs agree, and sends one append at a time. After the first
-    success it pipelines: `next_index` runs ahead of the answers, up to a limit of appends in flight. Lost appends
-    show in the next heartbeat, whose predecessor the follower then lacks. While `snapshot` is there, the follower gets
-    that instead of entries (§7), a piece at a time, each when the one before is on its disk.
+    Probing: the leader does not know where the logs match, and sends one append at a time. Pipelining: the logs match
+    up to `match_index`, and `next_index` runs ahead of the replies, up to a limit of appends in flight; the next
+    heartbeat reveals lost appends, since the follower lacks the entry before it. Snapshot: the follower gets `snapshot`
+    instead of entries (§7), one chunk at a time.
     """
 
     next_index: int
     heard_at: float
-    """When this follower last answered in the leader's term, in the caller's seconds."""
+    """When this follower last replied in the leader's term, in seconds of the caller's clock."""
     match_index: int = 0
     probing: bool = True
     probe_in_flight: bool = False
-    is_broken: bool = False
-    """Whether the pipeline broke, and the next heartbeat is still to come: much of what is answered is of before."""
+    is_pipeline_broken: bool = False
+    """Whether an append of the pipeline was rejected since the last heartbeat. Replies may predate the rejection."""
     in_flight: deque[int] = field(default_factory=deque)
-    """The last index of each append with entries that was sent and not yet answered."""
+    """Last index of each append with entries that has no reply yet."""
     incarnation: int = 0
-    """Which life of the follower all of this is about."""
+    """Incarnation of the follower that this progress belongs to."""
     snapshot: SnapshotMetadata | None = None
     snapshot_offset: int = 0
-    """Up to where the follower has the snapshot on its disk."""
+    """Offset up to which the follower has the snapshot on disk."""
     chunk_in_flight: bool = False
     heartbeats_since_chunk: int = 0
     read_round: int = 0
-    """The newest leadership check that this follower has answered in the leader's term."""
+    """The newest round of heartbeats that this follower has acknowledged in the leader's term."""
 
     def may_send(self, in_flight_max: int) -> bool:
-        """Whether another append with entries may leave now."""
+        """Return whether another append with entries may be sent now."""
         return not self.probe_in_flight if self.probing else len(self.in_flight) < in_flight_max
 
     def sent(self, last_index: int) -> None:
-        """An append with entries up to `last_index` has left."""
+        """Note that an append with entries up to `last_index` was sent."""
         if self.probing:
             self.probe_in_flight = True
         else:
@@ -52,9 +52,9 @@ class Progress:
             self.next_index = last_index + 1
 
     def matched(self, index: int) -> None:
-        """The follower's log equals ours up to `index`."""
-        self.probing = self.is_broken
-        self.probe_in_flight = self.is_broken and self.probe_in_flight and index <= self.match_index
+        """Note that the follower's log matches up to `index`."""
+        self.probing = self.is_pipeline_broken
+        self.probe_in_flight = self.is_pipeline_broken and self.probe_in_flight and index <= self.match_index
         self.snapshot = None
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
@@ -62,50 +62,48 @@ class Progress:
             self.in_flight.popleft()
 
     def is_stale_rejection(self, rejected_index: int) -> bool:
-        """Whether a refusal answers something sent before what we know now."""
+        """Return whether a rejection answers an append that later replies have superseded."""
         if self.probing:
             return rejected_index != self.next_index - 1
         return not self.match_index < rejected_index < self.next_index
 
     def rejected(self, next_index: int) -> None:
-        """The follower lacks what precedes `next_index` or disagrees with it: probe from an earlier place.
+        """Probe from `next_index`: the follower lacks the entry before it, or has another one.
 
-        When that breaks a pipeline, one append after the other is sent until the next heartbeat: were it filled again
-        at the first success among what is still under way, the next refusal there would break that, and so on, with
-        more appends on their way each time.
+        A broken pipeline is probed until the next heartbeat. If the first success among the outstanding replies filled
+        it again, the next outstanding rejection would break it again, with more appends in flight each time.
         """
-        self.is_broken = self.is_broken or not self.probing
+        self.is_pipeline_broken = self.is_pipeline_broken or not self.probing
         self.probe_in_flight = False
         self.probing = True
         self.in_flight.clear()
         self.next_index = max(next_index, self.match_index + 1)
 
     def heartbeat(self) -> None:
-        """A heartbeat is due: an append that got no answer since the last one counts as lost, a piece after some.
+        """Count the probe in flight as lost, and after several heartbeats the chunk in flight.
 
-        Lost appends are sent again at the next heartbeat, and not with each round of reads: entries are heavy, and
-        chunks heavier.
+        Call it for heartbeats, not for rounds of reads: those are frequent, entries are large, and chunks larger.
         """
-        self.probe_in_flight = self.is_broken = False
+        self.probe_in_flight = self.is_pipeline_broken = False
         self.heartbeats_since_chunk += 1
         if self.heartbeats_since_chunk > CHUNK_HEARTBEATS_MAX:
             self.chunk_in_flight = False
 
     def chunk_sent(self) -> None:
-        """A chunk of the snapshot has left."""
+        """Note that a chunk of the snapshot was sent."""
         self.chunk_in_flight = True
         self.heartbeats_since_chunk = 0
 
-    def needs_snapshot(self, snapshot: SnapshotMetadata) -> None:
-        """The log no longer has what follows the place where the logs may agree: send this snapshot."""
+    def begin_snapshot(self, snapshot: SnapshotMetadata) -> None:
+        """Send this snapshot, because the log no longer has the next entries; continue if it is being sent already."""
         if self.snapshot != snapshot:
             self.snapshot = snapshot
             self.snapshot_offset = 0
             self.chunk_in_flight = False
             self.in_flight.clear()
 
-    def has_snapshot_up_to(self, snapshot_index: int, offset: int) -> bool:
-        """The follower has so much of the snapshot of that index; returns whether that is all of what it was sent."""
+    def chunk_acknowledged(self, snapshot_index: int, offset: int) -> bool:
+        """Note that the follower has a snapshot up to `offset`. Return whether it has all of what is being sent."""
         if self.snapshot is None or self.snapshot.index != snapshot_index:
             return False
         if offset != self.snapshot_offset:

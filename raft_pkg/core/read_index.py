@@ -34,7 +34,7 @@ class LeaderReads:
         """End the leadership: reject the requests of followers, and fail the reads of this node."""
         for message, request in self._forwarded.values():
             self._state.reply(message, ReadIndexReply(request.request_id, 0))
-        lost = self._queue.clear()
+        lost = self._queue.fail_all()
         self._state.ready.failed_reads += [request_id for request_id in lost if request_id not in self._forwarded]
         self._forwarded.clear()
 
@@ -82,11 +82,11 @@ class LeaderReads:
     def confirm(self) -> None:
         """Extend the lease and serve the reads by the newest round that a quorum has acknowledged."""
         confirmed_round = self._replication.acknowledged_round(self._queue.round)
-        began = self._queue.began(confirmed_round)
+        began = self._queue.take_start_of(confirmed_round)
         if began is not None:
             config = self._state.config
             self._lease_until = began + config.election_timeout_min * (1 - config.clock_drift_max)
-        self._serve(self._queue.confirmed(confirmed_round))
+        self._serve(self._queue.take_confirmed(confirmed_round))
 
     def _serve(self, reads: Iterable[tuple[int, int]]) -> None:
         """Hand out the reads of this node, and reply to the followers that forwarded one; each with its index."""

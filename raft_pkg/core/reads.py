@@ -1,5 +1,7 @@
-"""Linearizable reads without a log entry (dissertation §6.4): a leader's that wait for a quorum or go by its lease, and
-a follower's that wait for the leader's word."""
+"""Queues of linearizable reads (dissertation §6.4): those of a leader, and those that a follower forwards.
+
+Both hold request ids, which are unique within one incarnation of the node.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,63 +9,65 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ReadQueue:
-    """A leader's reads in three states: not yet part of a round, waiting for their round's answers, done.
+    """A leader's reads in two states: waiting for a round of heartbeats, or part of the round in progress.
 
-    One round of heartbeats serves every read that came before it began. At most one round is under way, so under
+    One round serves all reads that arrived before it began. At most one round with reads is in progress, so that under
     load the reads that arrive meanwhile share the next one.
     """
 
     round: int = 0
     """Number of the newest round; heartbeats carry it."""
     _waiting: list[int] = field(default_factory=list)
-    _under_way: list[int] = field(default_factory=list)
-    _under_way_round: int = 0
-    _under_way_index: int = 0
+    _in_round: list[int] = field(default_factory=list)
+    _reads_round: int = 0
+    """Number of the round that serves `_in_round`."""
+    _reads_index: int = 0
+    """Read index of `_in_round`."""
     _begun_at: deque[tuple[int, float]] = field(default_factory=deque)
-    """Of the newest rounds that are not yet confirmed, when each began."""
+    """Number and start of each round that no quorum has acknowledged yet, oldest first."""
 
-    def add(self, number: int) -> None:
-        """Queue a read; its number is unique within this node's life."""
-        self._waiting.append(number)
+    def add(self, request_id: int) -> None:
+        """Queue a read."""
+        self._waiting.append(request_id)
 
     def begin_lease_round(self, now: float) -> None:
-        """Begin a round without reads: when a quorum has answered it, the lease counts from `now`."""
+        """Begin a round without reads; once a quorum has acknowledged it, the lease counts from `now`."""
         self.round += 1
         self._begun_at.append((self.round, now))
 
     def begin_round(self, commit_index: int, now: float) -> bool:
-        """Begin a round for the reads that wait, to be answered at `commit_index`; False: nothing to begin."""
-        if not self._waiting or self._under_way:
+        """Begin a round for the waiting reads, with `commit_index` as their read index. Return whether one began."""
+        if not self._waiting or self._in_round:
             return False
         self.begin_lease_round(now)
-        self._under_way, self._waiting = self._waiting, []
-        self._under_way_round, self._under_way_index = self.round, commit_index
+        self._in_round, self._waiting = self._waiting, []
+        self._reads_round, self._reads_index = self.round, commit_index
         return True
 
-    def confirmed(self, answered_round: int) -> list[tuple[int, int]]:
-        """A quorum has answered `answered_round`: the reads that may go, each with the index it must see."""
-        if not self._under_way or answered_round < self._under_way_round:
+    def take_confirmed(self, acknowledged_round: int) -> list[tuple[int, int]]:
+        """Return the reads that a quorum's acknowledgement of a round confirms, each with its read index."""
+        if not self._in_round or acknowledged_round < self._reads_round:
             return []
-        ready = [(number, self._under_way_index) for number in self._under_way]
-        self._under_way = []
-        return ready
+        confirmed = [(request_id, self._reads_index) for request_id in self._in_round]
+        self._in_round = []
+        return confirmed
 
-    def began(self, answered_round: int) -> float | None:
-        """When the newest round that a quorum has answered began; None: that is known already."""
+    def take_start_of(self, acknowledged_round: int) -> float | None:
+        """Return when the newest acknowledged round began, or None if that was returned before."""
         newest = None
-        while self._begun_at and self._begun_at[0][0] <= answered_round:
+        while self._begun_at and self._begun_at[0][0] <= acknowledged_round:
             newest = self._begun_at.popleft()[1]
         return newest
 
     def take_waiting(self) -> list[int]:
-        """The reads that are not part of a round: the lease answers them."""
+        """Return the reads that are not part of a round, which the lease can serve."""
         taken, self._waiting = self._waiting, []
         return taken
 
-    def clear(self) -> list[int]:
-        """Give up all reads (leadership ended); returns their numbers."""
-        lost = self._under_way + self._waiting
-        self._under_way, self._waiting = [], []
+    def fail_all(self) -> list[int]:
+        """Remove all reads. Return them."""
+        lost = self._in_round + self._waiting
+        self._in_round, self._waiting = [], []
         self._begun_at.clear()
         return lost
 

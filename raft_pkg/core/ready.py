@@ -1,4 +1,4 @@
-"""What the core asks of the loop that drives it, and what it tells."""
+"""What `Raft` hands to its caller: the work to do (`Ready`) and the events to report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 
 @dataclass(frozen=True, slots=True)
 class PreVoteStarted:
-    """This node has missed its leader and asks whether an election could be won (dissertation §9.6)."""
+    """The election timer expired; this node asks whether it could win an election (dissertation §9.6)."""
 
     term: int
     votes_needed: int
@@ -18,7 +18,7 @@ class PreVoteStarted:
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted:
-    """This leader hands leadership over and takes no proposals meanwhile (dissertation §3.10)."""
+    """This leader is transferring leadership, and accepts no proposals meanwhile (dissertation §3.10)."""
 
     term: int
     target: str
@@ -26,7 +26,7 @@ class TransferStarted:
 
 @dataclass(frozen=True, slots=True)
 class TransferAborted:
-    """The target did not take over in time; this leader goes on."""
+    """The target did not become leader in time; this leader continues."""
 
     term: int
     target: str
@@ -42,7 +42,7 @@ class ElectionStarted:
 
 @dataclass(frozen=True, slots=True)
 class VoteGranted:
-    """This node gave its vote of this term to a candidate (§5.2)."""
+    """This node voted for a candidate in this term (§5.2)."""
 
     term: int
     candidate: str
@@ -59,7 +59,7 @@ class BecameLeader:
 
 @dataclass(frozen=True, slots=True)
 class BecameFollower:
-    """This node gave up being a candidate or the leader."""
+    """This node stopped being the leader or a candidate."""
 
     term: int
     leader: str | None
@@ -68,7 +68,7 @@ class BecameFollower:
 
 @dataclass(frozen=True, slots=True)
 class LeaderChanged:
-    """This node follows another leader than before; None: it knows of none."""
+    """This node follows another leader than before; None if it knows none."""
 
     term: int
     leader: str | None
@@ -76,7 +76,7 @@ class LeaderChanged:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChanged:
-    """This node goes by another configuration from now on: one of its log, committed or not (§6)."""
+    """Another configuration of this node's log took effect, committed or not (§6)."""
 
     term: int
     index: int
@@ -85,7 +85,7 @@ class ConfigurationChanged:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCompleted:
-    """The last configuration of a change of members is committed; told by the leader that committed it."""
+    """The leader committed the last configuration of a membership change."""
 
     term: int
     index: int
@@ -93,10 +93,10 @@ class ChangeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class ChangeFailed:
-    """A change of members that this leader was to make has come to nothing, and changed nothing."""
+    """A membership change that this leader had accepted failed; nothing was changed."""
 
     term: int
-    why: str
+    reason: str
 
 
 RaftEvent = (
@@ -116,7 +116,7 @@ RaftEvent = (
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunk:
-    """A chunk of a leader's snapshot that this follower is to keep, in order; the first one begins a new snapshot."""
+    """A chunk of the leader's snapshot; chunks come in order, and offset 0 begins a new snapshot."""
 
     metadata: SnapshotMetadata
     offset: int
@@ -124,36 +124,37 @@ class SnapshotChunk:
 
     @property
     def is_last(self) -> bool:
-        """Whether the snapshot is complete with it: it replaces the log and the state machine's state (Figure 13)."""
+        """Whether the snapshot is complete: it then replaces the log and the state machine's state (Figure 13)."""
         return self.offset + len(self.data) == self.metadata.size
 
 
 @dataclass(slots=True)
 class Ready:
-    """What is to be done, in this order:
+    """The work that the caller has to do, in this order:
 
-    1. take `addresses` over (None: unchanged); send `early_messages`, which promise nothing of this node's disk, so
-       they may leave before the write, and during it;
-    2. write `hard_state` (None: unchanged), then `chunks`, then `entries`, which replace what stood at their indexes;
-       with a piece that is the last one, the state machine is restored from the snapshot. Send `snapshot_messages`,
-       after filling their data in from the newest snapshot;
-    3. sync, then tell the core with `Raft.synced`;
-    4. send `messages`: each promises what was written in step 2, or before;
+    1. use `addresses` (None: unchanged), and send `early_messages`, which do not depend on this node's disk, so that
+       they may be sent before or during the write;
+    2. write `hard_state` (None: unchanged), `chunks` and `entries`, which replace existing entries at their indexes.
+       Restore the state machine after the last chunk of a snapshot. Send `snapshot_messages` with data from the newest
+       snapshot;
+    3. sync, and call `Raft.synced`;
+    4. send `messages`, which depend on the write of step 2 or an earlier one;
     5. apply `committed` to the state machine, in order;
-    6. once `index` is applied, answer the reads of `reads`; tell the callers of `failed_reads` to ask elsewhere.
+    6. serve each of `reads` once its index is applied, and fail the `failed_reads`: clients may retry them.
     """
 
     hard_state: HardState | None = None
     chunks: list[SnapshotChunk] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     addresses: Mapping[str, str] | None = None
-    """Identity to HOST:PORT of all that this node may want to reach."""
+    """Identity to HOST:PORT of the nodes that this node may have to reach."""
     early_messages: list[Message] = field(default_factory=list)
     snapshot_messages: list[tuple[Message, InstallSnapshot]] = field(default_factory=list)
-    """Messages with their bodies: at most `RaftConfig.snapshot_chunk_bytes` of data belong in, from the offset on."""
+    """Messages with their bodies, to be filled with up to `RaftConfig.snapshot_chunk_bytes` from the body's offset."""
     messages: list[Message] = field(default_factory=list)
     committed: list[Entry] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
-    """Pairs of a read's number and the index that must be applied before it is answered."""
+    """Pairs of a request id and the index that must be applied before the read is served."""
     failed_reads: list[int] = field(default_factory=list)
+    """Request ids."""
     raft_events: list[RaftEvent] = field(default_factory=list)

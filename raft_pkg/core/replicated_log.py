@@ -70,7 +70,7 @@ class ReplicatedLog:
         state = self._state
         state.snapshot = snapshot
         self._configuration.compact(snapshot.index)
-        keep_after = state.log.tail(snapshot.index, state.config.tail_entries_max, state.config.tail_bytes_max)
+        keep_after = state.log.tail_base(snapshot.index, state.config.tail_entries_max, state.config.tail_bytes_max)
         if keep_after > state.log.base_index:
             state.log.compact(keep_after)
 

@@ -79,7 +79,7 @@ class Replication:
                 raise InvariantError(
                     f"{self._state.node_id} leads, and has neither entry {progress.next_index} nor a snapshot"
                 )
-            progress.needs_snapshot(self._state.snapshot)
+            progress.begin_snapshot(self._state.snapshot)
             return self._send_chunk(peer, progress, read_round)
         sent = False
         in_flight_max = self._state.config.appends_in_flight_max
@@ -151,7 +151,7 @@ class Replication:
     def handle_install_snapshot_reply(self, follower: str, reply: InstallSnapshotReply) -> bool:
         """Update the follower's progress. Return whether it now has the whole snapshot."""
         progress = self.progress[follower]
-        is_complete = progress.has_snapshot_up_to(reply.index, reply.next_offset)
+        is_complete = progress.chunk_acknowledged(reply.index, reply.next_offset)
         if is_complete:
             progress.matched(reply.index)
         return is_complete

@@ -1,4 +1,4 @@
-"""The values that the Raft paper names, as immutable data: what is in the log and what must be on disk."""
+"""Immutable values of the Raft paper: roles, log entries, hard state and snapshot metadata."""
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -7,7 +7,7 @@ from raft_pkg.core.configuration import Configuration
 
 
 class Role(Enum):
-    """What a node is in its current term (paper, Figure 4; dissertation §9.6 for the pre-candidate)."""
+    """Role of a node in its current term (paper, Figure 4; dissertation §9.6 for the pre-candidate)."""
 
     FOLLOWER = "follower"
     PRE_CANDIDATE = "pre_candidate"
@@ -16,7 +16,7 @@ class Role(Enum):
 
 
 class EntryKind(IntEnum):
-    """What an entry's data holds; the numbers are those of `EntryKind` in raft.proto and of the log on disk."""
+    """Type of an entry; the numbers are those of `EntryKind` in raft.proto and of the log on disk."""
 
     NOOP = 1
     CONFIGURATION = 3
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class HardState:
-    """The part of a node's state that must be on disk before any message that promises it (paper, Figure 2)."""
+    """State that must be durable before any message that depends on it is sent (paper, Figure 2)."""
 
     current_term: int = 0
     voted_for: str | None = None
@@ -44,15 +44,15 @@ class HardState:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMetadata:
-    """What a snapshot of the state machine stands for (paper §7, Figure 13). Equal metadata, equal bytes."""
+    """Description of a snapshot (paper §7, Figure 13). Snapshots with equal metadata have equal bytes."""
 
     index: int
-    """Last index that the snapshot replaces (lastIncludedIndex)."""
+    """Index of the last entry that the snapshot covers (lastIncludedIndex)."""
     term: int
-    """Term of the entry there (lastIncludedTerm)."""
+    """Term of that entry (lastIncludedTerm)."""
     configuration: Configuration
-    """The newest configuration up to that index."""
+    """The newest configuration up to `index`."""
     size: int
-    """Bytes of the state machine's data."""
+    """Size of the state machine's data in bytes."""
     checksum: int
-    """CRC-32 (zlib's) of these bytes."""
+    """CRC-32 (zlib) of these bytes."""

@@ -123,7 +123,7 @@ class Administration:
         match raft_event:
             case ChangeCompleted(index=index):
                 self._end_change(None, index)
-            case ChangeFailed(why=why):
+            case ChangeFailed(reason=why):
                 self._end_change(ChangeRefusedError(why))
             case BecameFollower(leader=leader):
                 self._end_change(NotLeaderError(leader))

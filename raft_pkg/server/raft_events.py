@@ -53,5 +53,5 @@ _EVENTS: dict[type[RaftEvent], tuple[Event, Callable[[Any], dict[str, Any]]]] = 
         lambda raft_event: {"index": raft_event.index, **names_of(raft_event.configuration)},
     ),
     ChangeCompleted: (Event.CONFIGURATION_COMMITTED, lambda raft_event: {"index": raft_event.index}),
-    ChangeFailed: (Event.CONFIGURATION_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.why}),
+    ChangeFailed: (Event.CONFIGURATION_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.reason}),
 }

@@ -254,13 +254,13 @@ class NodeRules:
         """Who is no voter stands for nothing (§4.2.1), unless it is leaving and C_new may yet be lost (§4.2.2)."""
         newest, index = raft.configuration, raft.configuration_index
         before = raft.configuration_at(index - 1) if index > raft.commit_index else newest
-        if not (newest.votes(*self._identity) or before.votes(*self._identity)):
+        if not (newest.is_voter(*self._identity) or before.is_voter(*self._identity)):
             raise Violation(CANDIDATES, f"{self._node} stands for election and is no voter of {newest}", self._node)
 
     def _check_members(self, raft: Raft) -> None:
         """A leader makes nobody a voter who would hold the others up (§4.2.1), and goes when it is out (§6)."""
         newest, index = raft.configuration, raft.configuration_index
-        if index <= raft.commit_index and not newest.votes(*self._identity):
+        if index <= raft.commit_index and not newest.is_voter(*self._identity):
             raise Violation(REMOVED_LEADER, f"{self._node} leads on and is no voter of {newest}", self._node)
         if (self._role, self._term) != (raft.role, raft.current_term) or index == self._configuration_index:
             return

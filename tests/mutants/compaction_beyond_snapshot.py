@@ -4,7 +4,7 @@ from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite
 
-rewrite(ReplicatedLog.compact, "state.log.tail(...)", "min(snapshot.index + 1, state.log.last_index)")
+rewrite(ReplicatedLog.compact, "state.log.tail_base(...)", "min(snapshot.index + 1, state.log.last_index)")
 rewrite(
     FileStorage.compact,
     "        check_compact(self._snapshot_index, index)\n",

@@ -6,12 +6,12 @@ from raft_testbed.mutation import rewrite
 rewrite(
     ReadQueue.begin_round,
     """
-if not self._waiting or self._under_way:
+if not self._waiting or self._in_round:
     ...
 """,
     """
-if self._under_way:
-    self._under_way += self._waiting
+if self._in_round:
+    self._in_round += self._waiting
     self._waiting = []
 if not self._waiting:
     ...

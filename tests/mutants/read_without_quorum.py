@@ -3,4 +3,4 @@
 from raft_pkg.core.reads import ReadQueue
 from raft_testbed.mutation import rewrite
 
-rewrite(ReadQueue.confirmed, "answered_round < self._under_way_round", "False")
+rewrite(ReadQueue.take_confirmed, "acknowledged_round < self._reads_round", "False")

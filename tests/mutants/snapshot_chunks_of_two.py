@@ -3,4 +3,4 @@
 from raft_pkg.core.progress import Progress
 from raft_testbed.mutation import rewrite
 
-rewrite(Progress.needs_snapshot, "self.snapshot != snapshot", "self.snapshot is None")
+rewrite(Progress.begin_snapshot, "self.snapshot != snapshot", "self.snapshot is None")

@@ -187,7 +187,7 @@ def test_a_change_that_makes_no_sense_is_refused(change, why):
 
 def test_an_identity_that_no_member_can_have_is_an_error():
     """§4.3: whoever asks made a mistake."""
-    with pytest.raises(ValueError, match="can't be a member"):
+    with pytest.raises(ValueError, match="cannot be a member"):
         lead(ABC).change_members(AddLearner("", "d:6000"), 0.0)
 
 

@@ -425,7 +425,7 @@ def test_a_wiped_node_comes_back_and_is_a_voter_again(which, config):
     cluster.run(3.0)
     assert cluster.leader.configuration_index > before
     assert cluster.leader.voters == PEERS
-    assert cluster.leader.configuration.votes(wiped, cluster[wiped].incarnation)
+    assert cluster.leader.configuration.is_voter(wiped, cluster[wiped].incarnation)
     cluster.propose(cluster.leader.node_id, b"last")
     cluster.run(0.5)
     assert cluster.members[wiped].applied == cluster.members[cluster.leader.node_id].applied
@@ -452,7 +452,7 @@ def test_a_wiped_node_whose_return_was_truncated_comes_back_all_the_same():
     assert cluster.leader.node_id in others
     cluster.start(leader)
     cluster.run(4.0)
-    assert cluster.leader.configuration.votes(wiped, cluster[wiped].incarnation)
+    assert cluster.leader.configuration.is_voter(wiped, cluster[wiped].incarnation)
 
 
 def test_who_has_no_vote_and_hears_nobody_says_who_it_is():

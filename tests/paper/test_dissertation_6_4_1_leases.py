@@ -55,7 +55,7 @@ def test_leases_are_off_unless_they_are_asked_for():
 
 def test_a_lease_needs_voters_that_protect_the_leader():
     """§6.4.1, §4.2.3: without check-quorum they may elect another at any time."""
-    with pytest.raises(ValueError, match="lease_reads needs check_quorum"):
+    with pytest.raises(ValueError, match="lease_reads requires check_quorum"):
         RaftConfig(lease_reads=True, check_quorum=False)
 
 

@@ -31,7 +31,7 @@ def test_the_defaults_keep_the_order_of_the_paper():
         ({"clock_drift_max": 1.0}, r"clock_drift_max must be at least 0 and below 1, not 1\.0"),
         ({"clock_drift_max": -0.1}, "clock_drift_max"),
         ({"clock_drift_max": float("nan")}, "clock_drift_max"),
-        ({"lease_reads": True, "check_quorum": False}, "lease_reads needs check_quorum"),
+        ({"lease_reads": True, "check_quorum": False}, "lease_reads requires check_quorum"),
     ],
 )
 def test_numbers_that_cannot_work_are_refused(numbers, why):

@@ -53,11 +53,11 @@ def test_the_order_in_which_members_are_named_does_not_matter():
         ({"voters": (Member("a"), Member("a", "elsewhere"))}, "voters: an identity occurs twice: a, a"),
         ({"voters": (Member("a"),), "learners": (Member("a"),)}, "voters and learners: an identity occurs twice: a, a"),
         ({"outgoing": (Member("a"), Member("a"))}, "outgoing: an identity occurs twice"),
-        ({"voters": (Member(""),)}, "'' in incarnation 0 can't be a member"),
-        ({"voters": (Member("x" * (NODE_ID_BYTES_MAX + 1)),)}, "can't be a member"),
-        ({"voters": (Member("é" * NODE_ID_BYTES_MAX),)}, "can't be a member"),
-        ({"voters": (Member("a", "", -1),)}, "'a' in incarnation -1 can't be a member"),
-        ({"voters": (Member("a", "", 1 << 63),)}, "can't be a member"),
+        ({"voters": (Member(""),)}, "'' in incarnation 0 cannot be a member"),
+        ({"voters": (Member("x" * (NODE_ID_BYTES_MAX + 1)),)}, "cannot be a member"),
+        ({"voters": (Member("é" * NODE_ID_BYTES_MAX),)}, "cannot be a member"),
+        ({"voters": (Member("a", "", -1),)}, "'a' in incarnation -1 cannot be a member"),
+        ({"voters": (Member("a", "", 1 << 63),)}, "cannot be a member"),
         ({"voters": (Member("a"),), "to_promote": ("a",)}, "to_promote: a: not among the learners"),
         ({"voters": tuple(Member(f"n{number}") for number in range(2 * MEMBERS_MAX + 1))}, "129 members, at most 128"),
     ],
@@ -72,7 +72,7 @@ def test_who_belongs_to_it_and_as_what():
     assert [member.node_id for member in value.members] == ["a", "b", "d", "c"]
     assert value.member("c") == Member("c", "c:6000")
     assert value.member("z") is None
-    assert (value.votes("b", 3), value.votes("b", 0), value.votes("c", 0), value.votes("d", 0)) == (
+    assert (value.is_voter("b", 3), value.is_voter("b", 0), value.is_voter("c", 0), value.is_voter("d", 0)) == (
         True,
         False,
         True,
@@ -89,7 +89,7 @@ def test_of_an_identity_in_two_incarnations_the_newer_is_meant():
     value = Configuration((Member("b"),), (newer,), (older, Member("b")))
     assert value.member("a") == newer
     assert value.members == (Member("b"), newer)
-    assert (value.votes("a", 1), value.votes("a", 2)) == (True, False)
+    assert (value.is_voter("a", 1), value.is_voter("a", 2)) == (True, False)
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------
@@ -163,12 +163,12 @@ def test_a_damaged_one_is_a_configuration_or_a_value_error(value, data):
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"{}", "no configuration: KeyError"),
-        (b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}', "True is no int"),
-        (b'{"voters":[["a",""]],"learners":[],"outgoing":[],"to_promote":[]}', "no configuration"),
-        (b'{"voters":["abc"],"learners":[],"outgoing":[],"to_promote":[]}', "'abc' is no list"),
-        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[1]}', "1 is no str"),
-        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}', "it has a field 'more'"),
+        (b"{}", "not a configuration: KeyError"),
+        (b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}', "expected int, found True"),
+        (b'{"voters":[["a",""]],"learners":[],"outgoing":[],"to_promote":[]}', "not a configuration"),
+        (b'{"voters":["abc"],"learners":[],"outgoing":[],"to_promote":[]}', "expected list, found 'abc'"),
+        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[1]}', "expected str, found 1"),
+        (b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}', "unknown field 'more'"),
         (b'{"voters":[["\\ud800","",0]],"learners":[],"outgoing":[],"to_promote":[]}', "surrogates not allowed"),
     ],
 )

@@ -21,7 +21,7 @@ def test_a_node_that_is_no_voter_waits_and_stands_for_nothing():
 
 
 def test_entries_with_a_gap_are_refused():
-    with pytest.raises(ValueError, match="entry 1 of the log says that its index is 2"):
+    with pytest.raises(ValueError, match="expected index 1 in the log, found 2"):
         Raft("a", Configuration.of(*"abc"), config=CONFIG, random=Random(0), now=0.0, entries=log_of(1, 1)[1:])
 
 

@@ -15,18 +15,18 @@ def test_without_reads_no_round_begins():
     reads = ReadQueue()
     assert not reads.begin_round(5, 0.0)
     assert reads.round == 0
-    assert reads.confirmed(0) == []
+    assert reads.take_confirmed(0) == []
 
 
 def test_a_round_serves_what_came_before_it_at_the_commit_index_of_its_beginning():
     reads = queue_of(1, 2)
     assert reads.begin_round(5, 0.0)
     reads.add(3)
-    assert reads.confirmed(0) == []
-    assert reads.confirmed(1) == [(1, 5), (2, 5)]
+    assert reads.take_confirmed(0) == []
+    assert reads.take_confirmed(1) == [(1, 5), (2, 5)]
     assert reads.begin_round(8, 0.0)
-    assert reads.confirmed(1) == []
-    assert reads.confirmed(2) == [(3, 8)]
+    assert reads.take_confirmed(1) == []
+    assert reads.take_confirmed(2) == [(3, 8)]
 
 
 def test_one_round_at_a_time():
@@ -40,16 +40,16 @@ def test_one_round_at_a_time():
 def test_a_round_is_confirmed_once():
     reads = queue_of(1)
     reads.begin_round(1, 0.0)
-    assert reads.confirmed(1)
-    assert reads.confirmed(1) == []
+    assert reads.take_confirmed(1)
+    assert reads.take_confirmed(1) == []
 
 
 def test_clearing_gives_up_all():
     reads = queue_of(1)
     reads.begin_round(1, 0.0)
     reads.add(2)
-    assert reads.clear() == [1, 2]
-    assert reads.confirmed(1) == []
+    assert reads.fail_all() == [1, 2]
+    assert reads.take_confirmed(1) == []
     assert not reads.begin_round(1, 0.0)
 
 
@@ -60,24 +60,24 @@ def test_a_lease_counts_from_the_beginning_of_the_newest_round_that_was_answered
     reads = ReadQueue()
     for now in (1.0, 2.0, 3.0):
         reads.begin_lease_round(now)
-    assert reads.began(0) is None
-    assert reads.began(2) == 2.0
-    assert reads.began(2) is None, "it is told once"
-    assert reads.began(1) is None, "an old answer takes nothing back"
-    assert reads.began(3) == 3.0
+    assert reads.take_start_of(0) is None
+    assert reads.take_start_of(2) == 2.0
+    assert reads.take_start_of(2) is None, "it is told once"
+    assert reads.take_start_of(1) is None, "an old answer takes nothing back"
+    assert reads.take_start_of(3) == 3.0
 
 
 def test_a_round_for_reads_renews_the_lease_too():
     reads = queue_of(1)
     reads.begin_round(5, 7.0)
-    assert reads.began(1) == 7.0
+    assert reads.take_start_of(1) == 7.0
 
 
 def test_a_round_of_another_leadership_gives_no_lease():
     reads = ReadQueue()
     reads.begin_lease_round(1.0)
-    reads.clear()
-    assert reads.began(1) is None
+    reads.fail_all()
+    assert reads.take_start_of(1) is None
 
 
 def test_the_lease_answers_what_waits_and_leaves_what_is_under_way():
@@ -86,7 +86,7 @@ def test_the_lease_answers_what_waits_and_leaves_what_is_under_way():
     reads.add(2)
     assert reads.take_waiting() == [2]
     assert reads.take_waiting() == []
-    assert reads.confirmed(1) == [(1, 5)]
+    assert reads.take_confirmed(1) == [(1, 5)]
 
 
 # --- a follower's reads -----------------------------------------------------------------------------------------------

@@ -415,8 +415,8 @@ async def test_members_are_changed_by_call(directory):
         ({}, "no change that this version knows"),
         ({"add_learner": pb.AddLearner(id="d", address="nowhere")}, "address 'nowhere' is not HOST:PORT"),
         ({"add_learner": pb.AddLearner(id="d")}, "address '' is not HOST:PORT"),
-        ({"add_learner": pb.AddLearner(address="h:1")}, "can't be a member"),
-        ({"add_learner": pb.AddLearner(id="d" * 256, address="h:1")}, "can't be a member"),
+        ({"add_learner": pb.AddLearner(address="h:1")}, "cannot be a member"),
+        ({"add_learner": pb.AddLearner(id="d" * 256, address="h:1")}, "cannot be a member"),
     ],
     ids=["none", "no address", "an empty address", "no identity", "an identity too long"],
 )

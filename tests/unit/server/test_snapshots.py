@@ -83,14 +83,14 @@ def test_a_snapshot_is_due_after_so_many_entries(snapshots, raft):
 
 def test_while_a_follower_is_sent_one_the_next_can_wait_but_not_for_ever(snapshots, raft):
     newest = take(snapshots, raft, ENTRIES)
-    raft.progress["b"].needs_snapshot(newest)
+    raft.progress["b"].begin_snapshot(newest)
     assert take(snapshots, raft, OVERDUE * ENTRIES) is None
     assert take(snapshots, raft, ENTRIES + OVERDUE * ENTRIES) is not None
 
 
 def test_a_follower_that_says_nothing_holds_nothing_up(snapshots, raft):
     newest = take(snapshots, raft, ENTRIES)
-    raft.progress["b"].needs_snapshot(newest)
+    raft.progress["b"].begin_snapshot(newest)
     raft.progress["b"].heard_at = -raft.config.election_timeout_max
     assert take(snapshots, raft, 2 * ENTRIES) is not None
 

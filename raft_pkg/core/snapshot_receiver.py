@@ -1,4 +1,4 @@
-"""A follower's side of InstallSnapshot: which chunks it takes, and how far it is (paper §7, Figure 13)."""
+"""The follower's side of InstallSnapshot: which chunks to accept, and how far the transfer is (paper §7, Figure 13)."""
 
 from zlib import crc32
 
@@ -7,8 +7,8 @@ from raft_pkg.core.ready import SnapshotChunk
 from raft_pkg.core.types import SnapshotMetadata
 
 
-class SnapshotInbox:
-    """The snapshot that is being received, if any. Equal metadata mean equal bytes, whoever sends them."""
+class SnapshotReceiver:
+    """The snapshot that is being received, if any. Snapshots with equal metadata have equal bytes, from any leader."""
 
     def __init__(self) -> None:
         self._metadata: SnapshotMetadata | None = None
@@ -16,11 +16,11 @@ class SnapshotInbox:
         self._checksum = 0
 
     def next_offset(self, metadata: SnapshotMetadata) -> int:
-        """The place that the next chunk of that snapshot must have."""
+        """Return the offset of the next chunk of that snapshot."""
         return self._received if metadata == self._metadata else 0
 
-    def take(self, request: InstallSnapshot) -> SnapshotChunk | None:
-        """Take a piece in; None where it is not the next one, carries nothing, or shows that what came was wrong."""
+    def accept(self, request: InstallSnapshot) -> SnapshotChunk | None:
+        """Return the chunk, or None if it is not the next one, is empty, or completes a snapshot with wrong bytes."""
         metadata, data = request.metadata, request.data
         if request.offset != self.next_offset(metadata) or request.offset + len(data) > metadata.size:
             return None
@@ -36,6 +36,6 @@ class SnapshotInbox:
             return None
         return chunk
 
-    def clear(self) -> None:
-        """Nothing is being received any longer."""
+    def reset(self) -> None:
+        """Stop receiving."""
         self._metadata = None
