@@ -1,78 +1,19 @@
-"""Filters over chaos scenarios: what a file says, checked and made into steps; and words for what came of them."""
+"""Filters of the role chaos: the faults of a scenario, and what became of them."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from raft_testbed.faults import FaultRecord
-
-Scenario = dict[str, Any]
-Step = dict[str, Any]
-
-MEMBERS = {"description", "workload", "operations_ok_min", "resources_max", "faults", "random"}
-FAULT_MEMBERS = {"fault", "target", "seconds", "options"}
-RANDOM_MEMBERS = {"seconds", "faults"}
-WORKLOAD_OPTIONS = {"clients", "readers", "rate", "keys", "mix", "timeout", "value_bytes"}
-STEP_SECONDS_MIN = 5
-"""No step takes less, so that a random scenario has enough of them."""
+from raft_testbed.nemesis.scenario import plan_faults
 
 
-def _refuse_unknown(what: str, found: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(found.keys() - known)
-    if unknown:
-        raise ValueError(f"{what}: no such member: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-
-
-def check_scenario(scenario: Scenario) -> None:
-    """Raises ValueError, naming what is wrong."""
-    _refuse_unknown("scenario", scenario, MEMBERS)
-    for name in ("description", "operations_ok_min"):
-        if name not in scenario:
-            raise ValueError(f"scenario: {name} is missing")
-    _refuse_unknown("workload", scenario.get("workload") or {}, WORKLOAD_OPTIONS)
-    if ("faults" in scenario) == ("random" in scenario):
-        raise ValueError("scenario: give either faults, in their order, or random")
-    if "random" in scenario:
-        _refuse_unknown("random", scenario["random"], RANDOM_MEMBERS)
-    faults = scenario["faults"] if "faults" in scenario else scenario["random"]["faults"]
-    if not faults:
-        raise ValueError("scenario: there are no faults")
-    for fault in faults:
-        _refuse_unknown(f"fault {fault}", fault, FAULT_MEMBERS)
-        if not fault.get("fault"):
-            raise ValueError(f"fault {fault}: it has no name in `fault`")
-        seconds = fault.get("seconds")
-        if isinstance(seconds, list) and (len(seconds) != 2 or seconds[0] > seconds[1]):
-            raise ValueError(f"fault {fault}: seconds are a number, or the least and the greatest")
-
-
-def chaos_steps(scenario: Scenario, seed: int, seconds: int = 0) -> list[Step]:
-    """The steps of a scenario, the same for the same seed; of a random one, more than its time can hold."""
-    check_scenario(scenario)
-    rng = Random(f"steps {seed}")
-    if "faults" in scenario:
-        chosen = scenario["faults"]
-    else:
-        limit = int(seconds) or scenario["random"]["seconds"]
-        chosen = rng.choices(scenario["random"]["faults"], k=max(1, int(limit) // STEP_SECONDS_MIN))
-    steps = []
-    for number, fault in enumerate(chosen, start=1):
-        hold = fault.get("seconds")
-        steps.append(
-            {
-                "number": number,
-                "fault": fault["fault"],
-                "target": fault.get("target", ""),
-                "seconds": round(rng.uniform(*hold), 3) if isinstance(hold, list) else hold,
-                "options": fault.get("options") or {},
-                "rng": f"{seed}/{number}",
-            }
-        )
-    return steps
+def chaos_faults(scenario: dict[str, Any], seed: int, seconds: int = 0) -> list[dict[str, Any]]:
+    """Return the planned record of each fault of a scenario, in order."""
+    return [record.to_json() for record in plan_faults(scenario, seed, seconds)]
 
 
 def workload_arguments(workload: dict[str, Any], seed: int, run_id: str, final_seconds_max: int) -> list[str]:
@@ -87,12 +28,12 @@ def json_lines(records: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def window_lines(window: dict[str, Any]) -> list[str]:
-    """What was seen of a fault, for people."""
-    words = {True: "seen", False: "NOT SEEN", None: "nobody could tell"}
-    record = FaultRecord.from_json(window)
-    head = f"{record}: term {record.term_before} to {record.term_after}"
-    return [head, *(f"{words[item.holds]}: {item.expected} ({item.observed})" for item in record.evidence)]
+def evidence_lines(record: dict[str, Any]) -> list[str]:
+    """Return a fault's record as lines for people."""
+    results = {True: "observed", False: "NOT OBSERVED", None: "not determined"}
+    fault = FaultRecord.from_json(record)
+    head = f"{fault}: term {fault.term_before} to {fault.term_after}"
+    return [head, *(f"{results[item.holds]}: {item.expected} ({item.observed})" for item in fault.evidence)]
 
 
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
@@ -155,10 +96,10 @@ def log_since(text: str, since: str) -> str:
 class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
-            "chaos_steps": chaos_steps,
+            "chaos_faults": chaos_faults,
             "workload_arguments": workload_arguments,
             "json_lines": json_lines,
-            "window_lines": window_lines,
+            "evidence_lines": evidence_lines,
             "verdict_lines": verdict_lines,
             "log_since": log_since,
             "chaos_not_judged": chaos_not_judged,

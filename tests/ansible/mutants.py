@@ -32,7 +32,7 @@ VARIABLES = {
     "chaos_scenario": "mutants",
     # a mutant may end nodes for good: waiting longer changes nothing
     "chaos_healthy_seconds_max": 60,
-    "chaos_told_seconds_max": 5,
+    "chaos_state_hash_seconds_max": 5,
     # unchanged nodes get the time-outs of broken ones
     "raft_election_timeout_ms_min": 1000,
     "raft_election_timeout_ms_max": 2000,

@@ -1,4 +1,4 @@
-"""Chaos for real, with processes on this machine: a short run, one that is interrupted, and what comes after it."""
+"""The role chaos with processes on this machine: a short run, an interrupted one, and the run after it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ import yaml
 
 from tests.ansible.conftest import ROOT, Playbook
 
-# Each follows the one before: the cluster is theirs together.
+# The tests share a cluster and run in order.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("chaos")]
 
-# Machines that run tests are busy: what is promised goes by these.
-CALM = {"raft_election_timeout_ms_min": 500, "raft_election_timeout_ms_max": 1000, "raft_heartbeat_interval_ms": 100}
+# Machines that run tests are busy: the unavailability SLO depends on these.
+TIMEOUTS = {
+    "raft_election_timeout_ms_min": 500,
+    "raft_election_timeout_ms_max": 1000,
+    "raft_heartbeat_interval_ms": 100,
+}
 SCENARIOS: dict[str, list[dict[str, Any]]] = {
     "short": [
         {"fault": "pause", "target": "leader", "seconds": 0.1},
@@ -32,14 +36,14 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
         {"fault": "disk-slow", "target": "follower", "seconds": 1},
         {"fault": "clock-jump"},
     ],
-    "long_cut": [{"fault": "partition", "target": "leader", "seconds": 20}],
+    "long_partition": [{"fault": "partition", "target": "leader", "seconds": 20}],
     "transfer": [{"fault": "transfer"}],
 }
 
 
 @dataclass
 class Deployment:
-    """A cluster of the tests' own."""
+    """A cluster for these tests alone."""
 
     directory: Path
     run_playbook: Playbook
@@ -52,7 +56,7 @@ class Deployment:
             "chaos_scenarios_dir": str(self.directory),
             "chaos_artifacts_dir": str(self.directory / "artifacts"),
             "chaos_expiry_seconds": expiry_seconds,
-            **CALM,
+            **TIMEOUTS,
         }
         return ["-e", json.dumps(settings)]
 
@@ -71,7 +75,7 @@ class Deployment:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """What the proxy between the nodes does to messages."""
+        """The rules of the proxy between the nodes."""
         return self.status("proxy", "status", "--control", self.cluster["proxy"])["rules"]
 
     def newest_run(self) -> Path:
@@ -88,8 +92,8 @@ def testbed(tmp_path_factory: pytest.TempPathFactory, run_playbook: Playbook) ->
     deployed = run_playbook("site.yml", *found.arguments("short"))
     assert deployed.returncode == 0, deployed.stdout
     yield found
-    place = str(directory / "state" / "local")
-    subprocess.run([sys.executable, "-m", "raft_pkg.cli", "cluster", "down", "--purge", "--dir", place], check=True)
+    local = str(directory / "state" / "local")
+    subprocess.run([sys.executable, "-m", "raft_pkg.cli", "cluster", "down", "--purge", "--dir", local], check=True)
 
 
 def until(reached: Callable[[], bool], what: str, seconds_max: float = 60.0) -> None:
@@ -99,20 +103,20 @@ def until(reached: Callable[[], bool], what: str, seconds_max: float = 60.0) -> 
         time.sleep(0.3)
 
 
-def test_a_short_run_ends_in_a_verdict_with_every_fault_seen(testbed: Deployment) -> None:
+def test_a_short_run_ends_in_the_verdict_ok_with_evidence_of_every_fault(testbed: Deployment) -> None:
     done = testbed.chaos("short")
     assert done.returncode == 0, done.stdout
     run = testbed.newest_run()
-    windows = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
-    assert [window["fault"] for window in windows] == [step["fault"] for step in SCENARIOS["short"]]
-    assert "skipped" in windows[-1]
-    assert all(item["holds"] for window in windows[:-1] for item in window["evidence"])
-    assert windows[3]["data_lost"] == windows[3]["targets"]
+    records = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
+    assert [record["fault"] for record in records] == [step["fault"] for step in SCENARIOS["short"]]
+    assert "skipped" in records[-1]
+    assert all(item["holds"] for record in records[:-1] for item in record["evidence"])
+    assert records[3]["data_lost"] == records[3]["targets"]
     assert json.loads((run / "verdict.json").read_text())["verdict"] == "ok"
     assert (testbed.directory / "artifacts" / "report.html").is_file()
 
 
-def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clean(testbed: Deployment) -> None:
+def test_a_fault_of_an_interrupted_run_is_reverted_and_the_next_run_starts_clean(testbed: Deployment) -> None:
     process = subprocess.Popen(
         [
             sys.executable,
@@ -120,7 +124,7 @@ def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clea
             "ansible",
             "playbook",
             "playbooks/chaos.yml",
-            *testbed.arguments("long_cut", expiry_seconds=10),
+            *testbed.arguments("long_partition", expiry_seconds=10),
         ],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
@@ -129,19 +133,19 @@ def test_what_an_interrupted_run_broke_heals_itself_and_the_next_run_starts_clea
         start_new_session=True,
     )
     try:
-        until(lambda: bool(testbed.rules), "the partition did not come", 300)
+        until(lambda: bool(testbed.rules), "the partition did not start", 300)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
         assert process.wait(60) != 0
     finally:
         process.kill()
     assert testbed.rules
-    until(lambda: not testbed.rules, "the partition did not end by itself")
+    until(lambda: not testbed.rules, "the dead man's switch did not end the partition")
     until(lambda: testbed.cluster["leader"] is not None, "no leader after the partition")
     done = testbed.chaos("transfer")
     assert done.returncode == 0, done.stdout
 
 
-def test_a_scenario_that_is_not_there_is_answered_with_those_that_are(testbed: Deployment) -> None:
+def test_an_unknown_scenario_is_rejected_with_the_known_ones(testbed: Deployment) -> None:
     done = testbed.chaos("none_such")
     assert done.returncode != 0
-    assert "long_cut, short, transfer" in done.stdout
+    assert "long_partition, short, transfer" in done.stdout
