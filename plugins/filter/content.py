@@ -1,4 +1,4 @@
-"""Filters over files' content."""
+"""Filters over the content of files."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+CACHES = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
-def files_below(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
+def files_below(path: Path) -> list[Path]:
+    """Return the file itself, or all files below a directory except caches."""
+    if path.is_file():
+        return [path]
     return [
-        path
-        for path in place.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and not LEFT_OUT.intersection(path.parts)
+        found
+        for found in path.rglob("*")
+        if found.is_file() and found.suffix != ".pyc" and not CACHES.intersection(found.parts)
     ]
 
 
 def content_digest(names: list[str], root: str, *settings: Any) -> str:
-    """Digest of files and directories below root, names and contents, and of settings; 16 hexadecimal digits.
+    """Return a digest of 16 hexadecimal digits over the names and contents of files below `root`, and over settings.
 
-    A name that is not there is an error: a digest that leaves out an input would miss its changes.
+    Raises `FileNotFoundError` for a name without files: a digest without an input would miss its changes.
     """
     digest = hashlib.sha256()
     for name in sorted(names):
@@ -39,7 +40,7 @@ def content_digest(names: list[str], root: str, *settings: Any) -> str:
 
 
 def toml_dependencies(pyproject: str) -> list[str]:
-    """Requirements that a pyproject.toml declares for running."""
+    """Return the dependencies that a pyproject.toml declares."""
     dependencies: list[str] = tomllib.loads(pyproject)["project"]["dependencies"]
     return dependencies
 

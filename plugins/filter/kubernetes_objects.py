@@ -1,4 +1,4 @@
-"""Filters over what the Kubernetes API returns."""
+"""Filters over objects of the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def statefulset_pending(statefulsets: list[dict[str, Any]]) -> str:
-    """What a StatefulSet still waits for; empty when every replica runs the newest template and is ready."""
+    """Return what a StatefulSet waits for; "" when every replica runs the newest template and is ready."""
     if not statefulsets:
         return "there is no StatefulSet"
     metadata, spec, status = statefulsets[0]["metadata"], statefulsets[0]["spec"], statefulsets[0].get("status", {})
@@ -30,7 +30,7 @@ STUCK_REASONS = {
 
 
 def pod_outcome(pods: list[dict[str, Any]]) -> str:
-    """How a Pod that runs once ended: Succeeded, Failed, or why it will never start; empty while that is open."""
+    """Return how a Pod that runs once ended: Succeeded, Failed, or why it will never start; "" while it is pending."""
     for pod in pods:
         status = pod.get("status", {})
         if status.get("phase") in ("Succeeded", "Failed"):
@@ -43,18 +43,18 @@ def pod_outcome(pods: list[dict[str, Any]]) -> str:
 
 
 def disruption_budget_api(version: dict[str, Any]) -> str:
-    """The API that has PodDisruptionBudgets: policy/v1 came with Kubernetes 1.21, v1beta1 went with 1.25."""
-    digits = "".join(filter(str.isdigit, version["kubernetes"]["minor"]))  # some servers say "30+"
+    """Return the API version of PodDisruptionBudget: policy/v1 since Kubernetes 1.21; 1.25 removed policy/v1beta1."""
+    digits = "".join(filter(str.isdigit, version["kubernetes"]["minor"]))  # some servers report "30+"
     return "policy/v1" if int(digits) >= 21 else "policy/v1beta1"
 
 
 def restarted_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pods of which a container was restarted, and so has an earlier log."""
+    """Return the Pods with a restarted container, which has a log of its previous incarnation."""
     return [pod for pod in pods if any(c["restartCount"] for c in pod["status"].get("containerStatuses") or [])]
 
 
 def pod_readings(results: list[dict[str, Any]], suffix: str = "") -> list[dict[str, str]]:
-    """Results of k8s_log in a loop over Pods, named by node and incarnation."""
+    """Return the logs of a k8s_log loop over Pods, each with its node and its incarnation (Pod UID, restart count)."""
     readings = []
     for result in results:
         pod = result["item"]
@@ -71,12 +71,12 @@ def pod_readings(results: list[dict[str, Any]], suffix: str = "") -> list[dict[s
 
 
 def testbed_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The Pods that the testbed made."""
+    """Return the Pods of the testbed."""
     return [pod for pod in pods if pod["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") == "raft-testbed"]
 
 
 def warnings_of(listings: list[dict[str, Any]], count: int = 15) -> list[str]:
-    """What keeps containers from running, and the newest warnings, from listings of Pods and Events."""
+    """Return why containers wait, and the newest warnings, from listings of Pods and Events."""
     objects = {listing["item"]: listing.get("resources") or [] for listing in listings}
     lines = []
     for pod in testbed_pods(objects.get("Pod", [])):

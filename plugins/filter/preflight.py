@@ -1,6 +1,6 @@
-"""Filters that judge what the module testbed_probe found: which platform to take, and what stands in the way.
+"""Filters over the result of the module testbed_probe: which platform to choose, and what would stop a deployment.
 
-They only compute: no file, no process, no network, so that a test can show them any machine.
+They are pure functions, so that a test can describe any machine to them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GET_TOOL = {
     "kind": "install kind (https://kind.sigs.k8s.io/docs/user/quick-start), or run `make offline`",
     "kubectl": "install kubectl (https://kubernetes.io/docs/tasks/tools), or run `make offline`",
 }
-# What one of each takes, measured with `docker stats` on an idle cluster and rounded up.
+# Memory of one of each, measured with `docker stats` on an idle cluster and rounded up.
 MEMORY_MIB = {
     "kind": {"base": 1200, "worker": 300, "replica": 150},
     "existing": {"base": 0, "worker": 0, "replica": 0},
@@ -27,10 +27,12 @@ Problem = dict[str, str]
 
 
 def problem(what: str, where: str, do: str) -> Problem:
+    """Return a problem: what is wrong, where, and what to do about it."""
     return {"what": what, "where": where, "do": do}
 
 
 def tool_problems(probe: dict[str, Any], names: tuple[str, ...]) -> list[Problem]:
+    """Return a problem for each of these programs that is missing or does not run."""
     found = []
     for name in names:
         tool = probe["tools"][name]
@@ -40,7 +42,7 @@ def tool_problems(probe: dict[str, Any], names: tuple[str, ...]) -> list[Problem
 
 
 def engine_problems(probe: dict[str, Any], images: list[str]) -> list[Problem]:
-    """What keeps the engine from running containers of all these images."""
+    """Return what keeps the container engine from running containers of these images."""
     engine = probe["engine"]
     if not engine["answers"]:
         return [
@@ -54,7 +56,7 @@ def engine_problems(probe: dict[str, Any], images: list[str]) -> list[Problem]:
     if missing and not probe["images_can_be_pulled"]:
         return [
             problem(
-                f"images are neither here nor can they be pulled: {', '.join(missing)}",
+                f"images are neither present nor can they be pulled: {', '.join(missing)}",
                 "container engine",
                 "connect to the internet, pull or load them, or run `make offline`",
             )
@@ -63,21 +65,25 @@ def engine_problems(probe: dict[str, Any], images: list[str]) -> list[Problem]:
 
 
 def kind_problems(probe: dict[str, Any], images: list[str]) -> list[Problem]:
-    """What the platform kind misses on this machine."""
+    """Return what the platform kind lacks on this machine."""
     return tool_problems(probe, ("docker", "kind", "kubectl")) + engine_problems(probe, images)
 
 
 def choose_platform(probe: dict[str, Any], requested: str, images: list[str]) -> dict[str, Any]:
-    """The platform to take, why, and what was missing for more; an unknown request is taken as it is."""
+    """Return `platform`, the `reason` for it, and what is `missing` for kind.
+
+    Only `auto` chooses; any other request is returned as it is, and `preflight_problems` rejects an unknown one.
+    """
     if requested != "auto":
         return {"platform": requested, "reason": f"testbed_platform={requested}", "missing": []}
     missing = [found["what"] for found in kind_problems(probe, images)]
     if missing:
         return {"platform": "local", "reason": "kind cannot run here", "missing": missing}
-    return {"platform": "kind", "reason": "engine, kind, kubectl and images are here", "missing": []}
+    return {"platform": "kind", "reason": "engine, kind, kubectl and images are present", "missing": []}
 
 
 def setting_problems(settings: dict[str, Any]) -> list[Problem]:
+    """Return the settings with invalid values."""
     found = []
     if settings["platform"] not in PLATFORMS:
         found.append(
@@ -90,30 +96,41 @@ def setting_problems(settings: dict[str, Any]) -> list[Problem]:
     if str(settings["replicas"]) not in map(str, REPLICAS_ALLOWED):
         found.append(
             problem(
-                f"{settings['replicas']} replicas: not an odd number up to 7 (an even one tolerates no more failures "
-                "than one less)",
+                f"{settings['replicas']} replicas: not an odd number up to 7 (an even number tolerates no more "
+                "failures than the odd number below it)",
                 "raft_replicas",
                 f"use one of {', '.join(map(str, REPLICAS_ALLOWED))}",
             )
         )
     if not str(settings["workers"]).isdigit():
         found.append(
-            problem(f"{settings['workers']!r} is no number of workers", "kind_cluster_workers", "use 0 or more")
+            problem(f"{settings['workers']!r} is not a number of workers", "kind_cluster_workers", "use 0 or more")
         )
     return found + mutant_problems(settings)
 
 
 def mutant_problems(settings: dict[str, Any]) -> list[Problem]:
-    """A node that is broken on purpose is for clusters that this testbed has made itself."""
+    """Return why the mutant must not be deployed: it needs raft_pkg, on a cluster that the testbed created itself."""
     mutant = settings["mutant"]
     if mutant and settings["platform"] == "existing":
-        return [problem(f"{mutant} is a mutant", "raft_mutant", "use it on kind or local, where nothing relies on the nodes")]
+        return [
+            problem(
+                f"the mutant {mutant} may not run on an existing cluster", "raft_mutant", "deploy it on kind or local"
+            )
+        ]
     if mutant and settings["image"]:
-        return [problem(f"{mutant} is no mutant of {settings['image']}", "raft_mutant, raft_image", "give one of them")]
+        return [
+            problem(
+                f"the mutant {mutant} is of raft_pkg, not of {settings['image']}",
+                "raft_mutant, raft_image, raft_system",
+                "set only one of them",
+            )
+        ]
     return []
 
 
 def kubeconfig_problems(probe: dict[str, Any]) -> list[Problem]:
+    """Return why the kubeconfig cannot be read."""
     kubeconfig = probe["kubeconfig"]
     if not kubeconfig["error"]:
         return []
@@ -127,7 +144,7 @@ def kubeconfig_problems(probe: dict[str, Any]) -> list[Problem]:
 
 
 def node_problems(probe: dict[str, Any], cluster: str, context: str) -> list[Problem]:
-    """What is wrong with a kind cluster that is there already."""
+    """Return what is wrong with an existing kind cluster."""
     nodes = probe["engine"]["nodes"]
     stopped = [f"{node['name']} is {node['state']}" for node in nodes if node["state"] != "running"]
     if stopped:
@@ -136,7 +153,7 @@ def node_problems(probe: dict[str, Any], cluster: str, context: str) -> list[Pro
             problem(
                 f"the kind cluster is not running: {', '.join(stopped)}",
                 f"kind cluster {cluster}",
-                f"start it with `docker start {names}`, or make it anew with -e kind_cluster_recreate=true",
+                f"start it with `docker start {names}`, or recreate it with -e kind_cluster_recreate=true",
             )
         ]
     if nodes and not any(node["role"] == "control-plane" for node in nodes):
@@ -144,7 +161,7 @@ def node_problems(probe: dict[str, Any], cluster: str, context: str) -> list[Pro
             problem(
                 "the kind cluster has no control plane",
                 f"kind cluster {cluster}",
-                "make it anew with -e kind_cluster_recreate=true",
+                "recreate it with -e kind_cluster_recreate=true",
             )
         ]
     api_server = probe["api_server"]
@@ -153,13 +170,14 @@ def node_problems(probe: dict[str, Any], cluster: str, context: str) -> list[Pro
             problem(
                 f"the API server does not answer: {api_server['error']}",
                 f"context {context}",
-                "see `docker logs` of the control plane, or make it anew with -e kind_cluster_recreate=true",
+                "see `docker logs` of the control plane, or recreate it with -e kind_cluster_recreate=true",
             )
         ]
     return []
 
 
 def registry_problems(probe: dict[str, Any], name: str, port: int, image: str) -> list[Problem]:
+    """Return what keeps the local registry from running in the container `name`, at `port`, from `image`."""
     registry = probe["engine"]["registry"]
     if registry and registry["image"] != image:
         return [
@@ -173,16 +191,16 @@ def registry_problems(probe: dict[str, Any], name: str, port: int, image: str) -
     if probe["port_is_taken"] and not ours:
         return [
             problem(
-                f"port {port} is taken by something other than the container {name}",
+                f"port {port} is in use by something other than the container {name}",
                 f"127.0.0.1:{port}",
-                "stop what listens there, or set local_registry_port",
+                "stop the program that listens there, or set local_registry_port",
             )
         ]
     return []
 
 
 def space_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[Problem]:
-    """Memory and disk for what is still to be started; what runs already has its share."""
+    """Return shortages of memory and disk for what the deployment would start."""
     found = []
     size = MEMORY_MIB[settings["platform"]]
     memory = size["base"] + size["worker"] * int(settings["workers"]) + size["replica"] * int(settings["replicas"])
@@ -192,32 +210,35 @@ def space_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[Prob
             problem(
                 f"{available // MIB} MiB of memory are available, {memory} MiB are needed",
                 "this machine",
-                "end other programs, or use fewer raft_replicas and kind_cluster_workers",
+                "stop other programs, or reduce raft_replicas and kind_cluster_workers",
             )
         )
     disk = DISK_MIB[settings["platform"]]
-    places = {"state directory": probe["disk_free_bytes"]}
+    directories = {"state directory": probe["disk_free_bytes"]}
     if settings["platform"] == "kind":
-        places[f"container engine's {probe['engine']['data_dir']}"] = probe["engine_disk_free_bytes"]
-    for place, free in places.items():
+        directories[f"container engine's {probe['engine']['data_dir']}"] = probe["engine_disk_free_bytes"]
+    for directory, free in directories.items():
         if free is not None and free < disk * MIB:
             found.append(
-                problem(f"{free // MIB} MiB of disk are free, {disk} MiB are needed", place, "free some space")
+                problem(f"{free // MIB} MiB of disk are free, {disk} MiB are needed", directory, "free some space")
             )
     return found
 
 
 def existing_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[Problem]:
+    """Return what keeps the deployment from an existing cluster."""
     found = tool_problems(probe, ("kubectl",))
     contexts = probe["kubeconfig"]["contexts"]
     context = settings["context"]
     if not context:
         known = ", ".join(sorted(contexts)) or "none"
-        found.append(problem("no context is named", "testbed_context", f"name one of the kubeconfig's: {known}"))
+        found.append(problem("no context is set", "testbed_context", f"use one of the kubeconfig: {known}"))
     elif context not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
         found.append(
-            problem(f"there is no context {context!r}", probe["kubeconfig"]["paths"], f"use one that is there: {known}")
+            problem(
+                f"there is no context {context!r}", probe["kubeconfig"]["paths"], f"use one of the kubeconfig: {known}"
+            )
         )
     elif probe["api_server"] and not probe["api_server"]["answers"]:
         found.append(
@@ -229,19 +250,18 @@ def existing_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[P
         )
     if not settings["registry"]:
         found.append(
-            problem(
-                "no registry is named", "testbed_registry", "name one that the cluster pulls from, such as HOST/PATH"
-            )
+            problem("no registry is set", "testbed_registry", "use one that the cluster pulls from, such as HOST/PATH")
         )
     return found + engine_problems(probe, settings["build_images"])
 
 
 def local_problems(probe: dict[str, Any]) -> list[Problem]:
+    """Return what keeps the nodes from running as local processes."""
     if probe["raftctl"]:
         return []
     return [
         problem(
-            "raftctl is not installed beside this Python",
+            "raftctl is not installed with this Python",
             probe["python"],
             "run `make venv` and `. .venv/bin/activate`, or `pip install .` into this environment",
         )
@@ -249,7 +269,7 @@ def local_problems(probe: dict[str, Any]) -> list[Problem]:
 
 
 def preflight_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[Problem]:
-    """Everything that would stop the deployment, all at once."""
+    """Return everything that would stop the deployment, as a list of `what`, `where` and `do`."""
     wrong_settings = setting_problems(settings)
     found = []
     platform = settings["platform"]
@@ -269,11 +289,12 @@ def preflight_problems(probe: dict[str, Any], settings: dict[str, Any]) -> list[
 
 
 def already_running(probe: dict[str, Any], platform: str) -> bool:
+    """Return whether the memory and disk of the cluster are in use already."""
     return platform == "kind" and bool(probe["engine"]["nodes"])
 
 
 def kubeconfig_is_current(probe: dict[str, Any], context: str) -> bool:
-    """Whether the context leads to the port at which the kind cluster's control plane listens now."""
+    """Return whether the context has the current port of the kind cluster's control plane."""
     server = probe["kubeconfig"]["contexts"].get(context) or ""
     ports = [port for node in probe["engine"]["nodes"] if node["role"] == "control-plane" for port in node["ports"]]
     return any(server == f"https://{port}" for port in ports)

@@ -1,4 +1,4 @@
-"""What preflight says to machines and settings that would not do; the filters are shown machines that never were."""
+"""Problems that preflight reports, and the platform that `auto` chooses, for described machines and settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGES = ["kindest/node:v1", "registry:2"]
 
 
 def machine() -> dict[str, Any]:
-    """One that has all that kind needs, and no cluster yet."""
+    """A machine that has everything that kind needs, and no cluster yet."""
     tool = {"path": "/usr/bin/tool", "version": "1.2.3", "error": None}
     return {
         "tools": {"docker": tool, "kind": tool, "kubectl": tool},
@@ -74,13 +74,13 @@ def problems(probe: dict[str, Any], **changes: Any) -> list[dict[str, str]]:
     return preflight.preflight_problems(probe, settings(**changes))
 
 
-def test_a_machine_that_has_all_has_no_problem() -> None:
+def test_a_complete_machine_has_no_problem() -> None:
     assert problems(machine()) == []
 
 
-def test_our_own_cluster_and_registry_are_no_problem_the_second_time() -> None:
+def test_a_running_cluster_and_registry_are_no_problem() -> None:
     probe = running_cluster(machine())
-    probe["memory_available_bytes"] = 1 << 20  # they have their share already
+    probe["memory_available_bytes"] = 1 << 20  # the cluster has its memory already
     assert problems(probe) == []
 
 
@@ -121,7 +121,7 @@ def stop_cluster(probe: dict[str, Any]) -> None:
     running_cluster(probe)["engine"]["nodes"][0]["state"] = "exited"
 
 
-def silence_api_server(probe: dict[str, Any]) -> None:
+def stop_api_server(probe: dict[str, Any]) -> None:
     running_cluster(probe)["api_server"] = {"answers": False, "version": None, "error": "connection refused"}
 
 
@@ -130,17 +130,17 @@ def silence_api_server(probe: dict[str, Any]) -> None:
     [
         (change_tool, "kind: not on the PATH", "PATH"),
         (change_engine, "engine does not answer: connection refused", "DOCKER_HOST"),
-        (change_images, "neither here nor can they be pulled: kindest/node:v1", "engine"),
-        (change_port, "port 5001 is taken", "127.0.0.1:5001"),
+        (change_images, "neither present nor can they be pulled: kindest/node:v1", "engine"),
+        (change_port, "port 5001 is in use", "127.0.0.1:5001"),
         (change_registry, "runs nginx:1 instead of registry:2", "container kind-registry"),
         (change_memory, "500 MiB of memory are available", "this machine"),
         (change_disk, "1024 MiB of disk are free", "/var/lib/docker"),
         (change_kubeconfig, "kubeconfig cannot be read", "~/.kube/config"),
         (stop_cluster, "raft-testbed-control-plane is exited", "kind cluster raft-testbed"),
-        (silence_api_server, "API server does not answer: connection refused", "context kind-raft-testbed"),
+        (stop_api_server, "API server does not answer: connection refused", "context kind-raft-testbed"),
     ],
 )
-def test_each_obstacle_is_named_with_place_and_remedy(change: Any, what: str, where: str) -> None:
+def test_each_problem_has_a_place_and_a_remedy(change: Any, what: str, where: str) -> None:
     probe = machine()
     change(probe)
     (found,) = problems(probe)
@@ -160,7 +160,7 @@ def test_each_obstacle_is_named_with_place_and_remedy(change: Any, what: str, wh
         ({"workers": "two"}, "'two'"),
     ],
 )
-def test_wrong_settings_are_named(changes: dict[str, Any], what: str) -> None:
+def test_invalid_settings_are_reported(changes: dict[str, Any], what: str) -> None:
     (found,) = problems(machine(), **changes)
     assert what in found["what"]
 
@@ -175,8 +175,11 @@ def test_all_problems_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"platform": "existing", "context": "kind-raft-testbed", "registry": "r/x"}, "is a mutant"),
-        ({"image": "r/other:1"}, "is no mutant of r/other:1"),
+        (
+            {"platform": "existing", "context": "kind-raft-testbed", "registry": "r/x"},
+            "may not run on an existing cluster",
+        ),
+        ({"image": "r/other:1"}, "is of raft_pkg, not of r/other:1"),
     ],
 )
 def test_a_mutant_is_deployed_only_with_our_server_on_our_cluster(changes: dict[str, Any], complaint: str) -> None:
@@ -189,16 +192,16 @@ def test_every_odd_number_up_to_seven_is_allowed(replicas: Any) -> None:
     assert problems(machine(), replicas=replicas) == []
 
 
-def test_existing_wants_a_context_that_is_there_and_a_registry() -> None:
+def test_existing_needs_a_known_context_and_a_registry() -> None:
     probe = machine()
     probe["kubeconfig"]["contexts"] = {"lab": "https://10.0.0.1:6443"}
     assert problems(probe, platform="existing", context="lab", registry="registry.example/raft") == []
     texts = [item["what"] + item["do"] for item in problems(probe, platform="existing", context="prod", registry="")]
     assert any("no context 'prod'" in text and "lab" in text for text in texts)
-    assert any("no registry is named" in text for text in texts)
+    assert any("no registry is set" in text for text in texts)
 
 
-def test_existing_says_that_its_api_server_does_not_answer() -> None:
+def test_existing_reports_an_unreachable_api_server() -> None:
     probe = machine()
     probe["kubeconfig"]["contexts"] = {"lab": "https://10.0.0.1:6443"}
     probe["api_server"] = {"answers": False, "version": None, "error": "no route to host"}
@@ -207,7 +210,7 @@ def test_existing_says_that_its_api_server_does_not_answer() -> None:
     assert "https://10.0.0.1:6443" in found["where"]
 
 
-def test_local_wants_raftctl_alone() -> None:
+def test_local_needs_raftctl_only() -> None:
     probe = machine()
     change_engine(probe)
     change_tool(probe)
@@ -216,12 +219,12 @@ def test_local_wants_raftctl_alone() -> None:
     assert "raftctl" in problems(probe, platform="local")[0]["what"]
 
 
-def test_auto_takes_kind_where_it_can_run() -> None:
+def test_auto_chooses_kind_where_it_can_run() -> None:
     assert preflight.choose_platform(machine(), "auto", IMAGES)["platform"] == "kind"
 
 
 @pytest.mark.parametrize("change", [change_tool, change_engine, change_images])
-def test_auto_takes_local_processes_and_says_what_was_missing(change: Any) -> None:
+def test_auto_chooses_local_and_reports_what_is_missing(change: Any) -> None:
     probe = copy.deepcopy(machine())
     change(probe)
     choice = preflight.choose_platform(probe, "auto", IMAGES)
@@ -229,13 +232,13 @@ def test_auto_takes_local_processes_and_says_what_was_missing(change: Any) -> No
     assert len(choice["missing"]) == 1
 
 
-def test_a_named_platform_is_never_replaced_by_a_lesser_one() -> None:
+def test_a_requested_platform_is_never_replaced() -> None:
     probe = machine()
     change_engine(probe)
     assert preflight.choose_platform(probe, "kind", IMAGES)["platform"] == "kind"
 
 
-def test_a_context_that_leads_to_an_old_port_is_not_current() -> None:
+def test_a_context_with_an_old_port_is_not_current() -> None:
     probe = running_cluster(machine())
     assert preflight.kubeconfig_is_current(probe, "kind-raft-testbed")
     probe["kubeconfig"]["contexts"]["kind-raft-testbed"] = "https://127.0.0.1:1"

@@ -27,7 +27,7 @@ def test_wrong_settings_are_refused_together(run_playbook: Playbook, tmp_path: P
         run_playbook, tmp_path / "state", "-e testbed_platform=local", "-e raft_replicas=4", "-e kind_cluster_workers=x"
     )
     assert "4 replicas" in said
-    assert "'x' is no number of workers" in said
+    assert "'x' is not a number of workers" in said
 
 
 def test_an_unknown_platform_is_refused(run_playbook: Playbook, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_taken_registry_port_is_refused(run_playbook: Playbook, tmp_path: Path
             run_playbook, tmp_path / "state", "-e testbed_platform=kind", f"-e local_registry_port={port}",
             "-e local_registry_name=no-such-registry",
         )  # fmt: skip
-    assert f"port {port} is taken" in said
+    assert f"port {port} is in use" in said
 
 
 def test_auto_without_an_engine_takes_local_and_says_what_was_missing(run_playbook: Playbook, tmp_path: Path) -> None:
