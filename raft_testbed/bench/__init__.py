@@ -1,4 +1,4 @@
-"""Measuring a running cluster through the client library: what `raftctl bench` does."""
+"""Benchmark of a running cluster through the client library (`raftctl bench`)."""
 
 from raft_testbed.bench.any_node import AnyNodeReads
 from raft_testbed.bench.histogram import Histogram

@@ -1,13 +1,13 @@
-"""Durations, counted in buckets whose width grows with them: memory and cost do not depend on how many there are."""
+"""Histogram of durations with logarithmic buckets: memory and cost do not depend on the number of durations."""
 
 SIGNIFICANT_BITS = 7
-"""A bucket is at most a 64th of its durations wide; what is told of it, its middle, is wrong by less than 1 %."""
+"""The width of a bucket is at most 1/64 of its durations, so its middle has an error below 1 %."""
 _HALF = 1 << (SIGNIFICANT_BITS - 1)
 _BUCKETS = (64 - SIGNIFICANT_BITS + 2) * _HALF
 
 
 class Histogram:
-    """How often which duration was seen, in nanoseconds; the longest one is kept as it was."""
+    """Counts durations in nanoseconds; the longest one is stored exactly."""
 
     __slots__ = ("counts", "longest")
 
@@ -24,27 +24,27 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were recorded."""
+        """Number of recorded durations."""
         return sum(self.counts)
 
     def quantile(self, share: float) -> float:
-        """The duration (ns) that `share` (0 to 1) of all were not longer than; 0 when there are none."""
+        """Return the duration (ns) that a `share` (0 to 1) of all durations do not exceed; 0 if there are none."""
         wanted = share * self.count
-        seen = 0
+        cumulated = 0
         for bucket, count in enumerate(self.counts):
-            seen += count
-            if count and seen >= wanted:
+            cumulated += count
+            if count and cumulated >= wanted:
                 return min(_middle(bucket), self.longest)
         return 0.0
 
     def add(self, other: "Histogram") -> None:
-        """Count all that the other one has counted."""
+        """Add the counts of another histogram."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.longest = max(self.longest, other.longest)
 
 
 def _middle(bucket: int) -> float:
-    """The middle of a bucket's durations."""
+    """Return the middle of a bucket's durations."""
     if bucket < 2 * _HALF:
         return float(bucket)
     shift = bucket // _HALF - 1

@@ -1,6 +1,6 @@
-"""A closed-loop load: so many operations under way at any time, each followed by the next when it has its answer.
+"""Closed-loop load: a constant number of outstanding operations; each reply triggers the next request.
 
-What it costs to measure is part of what is measured, so each operation adds two readings of the clock and one count.
+The cost of measuring is part of the result, so it is small: two clock readings and one count for each operation.
 """
 
 import asyncio
@@ -20,22 +20,19 @@ from raft_testbed.bench.measurement import Latencies, Measurement
 from raft_testbed.bench.mix import Mix
 
 FILL_OUTSTANDING = 64
-AFTER_FAILURE_SECONDS = 0.01
-"""How long who got an error waits before the next operation: errors may come at once."""
+FAILURE_PAUSE_SECONDS = 0.01
+"""Pause of a worker after an error, so that it does not retry in a busy loop."""
 
 GarbageCollection = Literal["freeze", "default", "off"]
-"""Of the measuring process: "freeze" exempts all that is there when the load begins, and collects what comes then;
-"default" is as Python has it; "off" collects nothing."""
+"""Garbage collection in the measuring process: "freeze" exempts all objects that exist when the load starts, "default"
+is Python's default, "off" disables it."""
 
 
 class Target(Protocol):
-    """What is measured; the client library's `AsyncRaftClient` is one.
-
-    An operation that does not succeed raises an `OperationError`.
-    """
+    """A store to measure, such as `AsyncRaftClient`. Unsuccessful operations raise `OperationError`."""
 
     async def put(self, key: str, value: bytes) -> object:
-        """Set a value; returns when that is acknowledged."""
+        """Set a value and wait for the acknowledgement."""
         ...
 
     async def get(self, key: str) -> object:
@@ -45,7 +42,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure."""
+    """Parameters of one measurement."""
 
     mix: Mix
     outstanding: int
@@ -55,12 +52,12 @@ class Plan:
     keys: int = 1_000
     prefix: str = "bench"
     processes: tuple[int, ...] = ()
-    """Process ids whose CPU time is to be told."""
+    """Ids of processes whose CPU time to measure."""
     garbage_collection: GarbageCollection = "freeze"
 
     @property
     def value(self) -> bytes:
-        """What is written: no zeros, which a file system or a peer might treat as nothing."""
+        """The value to write: random bytes, because zeros could be compressed or stored sparsely."""
         return random.Random(self.value_bytes).randbytes(self.value_bytes)
 
     @property
@@ -69,7 +66,7 @@ class Plan:
 
 
 class Window:
-    """What happened from one moment, that of its making, to another."""
+    """Results of a measurement window, which starts when the object is created."""
 
     def __init__(self, processes: Iterable[psutil.Process]) -> None:
         self.puts = Histogram()
@@ -86,15 +83,15 @@ class Window:
         self.client_cpu = self.processes_cpu = 0.0
         self.collections = 0
 
-    def wrote(self, began: int, ended: int) -> None:
-        """A write was acknowledged; times are `time.perf_counter_ns`."""
+    def record_write(self, began: int, ended: int) -> None:
+        """Record an acknowledged write; times are readings of `time.perf_counter_ns`."""
         self.puts.record(ended - began)
         gap = ended - self.last_write
         self.longest_gap_ns = max(self.longest_gap_ns, gap)
         self.last_write = ended
 
     def close(self) -> None:
-        """End it now."""
+        """End the window now."""
         self.ended = time.perf_counter_ns()
         self.longest_gap_ns = max(self.longest_gap_ns, self.ended - self.last_write)
         self.client_cpu = time.process_time() - self._client_cpu
@@ -102,14 +99,14 @@ class Window:
         self.collections = _collections() - self._collections
 
     def measurement(self, plan: Plan, error: OperationError | None = None) -> Measurement:
-        """What was found; raises OperationFailedError, with the last error, when nothing succeeded."""
+        """Return the measurement. Raise `OperationFailedError` with the last error if no operation succeeded."""
         both = Histogram()
         both.add(self.puts)
         both.add(self.gets)
         count = both.count
         if count == 0:
             raise OperationFailedError(
-                f"{plan.mix.name}: nothing succeeded within {plan.seconds:g} s; {error or 'nobody answered'}"
+                f"{plan.mix.name}: no operation succeeded within {plan.seconds:g} s; {error or 'no reply'}"
             )
         return Measurement(
             mix=plan.mix.name,
@@ -134,12 +131,12 @@ class Window:
 
 
 class _Load:
-    """The workers, and the window that they record into."""
+    """The workers, and the window in which they record."""
 
     def __init__(self, target: Target, plan: Plan, window: Window) -> None:
         self.window = window
         self.stopping = False
-        self.error: OperationError | None = None  # the last one
+        self.last_error: OperationError | None = None
         self._target = target
         self._value = plan.value
         self._operations = plan.mix.operations(plan.key_names, plan.outstanding)
@@ -153,7 +150,7 @@ class _Load:
             try:
                 if is_write:
                     await put(key, value)
-                    self.window.wrote(began, clock())
+                    self.window.record_write(began, clock())
                 else:
                     await get(key)
                     self.window.gets.record(clock() - began)
@@ -163,19 +160,19 @@ class _Load:
     async def _failed(self, error: OperationError) -> None:
         if isinstance(error, InvalidOperationError):
             raise error
-        self.error = error
+        self.last_error = error
         if isinstance(error, OutcomeUnknownError):
             self.window.unknown += 1
         else:
             self.window.failed += 1
-        await asyncio.sleep(AFTER_FAILURE_SECONDS)
+        await asyncio.sleep(FAILURE_PAUSE_SECONDS)
 
 
 async def measure(target: Target, plan: Plan) -> Measurement:
-    """Keep `plan.outstanding` operations under way, and record them after the warm-up.
+    """Keep `plan.outstanding` operations outstanding, and measure them after the warm-up.
 
-    Raises `OperationFailedError` when none succeeds; `InvalidOperationError` when one breaks a limit;
-    `psutil.NoSuchProcess` when a process that is to be measured has ended.
+    Raise `OperationFailedError` if none succeeds, `InvalidOperationError` if one exceeds a limit, and
+    `psutil.NoSuchProcess` if a process to measure has ended.
     """
     if plan.mix.reads_percent:
         await fill(target, plan.key_names, plan.value)
@@ -190,19 +187,19 @@ async def measure(target: Target, plan: Plan) -> Measurement:
                 window = load.window = Window(processes)
                 await asyncio.sleep(plan.seconds)
                 window.close()
-                load.window = Window(())  # what ends from now on is not counted
+                load.window = Window(())  # later replies are not counted
                 load.stopping = True
         except* InvalidOperationError as group:
             invalid = group.exceptions[0]
         else:
-            return window.measurement(plan, load.error)
+            return window.measurement(plan, load.last_error)
     raise invalid
 
 
 async def fill(
     target: Target, keys: Sequence[str], value: bytes, *, outstanding: int = FILL_OUTSTANDING, attempts: int = 3
 ) -> None:
-    """Write every key once, or up to `attempts` times when it fails; then raises the operation's error."""
+    """Write every key, with up to `attempts` attempts; raise the error of the last attempt."""
     remaining = iter(keys)
 
     async def work() -> None:
@@ -220,7 +217,7 @@ async def fill(
 
 @contextlib.contextmanager
 def collecting(mode: GarbageCollection) -> Iterator[None]:
-    """Set the garbage collector as the load wants it, and back afterwards."""
+    """Set the garbage collector's mode, and restore the default afterwards."""
     gc.collect()
     if mode == "freeze":
         gc.freeze()

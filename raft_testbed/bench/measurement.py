@@ -1,4 +1,4 @@
-"""What one measurement found."""
+"""The result of one measurement."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,7 +8,7 @@ from raft_testbed.bench.histogram import Histogram
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """How long operations took, in milliseconds."""
+    """Latencies of operations, in milliseconds."""
 
     count: int
     p50_ms: float
@@ -17,7 +17,7 @@ class Latencies:
 
     @classmethod
     def of(cls, histogram: Histogram) -> Self:
-        """The figures of a histogram of nanoseconds."""
+        """Return the latencies in a histogram of nanoseconds."""
         p50, p99 = (histogram.quantile(share) / 1e6 for share in (0.5, 0.99))
         return cls(histogram.count, p50, p99, histogram.longest / 1e6)
 
@@ -32,37 +32,37 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One load over one window of time."""
+    """Results of one load in one measurement window."""
 
     mix: str
     outstanding: int
     value_bytes: int
     keys: int
     seconds: float
-    """Length of the window."""
+    """Length of the measurement window."""
     all: Latencies
     puts: Latencies
     gets: Latencies
     failed: int
-    """Operations that surely did not happen."""
+    """Number of operations that did not take effect."""
     unknown: int
-    """Writes whose outcome nobody knows."""
+    """Number of writes whose outcome is unknown."""
     longest_gap_ms: float | None
-    """Between two acknowledged writes, or one and an end of the window; None: nothing was written."""
+    """Longest time between two acknowledged writes, or one and an end of the window; None: no write succeeded."""
     client_cpu_us: float
-    """The measuring process's CPU time for an operation."""
+    """CPU time of the measuring process for each operation."""
     processes_cpu_us: float | None
-    """That of the processes that were named; None: none were."""
+    """CPU time of `Plan.processes` for each operation; None: the plan names none."""
     collections: int
-    """Of the measuring process's garbage collector, all generations."""
+    """Garbage collections in the measuring process, of all generations."""
 
     @property
     def per_second(self) -> float:
-        """Operations that succeeded."""
+        """Rate of successful operations."""
         return self.all.count / self.seconds
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/reference/cli.md has it."""
+        """Return the JSON object of `raftctl bench --json` (docs/reference/cli.md)."""
         return {
             "mix": self.mix,
             "outstanding": self.outstanding,

@@ -82,9 +82,9 @@ def status(control: Control, as_json: Json = False) -> None:
 
 
 def _ask(control: str, request: "dict[str, Any]") -> "dict[str, Any]":
-    from raft_testbed.proxy.control import ask  # noqa: PLC0415
+    from raft_testbed.proxy.control import send_request  # noqa: PLC0415
 
-    return ask(control, request)
+    return send_request(control, request)
 
 
 def _parse_link(text: str) -> list[str]:

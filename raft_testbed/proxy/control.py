@@ -1,4 +1,4 @@
-"""How the proxy is told what to do: a JSON object a line over TCP, answered by one."""
+"""Control protocol of the proxy: one JSON object per line over TCP, for requests and responses."""
 
 import asyncio
 import json
@@ -8,26 +8,26 @@ from typing import Any
 
 from raft_pkg.addresses import parse_address
 from raft_pkg.errors import ConfigurationError, RaftError
-from raft_testbed.proxy.rules import Network, Rule
+from raft_testbed.proxy.link_rules import LinkRule, Network
 
-ANSWER_SECONDS_MAX = 5.0
+RESPONSE_SECONDS_MAX = 5.0
 LINE_BYTES_MAX = 1024 * 1024
 
 
 class ProxyUnavailableError(RaftError):
-    """The proxy does not answer. The message says where it was looked for."""
+    """The proxy does not respond. The message has its address."""
 
-    exit_status = 3  # of raftctl
+    exit_status = 3
 
 
 class ControlServer:
-    """Answers requests: `{"set": NAME, "rule": {…}, "seconds": N}`, `{"clear": NAME or null}`, `{"status": true}`."""
+    """Serves the requests `{"set": NAME, "rule": {…}, "seconds": N}`, `{"clear": NAME or null}` and `{"status": true}`."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
 
     async def start(self, address: str) -> asyncio.Server:
-        """Raises `ConfigurationError` when the address can't be had."""
+        """Start listening. Raise `ConfigurationError` if the address is not available."""
         host, port = parse_address(address, "--control")
         try:
             return await asyncio.start_server(self._serve, host, port, limit=LINE_BYTES_MAX)
@@ -36,19 +36,19 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await asyncio.wait_for(reader.readline(), ANSWER_SECONDS_MAX)
-            writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+            line = await asyncio.wait_for(reader.readline(), RESPONSE_SECONDS_MAX)
+            writer.write(json.dumps(self._respond(line)).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError, TimeoutError):
-            pass  # whoever asked has gone, and is not waiting for an answer
+            pass  # the peer has disconnected, and expects no response
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _respond(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             if "set" in request:
-                rule = Rule.from_json(request["rule"])
+                rule = LinkRule.from_json(request["rule"])
                 self._network.set_rule(str(request["set"]), rule, time.monotonic() + float(request["seconds"]))
                 return self._status()
             if "clear" in request:
@@ -71,15 +71,18 @@ class ControlServer:
         }
 
 
-def ask(address: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Send one request. Raises `ProxyUnavailableError`, and `ConfigurationError` when it was refused."""
+def send_request(address: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Send one request and return the response.
+
+    Raise `ProxyUnavailableError` if the proxy does not respond, `ConfigurationError` if it rejects the request.
+    """
     try:
-        with socket.create_connection(parse_address(address, "--control"), timeout=ANSWER_SECONDS_MAX) as connection:
+        with socket.create_connection(parse_address(address, "--control"), timeout=RESPONSE_SECONDS_MAX) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as file:
-                answer: dict[str, Any] = json.loads(file.readline())
+                response: dict[str, Any] = json.loads(file.readline())
     except (OSError, ValueError) as error:
-        raise ProxyUnavailableError(f"no proxy answers at {address}: {error}") from None
-    if "error" in answer:
-        raise ConfigurationError(str(answer["error"]))
-    return answer
+        raise ProxyUnavailableError(f"no proxy responds at {address}: {error}") from None
+    if "error" in response:
+        raise ConfigurationError(str(response["error"]))
+    return response

@@ -1,4 +1,4 @@
-"""The proxy as a process."""
+"""The program of `raftctl proxy serve`."""
 
 import asyncio
 import contextlib
@@ -12,14 +12,14 @@ from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import SERVER_OPTIONS
 from raft_testbed.proxy.control import ControlServer
 from raft_testbed.proxy.relay import Relay
-from raft_testbed.proxy.rules import Network
+from raft_testbed.proxy.link_rules import Network
 
 STOP_GRACE = 0.5
-"""Seconds that streams get when it stops."""
+"""Grace period for streams when the proxy stops, in seconds."""
 
 
 async def serve_proxy(listen: str, control: str, seed: int | None) -> None:
-    """Relay until SIGTERM or SIGINT. Raises `ConfigurationError` when an address can't be had."""
+    """Relay messages until SIGTERM or SIGINT. Raise `ConfigurationError` if an address is not available."""
     network = Network(Random(seed))
     server = grpc.aio.server(options=SERVER_OPTIONS)
     raft_pb2_grpc.add_RaftPeerServicer_to_server(Relay(network), server)

@@ -1,4 +1,4 @@
-"""The streams: each that a node opens is continued by one to the node that it is for."""
+"""Relay of streams: for each stream that a node opens, the relay opens one to the receiver."""
 
 import asyncio
 import contextlib
@@ -11,16 +11,16 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.dial import dial
 from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
-from raft_testbed.proxy.rules import Link, Network
+from raft_testbed.proxy.link_rules import Link, Network
 
 CONNECT_TIMEOUT = 1.0
-"""Seconds that one attempt to connect to the receiver may take."""
+"""Deadline of an attempt to connect to the receiver, in seconds."""
 RECONNECT_DELAY = 0.05
-"""Seconds between two attempts."""
+"""Delay between two attempts, in seconds."""
 RESET_POLL_SECONDS = 0.05
-"""How often a stream looks whether it is to be broken."""
+"""Interval at which a stream checks for a rule that resets it."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""Bytes of messages that wait for one receiver; newer ones are lost."""
+"""Limit of queued messages for one receiver; further messages are dropped."""
 
 Context = grpc.aio.ServicerContext[pb.PeerBatch, pb.DeliverReply]
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class Relay(raft_pb2_grpc.RaftPeerServicer):
-    """Takes the nodes' streams. While a receiver can't be reached, what is for it is lost, as on a network."""
+    """Accepts the nodes' streams. Messages for an unreachable receiver are dropped, as on a network."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
 
     async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
-        """See raft.proto. It ends when the receiver's stream does, with the same status."""
+        """Relay a stream (see raft.proto) until the receiver's stream ends, and end with the same status."""
         metadata = dict(context.invocation_metadata() or ())
         try:
             link = str(metadata[SENDER_KEY]), str(metadata[RECEIVER_KEY])
@@ -43,7 +43,7 @@ class Relay(raft_pb2_grpc.RaftPeerServicer):
         except KeyError as missing:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the stream has no metadata {missing}")
         outgoing = _Outgoing(link, address, self._network)
-        endings = [asyncio.create_task(outgoing.send()), asyncio.create_task(self._break_when_told(link))]
+        endings = [asyncio.create_task(outgoing.send()), asyncio.create_task(self._reset_by_rule(link))]
         tasks = [asyncio.create_task(outgoing.take_in(batches)), *endings]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -57,23 +57,23 @@ class Relay(raft_pb2_grpc.RaftPeerServicer):
             await context.abort(code, reason)
         return pb.DeliverReply()
 
-    async def _break_when_told(self, link: Link) -> tuple[grpc.StatusCode, str]:
+    async def _reset_by_rule(self, link: Link) -> tuple[grpc.StatusCode, str]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         limit: float | None = None
         while limit is None or loop.time() - began < limit:
             await asyncio.sleep(RESET_POLL_SECONDS)
-            wanted = self._network.reset_delay(link, loop.time())
-            if wanted is None:
+            delay = self._network.reset_delay(link, loop.time())
+            if delay is None:
                 limit = None
             elif limit is None:
-                began, limit = loop.time(), wanted
+                began, limit = loop.time(), delay
         self._network.count(link, "resets")
         return grpc.StatusCode.UNAVAILABLE, "reset by the proxy"
 
 
 class _Outgoing:
-    """What is on its way to one receiver."""
+    """Queued messages for one receiver."""
 
     def __init__(self, link: Link, address: str, network: Network) -> None:
         self._link = link
@@ -87,16 +87,16 @@ class _Outgoing:
         """Decide what becomes of each message, for as long as the sender has any."""
         loop = asyncio.get_running_loop()
         async for batch in batches:
-            at_once = pb.PeerBatch(from_address=batch.from_address)
+            immediate = pb.PeerBatch(from_address=batch.from_address)
             for message in batch.messages:
-                for delay in self._network.fate(self._link, message.ByteSize(), loop.time()):
+                for delay in self._network.delays(self._link, message.ByteSize(), loop.time()):
                     if delay:
                         later = pb.PeerBatch(messages=[message], from_address=batch.from_address)
                         loop.call_later(delay, self._put, later)
                     else:
-                        at_once.messages.append(message)
-            if at_once.messages:
-                self._put(at_once)
+                        immediate.messages.append(message)
+            if immediate.messages:
+                self._put(immediate)
 
     def _put(self, batch: pb.PeerBatch) -> None:
         size = batch.ByteSize()
@@ -108,7 +108,7 @@ class _Outgoing:
         self._queue.put_nowait((batch, size))
 
     async def send(self) -> tuple[grpc.StatusCode, str]:
-        """Connect to the receiver, however long it takes, and send until its stream ends; returns how it did."""
+        """Connect to the receiver without a deadline, send until its stream ends, and return the stream's status."""
         while True:
             try:
                 channel, _ = await dial(self._address, CONNECT_TIMEOUT)
@@ -130,7 +130,7 @@ class _Outgoing:
                 call.cancel()
 
     async def _write(self, call: "_Call") -> None:
-        # the call's own status says why no more can be written
+        # the status of the call states the reason
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
                 batch, size = await self._queue.get()

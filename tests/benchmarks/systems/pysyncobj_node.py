@@ -119,7 +119,7 @@ class Node:
                 nonlocal under_way
                 under_way -= 1
                 if failure == FAIL_REASON.SUCCESS:
-                    window.wrote(began, clock())
+                    window.record_write(began, clock())
                 else:
                     window.failed += 1
                 if not stopping:

@@ -1,4 +1,4 @@
-"""The closed loop: so many operations under way, what succeeded counted, what failed told."""
+"""Closed-loop load: outstanding operations, counts of successes, and reports of failures."""
 
 import asyncio
 import gc
@@ -13,11 +13,11 @@ from raft_testbed.bench import Plan, collecting, fill, measure, parse_mix
 
 
 class Store:
-    """Answers after a turn of the loop; fails as it is told to."""
+    """A store that replies after one iteration of the event loop, with the given errors first."""
 
     def __init__(self, errors=()):
         self.keys = Counter()
-        self.reads = self.under_way = self.most_under_way = 0
+        self.reads = self.outstanding = self.outstanding_max = 0
         self.errors = iter(errors)
 
     async def put(self, key, _value):
@@ -30,10 +30,10 @@ class Store:
         await self._answer()
 
     async def _answer(self):
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.outstanding += 1
+        self.outstanding_max = max(self.outstanding_max, self.outstanding)
         await asyncio.sleep(0)
-        self.under_way -= 1
+        self.outstanding -= 1
         if (error := next(self.errors, None)) is not None:
             raise error
 
@@ -44,10 +44,10 @@ def plan(mix, **more):
     )
 
 
-async def test_so_many_operations_are_under_way():
+async def test_the_requested_number_of_operations_is_outstanding():
     store = Store()
     found = await measure(store, plan("put"))
-    assert store.most_under_way == 8
+    assert store.outstanding_max == 8
     assert set(store.keys) == {f"bench/{i:07}" for i in range(10)}
     assert found.all == found.puts
     assert found.gets.count == 0
@@ -56,7 +56,7 @@ async def test_so_many_operations_are_under_way():
     assert (found.failed, found.unknown, found.processes_cpu_us) == (0, 0, None)
 
 
-async def test_a_mix_has_its_share_of_reads_and_reads_only_what_is_there():
+async def test_a_mix_has_its_share_of_reads_and_reads_only_written_keys():
     found = await measure(Store(), plan("90/10", keys=1_000))
     assert found.gets.count / found.all.count == pytest.approx(0.9, abs=0.05)
     assert found.gets.count + found.puts.count == found.all.count
@@ -66,24 +66,24 @@ async def test_reads_alone_have_no_gap_between_writes():
     assert (await measure(Store(), plan("get"))).longest_gap_ms is None
 
 
-async def test_what_fails_is_told_and_not_counted():
+async def test_failures_are_counted_apart():
     errors = itertools.chain([None] * 50, itertools.cycle([OperationFailedError("no"), OutcomeUnknownError("?"), None]))
     found = await measure(Store(errors), plan("put"))
     assert found.failed > 0
     assert found.unknown > 0
 
 
-async def test_when_nothing_succeeds_the_last_error_is_told():
-    with pytest.raises(OperationFailedError, match=r"nothing succeeded within .* s; the last straw"):
+async def test_without_success_the_last_error_is_raised():
+    with pytest.raises(OperationFailedError, match=r"no operation succeeded within .* s; the last straw"):
         await measure(Store(itertools.repeat(OperationFailedError("the last straw"))), plan("put"))
 
 
-async def test_what_can_never_succeed_ends_it():
+async def test_an_invalid_operation_ends_the_measurement():
     with pytest.raises(InvalidOperationError, match="too large"):
         await measure(Store([InvalidOperationError("too large")] * 8), plan("put"))
 
 
-async def test_the_cpu_time_of_processes_is_told():
+async def test_the_cpu_time_of_processes_is_measured():
     found = await measure(Store(), plan("put", processes=(os.getpid(),), seconds=0.3))
     assert found.processes_cpu_us > 0
     assert found.client_cpu_us > 0
@@ -93,10 +93,10 @@ async def test_filling_writes_every_key_once():
     store = Store()
     await fill(store, [f"k{i}" for i in range(100)], b"v", outstanding=7)
     assert store.keys == {f"k{i}": 1 for i in range(100)}
-    assert store.most_under_way == 7
+    assert store.outstanding_max == 7
 
 
-async def test_filling_tries_again_and_gives_up_in_the_end():
+async def test_filling_retries_a_limited_number_of_times():
     await fill(Store([OperationFailedError("once")]), ["k"], b"v")
     with pytest.raises(OperationFailedError):
         await fill(Store([OperationFailedError("always")] * 3), ["k"], b"v")
@@ -105,7 +105,7 @@ async def test_filling_tries_again_and_gives_up_in_the_end():
 @pytest.mark.parametrize(
     ("mode", "enabled", "frozen"), [("freeze", True, True), ("default", True, False), ("off", False, False)]
 )
-def test_the_garbage_collector_is_set_and_put_back(mode, enabled, frozen):
+def test_the_mode_of_the_garbage_collector_is_set_and_restored(mode, enabled, frozen):
     with collecting(mode):
         assert gc.isenabled() is enabled
         assert (gc.get_freeze_count() > 0) is frozen
@@ -114,11 +114,11 @@ def test_the_garbage_collector_is_set_and_put_back(mode, enabled, frozen):
 
 
 @pytest.mark.parametrize("mix", ["", "puts", "90", "60/60", "-10/110", "1.5/98.5"])
-def test_another_mix_is_refused(mix):
+def test_an_unknown_mix_is_rejected(mix):
     with pytest.raises(ConfigurationError, match="--mix"):
         parse_mix(mix)
 
 
-def test_values_are_as_long_as_asked_for_and_no_zeros():
+def test_values_have_the_requested_length_and_are_not_zeros():
     assert len(plan("put", value_bytes=300).value) == 300
     assert any(plan("put", value_bytes=300).value)
