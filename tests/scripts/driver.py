@@ -1,23 +1,23 @@
-"""Plays scripts: a handful of commands that drive a few cores, and below each what happened, in words.
+"""Plays scripts: commands that drive a few cores, each followed by what it led to.
 
-A line that begins with `>` is a command, lines indented by two blanks below it are what it led to, all others are for
-the reader. `play` returns the script with what happens now in the place of what stood there.
+A line that begins with `>` is a command, the lines below it that are indented by two spaces are its output, and all
+other lines are for the reader. `play` returns the script with the current output.
 
-    with NAME[=NUMBER] …        settings of `RaftConfig`, before the nodes
-    voters a b=1,1,2@7 …        nodes that are a cluster already, with logs of these terms; this one is in term 7
-    nodes a b c                 nodes with empty disks, which were told of each other
-    new d a b c                 one more, which was told of these
-    lead a                      it is elected and all is said, which is not told
-    tick a [TIMES]              its next time-out passes
-    run SECONDS                 time passes, and all messages arrive at once; tells what happens and not what is said
-    deliver [from a] [to b] [once]    messages arrive, and what answers them, until all is said; `once`: no answers
-    drop [from a] [to b]        messages that are under way get lost
-    cut a b | cut a -> b | heal    a and b are cut off from the others; one direction; all links work again
-    crash a | start a | wipe a  `wipe` takes the disk as well
-    propose a TEXT | read a     at the leader; any node may be asked to `read`
-    snapshot a                  of all that it has applied
-    add a d [promote] | promote a d | remove a d | transfer a d    orders to the leader a
-    log | state                 all logs, as the paper draws them; what all nodes are
+    config NAME[=NUMBER] …      settings of `RaftConfig`; before the nodes
+    voters a b=1,1,2@7 …        a cluster of nodes, optionally with the terms of their log entries, and @ their term
+    nodes a b c                 nodes with empty disks that are each other's bootstrap peers
+    new d a b c                 another node with an empty disk, and its bootstrap peers
+    elect a                     elect a node and deliver all messages; they are not reported
+    tick a [TIMES]              let the next time-out of a node expire
+    run SECONDS                 let time pass, and deliver all messages at once; they are not reported
+    deliver [from a] [to b] [once]    deliver messages and the replies to them; `once`: without the replies
+    drop [from a] [to b]        lose the messages in flight
+    cut a b | cut a -> b | heal    isolate nodes from the others; cut one direction of a link; restore all links
+    crash a | start a | wipe a  `wipe` removes the disk, too
+    propose a TEXT | read a     propose a command to the leader; request a read from any node
+    snapshot a                  take a snapshot of all applied entries
+    add a d [promote] | promote a d | remove a d | transfer a d    commands for the leader a
+    log | state                 report all logs; report the state of all nodes
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -63,39 +63,39 @@ Filter = Callable[[Message], bool]
 
 
 def play(script: str) -> str:
-    """The script, with what each of its commands leads to now."""
-    stage = Stage()
+    """Return the script with the current output of its commands."""
+    cluster = ScriptedCluster()
     lines: list[str] = []
     for line in script.splitlines():
         if line.startswith("> "):
-            lines += [line, *(f"  {told}".rstrip() for told in stage.command(line[2:].split()))]
+            lines += [line, *(f"  {output}".rstrip() for output in cluster.command(line[2:].split()))]
         elif not line.startswith("  "):
             lines.append(line)
     return "\n".join(lines) + "\n"
 
 
-class Stage(ChangingCluster):
-    """A cluster that tells what its nodes do."""
+class ScriptedCluster(ChangingCluster):
+    """A cluster that reports what its nodes do."""
 
     def __init__(self) -> None:
         super().__init__((), config=CONFIG)
-        self._told: list[str] = []
+        self._output: list[str] = []
         self._sent: list[Message] = []
         self._reads: dict[tuple[str, int], str] = {}
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """Carry out one command; returns what it led to."""
-        self._told, self._sent = [], []
+        """Execute a command. Return its output."""
+        self._output, self._sent = [], []
         name, *arguments = words
         try:
             getattr(self, f"do_{name}")(*arguments)
         except (NotLeaderError, ChangeRefusedError, TransferRefusedError) as error:
-            self._told.append(f"refused: {error}")
-        return self._told + sent_together(self._sent)
+            self._output.append(f"refused: {error}")
+        return self._output + grouped_by_recipients(self._sent)
 
-    def do_with(self, *settings: str) -> None:
+    def do_config(self, *settings: str) -> None:
         pairs = (setting.partition("=") for setting in settings)
         self.config = replace(self.config, **{name: int(value) if value else True for name, _, value in pairs})
 
@@ -121,12 +121,12 @@ class Stage(ChangingCluster):
     def do_new(self, node_id: str, *peers: str) -> None:
         self.add(node_id, peers=peers)
 
-    def do_lead(self, node_id: str) -> None:
+    def do_elect(self, node_id: str) -> None:
         self.elect(node_id)
         self.deliver_all()
         self.tick(node_id)
         self.deliver_all()
-        self._told, self._sent = [f"{node_id}: leads term {self[node_id].current_term}"], []
+        self._output, self._sent = [f"{node_id}: leads term {self[node_id].current_term}"], []
 
     def do_tick(self, node_id: str, times: str = "1") -> None:
         for _ in range(int(times)):
@@ -137,12 +137,12 @@ class Stage(ChangingCluster):
         self._sent = []
 
     def do_deliver(self, *words: str) -> None:
-        chosen = which(words)
+        chosen = message_filter(words)
         self._sent = []
         if "once" in words:
-            under_way = [message for message in self.network if chosen(message)]
+            in_flight = [message for message in self.network if chosen(message)]
             self.network = [message for message in self.network if not chosen(message)]
-            for message in under_way:
+            for message in in_flight:
                 self.network.insert(0, message)
                 self.deliver()
             return
@@ -150,8 +150,8 @@ class Stage(ChangingCluster):
         self._sent = []
 
     def do_drop(self, *words: str) -> None:
-        chosen = which(words)
-        self._told += [f"{said(message)}, lost" for message in self.network if chosen(message)]
+        chosen = message_filter(words)
+        self._output += [f"{in_transit(message)}, lost" for message in self.network if chosen(message)]
         self.network = [message for message in self.network if not chosen(message)]
 
     def do_cut(self, *words: str) -> None:
@@ -177,16 +177,16 @@ class Stage(ChangingCluster):
         self.propose(node_id, text.encode())
 
     def do_read(self, node_id: str) -> None:
-        number = self[node_id].read_index(any_node=True)
-        self._reads[node_id, number] = f"read {len(self._reads) + 1}"
-        self._told.append(f"{node_id}: {self._reads[node_id, number]} is asked for")
+        request_id = self[node_id].read_index(any_node=True)
+        self._reads[node_id, request_id] = f"read {len(self._reads) + 1}"
+        self._output.append(f"{node_id}: requests {self._reads[node_id, request_id]}")
         self.carry_out(node_id)
 
     def do_snapshot(self, node_id: str) -> None:
         self.snapshot(node_id)
         log, snapshot = self[node_id].log, self[node_id].snapshot
         assert snapshot is not None
-        self._told.append(f"{node_id}: has a snapshot up to {snapshot.index}, and a log from {log.first_index} on")
+        self._output.append(f"{node_id}: takes snapshot {snapshot.index}, log starts at {log.first_index}")
         self.carry_out(node_id)
 
     def do_add(self, leader: str, node_id: str, promote: str = "") -> None:
@@ -206,74 +206,74 @@ class Stage(ChangingCluster):
         for raft in self.running:
             log = raft.log
             terms = " ".join(str(entry.term) for entry in log.slice(log.first_index, log.last_index + 1))
-            before = f"({log.base_index} before) " if log.base_index else ""
-            self._told.append(f"{raft.node_id}: {before}{terms or 'nothing'}, committed up to {raft.commit_index}")
+            compacted = f"({log.base_index} compacted) " if log.base_index else ""
+            self._output.append(f"{raft.node_id}: {compacted}{terms or 'empty'}, commit index {raft.commit_index}")
 
     def do_state(self) -> None:
         for node_id, member in self.members.items():
-            self._told.append(f"{node_id}: {'does not run' if member.raft is None else what_it_is(member.raft)}")
+            self._output.append(f"{node_id}: {'not running' if member.raft is None else describe_node(member.raft)}")
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
     def send(self, messages: Iterable[Message]) -> None:
-        """As in `Cluster`; also those that a cut link loses were sent."""
+        """Send messages as `Cluster` does; messages that a cut link loses count as sent."""
         messages = list(messages)
         self._sent += messages
         super().send(messages)
 
     def deliver(self, position: int = 0) -> None:
-        """As in `Cluster`, and told."""
+        """Deliver a message as `Cluster` does, and report it."""
         message = self.network[position]
-        lost = "" if self.members[message.recipient].raft is not None else ", which does not run"
-        if self._tells_messages:
-            self._told.append(said(message) + lost)
+        lost = "" if self.members[message.recipient].raft is not None else ", not running"
+        if self._reports_messages:
+            self._output.append(in_transit(message) + lost)
         super().deliver(position)
 
-    _tells_messages = True
+    _reports_messages = True
 
     def run(self, seconds: float) -> None:
-        """As in `Cluster`; what is said meanwhile is not told."""
-        self._tells_messages = False
+        """Let time pass as `Cluster` does, without reporting messages."""
+        self._reports_messages = False
         super().run(seconds)
-        self._tells_messages = True
+        self._reports_messages = True
 
     def write(self, node_id: str) -> Ready | None:
-        """As in `ChangingCluster`, and told."""
+        """Write as `ChangingCluster` does, and report it."""
         last_written = self.members[node_id].last_written
         ready = super().write(node_id)
         if ready is None:
             return None
         for raft_event in ready.raft_events:
-            self._tell(node_id, *noticed(node_id, raft_event))
+            self._report(node_id, *describe_event(node_id, raft_event))
         for chunk in ready.chunks:
             end = chunk.offset + len(chunk.data)
-            self._tell(node_id, f"keeps bytes {chunk.offset} to {end} of snapshot {chunk.metadata.index}")
+            self._report(node_id, f"stores bytes {chunk.offset} to {end} of snapshot {chunk.metadata.index}")
             if chunk.is_last:
-                self._tell(node_id, f"installs snapshot {chunk.metadata.index}")
+                self._report(node_id, f"installs snapshot {chunk.metadata.index}")
                 last_written = chunk.metadata.index
         if ready.entries:
             replaced = last_written + 1 - ready.entries[0].index
-            instead = f" instead of {replaced} that stood there" if replaced > 0 else ""
-            self._tell(node_id, f"writes {placed(ready.entries)}{instead}")
+            replacing = f", replacing {replaced}" if replaced > 0 else ""
+            self._report(node_id, f"writes {describe_entries(ready.entries)}{replacing}")
         return ready
 
     def finish(self, node_id: str, ready: Ready) -> None:
-        """As in `Cluster`, and told."""
+        """Finish as `Cluster` does, and report it."""
         super().finish(node_id, ready)
         if ready.committed:
-            self._tell(node_id, f"applies {placed(ready.committed)}")
-        self._tell(node_id, *(f"answers {self._reads[node_id, number]} at {index}" for number, index in ready.reads))
-        self._tell(node_id, *(f"gives up {self._reads[node_id, number]}" for number in ready.failed_reads))
+            self._report(node_id, f"applies {describe_entries(ready.committed)}")
+        self._report(node_id, *(f"serves {self._reads[node_id, read]} at index {index}" for read, index in ready.reads))
+        self._report(node_id, *(f"fails {self._reads[node_id, read]}" for read in ready.failed_reads))
 
-    def _tell(self, node_id: str, *what: str) -> None:
-        self._told += [f"{node_id}: {line}" for line in what]
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
+    def _report(self, node_id: str, *what: str) -> None:
+        self._output += [f"{node_id}: {line}" for line in what]
 
 
-def which(words: Sequence[str]) -> Filter:
-    """The messages that `from a`, `to b`, or both, mean."""
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+def message_filter(words: Sequence[str]) -> Filter:
+    """Return a filter for messages `from a`, `to b`, or both."""
 
     def after(word: str) -> str | None:
         return words[words.index(word) + 1] if word in words else None
@@ -282,40 +282,40 @@ def which(words: Sequence[str]) -> Filter:
     return lambda message: sender in (None, message.sender) and recipient in (None, message.recipient)
 
 
-def sent_together(messages: Sequence[Message]) -> list[str]:
-    """What was sent, each once, with all who get the same."""
+def grouped_by_recipients(messages: Sequence[Message]) -> list[str]:
+    """Describe each message once, with all recipients of equal messages."""
     recipients: dict[tuple[str, str], list[str]] = {}
     for message in messages:
-        recipients.setdefault((message.sender, in_words(message)), []).append(message.recipient)
-    return [f"{sender} sends {words} to {', '.join(those)}" for (sender, words), those in recipients.items()]
+        recipients.setdefault((message.sender, describe_message(message)), []).append(message.recipient)
+    return [f"{sender} sends {text} to {', '.join(those)}" for (sender, text), those in recipients.items()]
 
 
-def said(message: Message) -> str:
-    """A message on its way."""
-    return f"{message.sender} -> {message.recipient}  {in_words(message)}"
+def in_transit(message: Message) -> str:
+    """Describe a message in flight."""
+    return f"{message.sender} -> {message.recipient}  {describe_message(message)}"
 
 
-def in_words(message: Message) -> str:
-    """A message's kind, term and contents."""
-    return f"{type(message.body).__name__} (term {message.term}){contents(message)}"
+def describe_message(message: Message) -> str:
+    """Describe the type, term and body of a message."""
+    return f"{type(message.body).__name__} (term {message.term}){describe_body(message)}"
 
 
-def contents(message: Message) -> str:  # noqa: C901, PLR0911 - one line a kind
-    """What there is to say about the body of a message."""
+def describe_body(message: Message) -> str:  # noqa: C901, PLR0911 - one line per type
+    """Describe the body of a message."""
     match message.body:
         case PreVote(next_term, index, term):
-            return f" for term {next_term}, its log ends at {index}/{term}"
+            return f" for term {next_term}, last entry {index}/{term}"
         case RequestVote(index, term, leadership_transfer):
-            return f", its log ends at {index}/{term}{', ordered by the leader' if leadership_transfer else ''}"
+            return f", last entry {index}/{term}{', leadership transfer' if leadership_transfer else ''}"
         case PreVoteReply(_, vote_granted) | RequestVoteReply(vote_granted):
-            return " yes" if vote_granted else " no"
+            return " granted" if vote_granted else " refused"
         case AppendEntries(index, term, entries, commit, read_round):
-            return f" after {index}/{term}: {placed(entries)}, commit {commit}{in_round(read_round)}"
+            return f" after {index}/{term}: {describe_entries(entries)}, commit {commit}{in_round(read_round)}"
         case AppendEntriesReply(success=True, match_index=index, read_round=read_round):
             return f" matches up to {index}{in_round(read_round)}"
         case AppendEntriesReply(rejected_index=index, conflict_term=term, conflict_index=first, read_round=read_round):
-            there = f"term {term} from {first} on" if term else f"nothing from {first} on"
-            return f" no, not after {index}: {there}{in_round(read_round)}"
+            conflict = f"term {term} starts at {first}" if term else f"log ends at {first - 1}"
+            return f" rejected after {index}: {conflict}{in_round(read_round)}"
         case InstallSnapshot(metadata, offset, data, read_round):
             return f" {metadata.index}/{metadata.term}, bytes {offset} to {offset + len(data)} of {metadata.size}" + (
                 in_round(read_round)
@@ -325,24 +325,22 @@ def contents(message: Message) -> str:  # noqa: C901, PLR0911 - one line a kind
         case ReadIndexReply(_, index):
             return f" {index}"
         case Discovery(uninitialized=uninitialized, leader=leader):
-            return (
-                f" {'uninitialized' if uninitialized else 'not uninitialized'}{f', follows {leader}' if leader else ''}"
-            )
+            return f" {'uninitialized' if uninitialized else 'initialized'}{f', follows {leader}' if leader else ''}"
     return ""
 
 
 def in_round(read_round: int) -> str:
-    """The round of heartbeats that a message belongs to; the first ones have none."""
+    """Describe the round of heartbeats for reads that a message belongs to, if any."""
     return f", round {read_round}" if read_round else ""
 
 
-def placed(entries: Sequence[Entry]) -> str:
-    """Entries as index/term, with what they hold."""
-    return " ".join(f"{entry.index}/{entry.term}{held(entry)}" for entry in entries) or "nothing"
+def describe_entries(entries: Sequence[Entry]) -> str:
+    """Describe entries as index/term, with their data."""
+    return " ".join(f"{entry.index}/{entry.term}{describe_data(entry)}" for entry in entries) or "no entries"
 
 
-def held(entry: Entry) -> str:
-    """What an entry holds."""
+def describe_data(entry: Entry) -> str:
+    """Describe the data of an entry."""
     match entry.kind:
         case EntryKind.NOOP:
             return ""
@@ -352,45 +350,49 @@ def held(entry: Entry) -> str:
 
 
 def members_of(configuration: Configuration) -> str:
-    """The voters, the learners (those that will be promoted with a star), and while it is joint the older voters."""
+    """Describe voters, learners (with a star if they will be promoted), and outgoing voters."""
     learners = "".join(
         f" +{member.node_id}{'*' if member.node_id in configuration.to_promote else ''}"
         for member in configuration.learners
     )
     outgoing = " ".join(member.node_id for member in configuration.outgoing)
     voters = " ".join(member.node_id for member in configuration.voters)
-    return f"{voters}{learners}{f' and before {outgoing}' if outgoing else ''}"
+    return f"{voters}{learners}{f', outgoing {outgoing}' if outgoing else ''}"
 
 
-def noticed(node_id: str, raft_event: RaftEvent) -> list[str]:  # noqa: C901, PLR0911 - one line a kind
-    """A raft_event in words; nothing where another one says it."""
+def describe_event(node_id: str, raft_event: RaftEvent) -> list[str]:  # noqa: C901, PLR0911 - one line per type
+    """Describe an event; an event that another one implies has no description."""
     match raft_event:
         case PreVoteStarted(term):
-            return [f"asks whether it would win term {term + 1}"]
+            return [f"starts a pre-vote for term {term + 1}"]
         case ElectionStarted(term, votes_needed):
-            return [f"stands in term {term}, and needs {votes_needed} votes"]
+            return [f"starts an election in term {term}, needs {votes_needed} votes"]
         case VoteGranted(term, candidate):
             return [f"votes for {candidate} in term {term}"]
         case BecameLeader(term, _, votes):
-            return [f"LEADS term {term} with the votes of {', '.join(votes)}"]
+            return [f"BECOMES LEADER of term {term}, votes of {', '.join(votes)}"]
         case BecameFollower(term, _, reason):
-            return [f"is a follower in term {term}: {reason}"]
+            return [f"becomes follower in term {term}: {reason}"]
         case LeaderChanged(term, leader):
-            return [] if leader == node_id else [f"follows {leader or 'nobody'} in term {term}"]
+            return (
+                []
+                if leader == node_id
+                else [f"follows {leader} in term {term}" if leader else f"knows no leader in term {term}"]
+            )
         case ConfigurationChanged(_, index, configuration):
-            return [f"goes by {members_of(configuration) or 'no configuration'} (entry {index})"]
+            return [f"uses configuration {members_of(configuration) or 'none'} (entry {index})"]
         case ChangeCompleted(_, index):
-            return [f"completes a change with entry {index}"]
-        case ChangeFailed(_, why):
-            return [f"gives up a change: {why}"]
+            return [f"completes the membership change at entry {index}"]
+        case ChangeFailed(_, reason):
+            return [f"fails the membership change: {reason}"]
         case TransferStarted(_, target):
-            return [f"hands over to {target}"]
+            return [f"starts a transfer to {target}"]
         case TransferAborted(_, target):
-            return [f"goes on, since {target} did not take over"]
+            return [f"aborts the transfer to {target}"]
 
 
-def what_it_is(raft: Raft) -> str:
-    """Role, term, whom it follows, and by which configuration it goes."""
+def describe_node(raft: Raft) -> str:
+    """Describe role, leader, term and effective configuration of a node."""
     role = raft.role.value.replace("_", "-")
     following = f" of {raft.leader}" if raft.role is Role.FOLLOWER and raft.leader else ""
-    return f"{role}{following} in term {raft.current_term}, goes by {members_of(raft.configuration) or 'nothing'}"
+    return f"{role}{following} in term {raft.current_term}, configuration {members_of(raft.configuration) or 'none'}"

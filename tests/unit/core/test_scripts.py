@@ -1,7 +1,7 @@
-"""The scripts of `tests/scripts`: what the core does in whole situations, told so that a person can follow it.
+"""The scripts of `tests/scripts`: whole situations of a few cores, in a form that people can read.
 
-After a change that is meant, `pytest tests/unit/core/test_scripts.py --rewrite` writes what happens now; read the
-difference before you commit it.
+After an intended change, `pytest tests/unit/core/test_scripts.py --rewrite` updates their output; review the diff
+before you commit it.
 """
 
 from pathlib import Path
@@ -14,19 +14,19 @@ SCRIPTS = sorted((Path(__file__).parents[2] / "scripts").glob("*.txt"))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_what_happens_is_what_the_script_tells(path, pytestconfig):
+def test_output_of_script(path, pytestconfig):
     expected = path.read_text()
-    told = play(expected)
+    played = play(expected)
     if pytestconfig.getoption("--rewrite"):
-        path.write_text(told)
+        path.write_text(played)
     else:
-        assert told == expected
+        assert played == expected
 
 
-def test_there_are_scripts():
+def test_all_scripts_are_found():
     assert len(SCRIPTS) >= 10
 
 
-def test_only_what_commands_lead_to_is_written_anew():
+def test_play_replaces_only_output_of_commands():
     script = "# A title\n\n> voters a\n  something else\n> state\n\nThe end.\n"
-    assert play(script) == "# A title\n\n> voters a\n> state\n  a: follower in term 0, goes by a\n\nThe end.\n"
+    assert play(script) == "# A title\n\n> voters a\n> state\n  a: follower in term 0, configuration a\n\nThe end.\n"
