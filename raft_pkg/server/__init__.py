@@ -1,4 +1,4 @@
-"""A node: the loop, its gRPC services, its links to peers, and the process around them."""
+"""A Raft server: the event loop of a node, its gRPC services, its transport and its process."""
 
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.process import run

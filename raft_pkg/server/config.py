@@ -1,4 +1,4 @@
-"""What one node is told at its start."""
+"""The configuration of one node."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,42 +15,44 @@ _DEFAULTS = RaftConfig()
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """Identity, addresses and times (in seconds) of one node.
+    """Identity, addresses, time-outs (in seconds) and limits of one node.
 
-    Raises `ConfigurationError`, naming the option, when they can't work together.
+    Raises `ConfigurationError` with the name of the command-line option when a value is invalid, or when values
+    contradict each other.
     """
 
     node_id: str
-    """Identity, which must be one of `peers`; in a StatefulSet the Pod's name."""
+    """Identity of the node, a key of `peers`; in a StatefulSet the Pod's name."""
     listen: str
-    """HOST:PORT to take connections on; port 0 takes a free one."""
+    """HOST:PORT to accept connections on; port 0 selects a free port."""
     peers: Mapping[str, str]
-    """Identity to HOST:PORT of those with whom to begin a cluster, this node included; or, for a node that is to join
-    one, of this node and of any members. Once the node belongs to a cluster, its log says who does."""
+    """Bootstrap peers: identity to HOST:PORT of all initial members, including this node. A node that joins an existing
+    cluster needs itself and any member. Once the node belongs to a cluster, the configuration in its log counts."""
     data_dir: Path
-    """Directory that holds the log; made when it is not there."""
+    """Directory of the log and the snapshot; created if missing."""
     http: str | None = None
-    """HOST:PORT for /livez, /readyz and /metrics; None: none."""
+    """HOST:PORT for /livez, /readyz and /metrics; None disables them."""
     election_timeout_min: float = _DEFAULTS.election_timeout_min
     election_timeout_max: float = _DEFAULTS.election_timeout_max
     heartbeat_interval: float = _DEFAULTS.heartbeat_interval
     peer_proxy: str | None = None
-    """HOST:PORT of a `raftctl proxy` through which other nodes are reached; None: directly."""
+    """HOST:PORT of a `raftctl proxy` that relays messages to other nodes; None connects directly."""
     lease_reads: bool = False
-    """See `RaftConfig.lease_reads`: faster reads for an assumption about clocks."""
+    """Whether to read by lease: faster, but correct only while clocks drift less than `clock_drift_max`. See
+    `RaftConfig.lease_reads`."""
     clock_drift_max: float = _DEFAULTS.clock_drift_max
     snapshot_entries: int = 100_000
-    """A snapshot is taken when so many entries were applied since the last one."""
+    """Number of entries applied since the newest snapshot that makes the next one due."""
     snapshot_bytes: int = 16 * 1024 * 1024
-    """Or when their data have so many bytes, and at least as many as the last snapshot."""
+    """Bytes of applied entries that make the next snapshot due; at least the size of the newest snapshot."""
     tail_entries: int = _DEFAULTS.tail_entries_max
-    """Entries before a snapshot that the log keeps for slow followers, and at most 8 MiB of them."""
+    """Number of entries before a snapshot that the log keeps for slow followers, at most 8 MiB."""
     snapshot_step_bytes: int = 256 * 1024
-    """A turn of the loop writes so much of a snapshot that is being taken, and at most a piece of it more."""
+    """Bytes of a snapshot that one iteration of the event loop writes; the last chunk may exceed them."""
     session_ttl: float = SESSION_TTL_SECONDS
-    """Seconds of log time after its last command at which a client's session ends; the leader's setting counts."""
+    """Seconds of log time after which an unused client session expires. The leader's value applies."""
     raft: RaftConfig = field(init=False)
-    """Those of the above that the core goes by, checked."""
+    """Validated configuration of the core, derived from the fields above."""
 
     def __post_init__(self) -> None:
         if self.node_id not in self.peers:
@@ -70,7 +72,7 @@ class ServerConfig:
             ("--session-ttl-ms", self.session_ttl),
         ):
             if not value > 0:
-                raise ConfigurationError(f"{option}: {value} is not above 0")
+                raise ConfigurationError(f"{option}: {value} must be above 0")
         try:
             Configuration(tuple(Member(peer, address) for peer, address in self.peers.items()))
         except ValueError as error:

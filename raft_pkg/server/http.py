@@ -1,6 +1,6 @@
 """/livez, /readyz and /metrics over HTTP, for probes and Prometheus: Kubernetes 1.20 has no gRPC probes.
 
-It answers from a thread of its own; liveness is the node's loop taking a turn, which the thread watches from outside.
+A separate thread serves them, so that it can observe whether the node's event loop still iterates.
 """
 
 import time
@@ -19,50 +19,50 @@ from raft_pkg.errors import ConfigurationError
 from raft_pkg.server.node import Node
 
 POLL_SECONDS = 0.1
-"""How often the thread looks whether it is to end."""
+"""Interval in which the thread checks for shutdown, in seconds."""
 LIVE_SECONDS_MAX = 10.0
-"""A loop that has not turned for so long is dead."""
+"""A node whose event loop has not iterated for this long is not live, in seconds."""
 
 
 class NodeCollector(Collector):
-    """The node's numbers, read when they are asked for."""
+    """Reads the node's metrics at each scrape."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One gauge a number."""
+        """Yield one gauge for each metric."""
         raft = self._node.raft
-        numbers = {
+        gauges = {
             "raft_term": ("Current term", raft.current_term),
             "raft_leader": ("1 on the leader", int(self._node.is_leader)),
             "raft_commit_index": ("Highest index known to be committed", raft.commit_index),
             "raft_applied_index": ("Highest index applied to the state machine", self._node.applied_index),
             "raft_last_log_index": ("Highest index in the log", raft.log.last_index),
         }
-        for name, (documentation, value) in numbers.items():
+        for name, (documentation, value) in gauges.items():
             gauge = GaugeMetricFamily(name, documentation, labels=["node"])
             gauge.add_metric([self._node.config.node_id], value)
             yield gauge
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a connection: one that says nothing must not keep a probe waiting."""
+    """Uses a thread per connection, so that an idle connection can't block a probe."""
 
     daemon_threads = True
 
 
 class _QuietHandler(WSGIRequestHandler):
-    timeout = 5.0  # seconds that a connection may say nothing
+    timeout = 5.0  # seconds until an idle connection is closed
 
     def log_message(self, *_args: Any) -> None:
-        """Probes come every few seconds; the node's log is for events."""
+        """Log nothing: probes are frequent, and stdout is reserved for events."""
 
 
 def serve_http(node: Node, address: str) -> WSGIServer:
-    """Begin to answer on HOST:PORT.
+    """Start serving on HOST:PORT in a new thread; return the running server.
 
-    Raises `ConfigurationError` when the address can't be had.
+    Raises `ConfigurationError` when the address is not available.
     """
     registry = CollectorRegistry()
     registry.register(NodeCollector(node))
@@ -70,14 +70,14 @@ def serve_http(node: Node, address: str) -> WSGIServer:
     metrics = make_wsgi_app(registry)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        answers: dict[str, Callable[[], bool]] = {
+        probes: dict[str, Callable[[], bool]] = {
             "/livez": lambda: time.monotonic() - node.last_iteration_at < LIVE_SECONDS_MAX,
             "/readyz": lambda: node.raft.leader is not None,
         }
-        answer = answers.get(environ["PATH_INFO"])
-        if answer is None:
+        probe = probes.get(environ["PATH_INFO"])
+        if probe is None:
             return metrics(environ, start_response)
-        status, body = ("200 OK", b"ok\n") if answer() else ("503 Service Unavailable", b"no\n")
+        status, body = ("200 OK", b"ok\n") if probe() else ("503 Service Unavailable", b"no\n")
         start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 

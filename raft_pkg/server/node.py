@@ -39,7 +39,7 @@ from raft_pkg.server.status import members_response, status_response
 from raft_pkg.storage.interface import Storage
 
 ITERATION_SECONDS_MAX = 1.0
-"""Longest time between two iterations, in seconds. Iterations are the loop's sign of life, so one also runs at least
+"""Longest time between two iterations, in seconds. The liveness probe watches iterations, so one also runs at least
 once per heartbeat interval."""
 CATCH_UP_SECONDS = 0.01
 """Time for queued messages to arrive after a long pause, in seconds, before election time-outs are checked."""

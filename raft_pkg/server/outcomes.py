@@ -1,4 +1,4 @@
-"""Outcomes for waiters, as few as say what is to be said."""
+"""Coalesce the results of commands and queries into the fewest outcomes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -9,22 +9,22 @@ from raft_pkg.server.pending import PendingRequests
 from raft_pkg.server.sessions import Applied
 
 RESULTS_BYTES_MAX = 1024 * 1024
-"""An outcome has no more bytes of results than this, unless it has a single one."""
+"""Limit on the bytes of results in one outcome; a single larger result is allowed."""
 RESULT_OVERHEAD_BYTES = 6
-"""What a result takes besides its own bytes, at the most."""
+"""Greatest encoding overhead of one result, in bytes."""
 
-_place = attrgetter("index", "expired")
+_index_and_expired = attrgetter("index", "expired")
 
 
 def of_applied(pending: PendingRequests, applied: Sequence[Applied], session_id: int = 0) -> Iterator[pb.Outcome]:
-    """What became of commands, each in its place; `session_id` is the session that was opened (0: none)."""
-    like = applied[0]
-    if not like.result and not like.expired and applied.count(like) == len(applied):  # so it is nearly always
-        yield _success(pending.first_id, len(applied), [], like.index, session_id)
+    """Yield the outcomes of applied commands in order; `session_id` is the session that was opened (0: none)."""
+    first = applied[0]
+    if not first.result and not first.expired and applied.count(first) == len(applied):  # the common case
+        yield _success(pending.first_id, len(applied), [], first.index, session_id)
         return
     first_id = pending.first_id
-    for (index, expired), group in groupby(applied, _place):
-        results = [one.result for one in group]
+    for (index, expired), group in groupby(applied, _index_and_expired):
+        results = [each.result for each in group]
         if expired:
             message = f"session {pending.session_id} has expired"
             yield pb.Outcome(id=first_id, count=len(results), code=pb.OUTCOME_CODE_SESSION_EXPIRED, message=message)
@@ -34,14 +34,14 @@ def of_applied(pending: PendingRequests, applied: Sequence[Applied], session_id:
 
 
 def of_results(first_id: int, results: Sequence[bytes], index: int, session_id: int = 0) -> Iterator[pb.Outcome]:
-    """Successes at one index, cut where they would become too large."""
+    """Yield outcomes of results at one index, split at `RESULTS_BYTES_MAX`."""
     start = size = 0
-    for place, result in enumerate(results):
-        its_size = len(result) + RESULT_OVERHEAD_BYTES
-        if place > start and size + its_size > RESULTS_BYTES_MAX:
-            yield _success(first_id + start, place - start, results[start:place], index, session_id)
-            start, size = place, 0
-        size += its_size
+    for offset, result in enumerate(results):
+        result_size = len(result) + RESULT_OVERHEAD_BYTES
+        if offset > start and size + result_size > RESULTS_BYTES_MAX:
+            yield _success(first_id + start, offset - start, results[start:offset], index, session_id)
+            start, size = offset, 0
+        size += result_size
     yield _success(first_id + start, len(results) - start, results[start:], index, session_id)
 
 

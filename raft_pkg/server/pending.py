@@ -1,4 +1,4 @@
-"""What waiters wait for."""
+"""Requests that wait for their outcomes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from raft_pkg.rpc.client_services import Waiter
 from raft_pkg.rpc.requests import RequestType, request_count
 
 ENTRY_BYTES_MAX = 1024 * 1024
-"""Commands travel in one log entry up to so many bytes; one command may have more."""
+"""Limit on the bytes of commands in one log entry; a single larger command is allowed."""
 COMMAND_OVERHEAD_BYTES = 64
-"""What a command counts for besides its own bytes: empty ones take room too, in memory and in an entry."""
+"""Bytes that each command counts for in addition to its own: empty commands take memory and log space too."""
 
 
 @dataclass(slots=True)
 class PendingRequests:
-    """Requests of one kind that a waiter waits for, with consecutive ids. They are proposed or read together."""
+    """Requests of one type and one waiter, with consecutive ids. They are proposed or read together."""
 
     waiter: Waiter
     first_id: int
     bodies: Sequence[bytes]
-    """Commands or queries; an empty one for a session that is to be opened."""
+    """Commands or queries; one empty body for a request to open a session."""
     size: int
-    """Bytes that they count for while they wait."""
+    """Bytes that the requests count for while they wait."""
     session_id: int = 0
     first_sequence: int = 0
     acknowledged: int = 0
@@ -47,17 +47,17 @@ class PendingRequests:
         return len(self.bodies)
 
     def chunks(self) -> Iterator["PendingRequests"]:
-        """The same as parts that each fit into an entry; a body that is too large is alone."""
+        """Split the requests so that each chunk fits into one entry; a larger body gets a chunk of its own."""
         if self.size <= ENTRY_BYTES_MAX or len(self) == 1:
             yield self
             return
         start = size = 0
-        for place, body in enumerate(self.bodies):
-            its_size = len(body) + COMMAND_OVERHEAD_BYTES
-            if size and size + its_size > ENTRY_BYTES_MAX:
-                yield self._chunk(start, place, size)
-                start, size = place, 0
-            size += its_size
+        for offset, body in enumerate(self.bodies):
+            body_size = len(body) + COMMAND_OVERHEAD_BYTES
+            if size and size + body_size > ENTRY_BYTES_MAX:
+                yield self._chunk(start, offset, size)
+                start, size = offset, 0
+            size += body_size
         yield self._chunk(start, len(self), size)
 
     def _chunk(self, start: int, stop: int, size: int) -> "PendingRequests":
@@ -73,5 +73,5 @@ class PendingRequests:
 
 
 def size_of(bodies: Sequence[bytes]) -> int:
-    """Bytes that they count for while they wait."""
+    """Return the bytes that these bodies count for while they wait."""
     return sum(map(len, bodies)) + COMMAND_OVERHEAD_BYTES * len(bodies)

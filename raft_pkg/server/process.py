@@ -1,4 +1,4 @@
-"""A node as a process: everything put together, from configuration to the last log line."""
+"""A node as a process: compose storage, transport, event loop and gRPC services, and run them until a signal."""
 
 import asyncio
 import contextlib
@@ -32,12 +32,10 @@ from raft_pkg.server.transport import GrpcTransport
 from raft_pkg.storage import FileStorage
 
 STOP_GRACE = 1.0
-"""Seconds that calls under way get when the node stops."""
-
-
+"""Seconds that running calls get to complete when the node stops."""
 COLLECT_AFTER = (20_000, 20, 100)
-"""Thresholds of the garbage collector's generations: what a node allocates goes when its last reference does, and a
-full collection holds everybody up for the longer the more there is."""
+"""Thresholds of the garbage collector's generations. A node frees nearly all of its objects by reference count, and the
+pause of a full collection grows with the number of objects."""
 
 
 ServiceRegistration = Callable[[grpc.aio.Server, UnaryCalls], str]
@@ -61,7 +59,7 @@ def run(
 
 
 async def _serve(config: ServerConfig, machine: StateMachine, add_service: ServiceRegistration | None = None) -> None:
-    _require_free(config.listen)  # before the data directory is made: a port in use must change nothing
+    _require_free(config.listen)  # before the data directory is created: a port in use must change nothing
     log = EventLog(config.node_id)
     log.emit(
         Event.NODE_STARTED,
@@ -105,7 +103,7 @@ async def _serve_node(
         resources = asyncio.create_task(log_resources(log, config.data_dir))
         stack.push_async_callback(_cancel, resources)
         links = asyncio.create_task(transport.run())
-        # They end only when told to: a node that can't reach its peers must not look alive.
+        # The links run until cancelled. If they fail, stop: a node without links must not appear live.
         links.add_done_callback(lambda _links: node.stop("the links to the peers ended"))
         stack.push_async_callback(_cancel, links)
         gc.freeze()
@@ -115,7 +113,7 @@ async def _serve_node(
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task; raises what ended it before."""
+    """Cancel a task; propagate the exception of a task that failed before."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -135,7 +133,7 @@ def _register_services(server: grpc.aio.Server, node: Node, add_service: Service
 
 
 class _LeaderHealth(HealthServicer):
-    """SERVING, for the whole server ("") and each service, while the node knows of a leader."""
+    """Reports SERVING for the server ("") and each service while the node knows a leader."""
 
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__()
@@ -144,7 +142,7 @@ class _LeaderHealth(HealthServicer):
         self.leader_changed(None)
 
     def leader_changed(self, leader: str | None) -> None:
-        """Tell those who watch; the servicer's own interface is a coroutine."""
+        """Update the status. The servicer's `set` is a coroutine, so a task calls it."""
         task = asyncio.create_task(self._set_all(leader is not None))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -156,18 +154,18 @@ class _LeaderHealth(HealthServicer):
 
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
-    """Bind and start; returns HOST:PORT with the port that was got. Raises `ConfigurationError` with the reason."""
+    """Bind and start the server; return HOST:PORT with the bound port. Raises `ConfigurationError` with the reason."""
     host, _ = parse_address(address, "--listen", port_min=0)
     try:
-        got = server.add_insecure_port(address)
+        bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise ConfigurationError(f"--listen {address}: {error}") from None
     await server.start()
-    return f"{host}:{got}"
+    return f"{host}:{bound}"
 
 
 def _require_free(address: str) -> None:
-    """gRPC says only that it could not bind; a socket says why. Raises `ConfigurationError`."""
+    """Raise `ConfigurationError` with the reason if the address can't be bound; gRPC does not give the reason."""
     host, port = parse_address(address, "--listen", port_min=0)
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

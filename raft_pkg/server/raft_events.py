@@ -1,4 +1,4 @@
-"""What the core tells, as lines of the log contract."""
+"""Log the core's events as lines of the log contract."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +22,13 @@ from raft_pkg.events import Event, EventLog
 
 
 def log_raft_event(log: EventLog, raft_event: RaftEvent) -> None:
-    """Log one raft_event as its event, with its fields."""
+    """Log one event of the core."""
     event, fields = _EVENTS[type(raft_event)]
     log.emit(event, raft_event.term, **fields(raft_event))
 
 
 def names_of(configuration: Configuration) -> dict[str, list[str]]:
-    """A configuration as events tell it: identities by what they are."""
+    """Return the event fields of a configuration: node ids by role."""
     groups = {"voters": configuration.voters, "learners": configuration.learners, "outgoing": configuration.outgoing}
     return {name: [member.node_id for member in members] for name, members in groups.items()}
 

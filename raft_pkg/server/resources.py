@@ -1,4 +1,4 @@
-"""What a node takes of its machine: memory, open files, disk. Logged now and then, so that growth can be seen."""
+"""Log the node's use of memory, open files and disk periodically, so that leaks show."""
 
 import asyncio
 from pathlib import Path
@@ -8,13 +8,13 @@ from prometheus_client import ProcessCollector
 from raft_pkg.events import Event, EventLog
 
 RESOURCES_SECONDS = 15.0
-"""Time from one line to the next."""
+"""Interval between two log lines, in seconds."""
 _SECTOR_BYTES = 512
-"""Unit of `st_blocks`, whatever the file system's own is."""
+"""Unit of `st_blocks`, on every file system."""
 
 
 async def log_resources(log: EventLog, data_dir: Path) -> None:
-    """Log what this process uses, at once and every `RESOURCES_SECONDS`; ends when it is cancelled."""
+    """Log the resources of this process now and every `RESOURCES_SECONDS`, until cancelled."""
     collector = ProcessCollector(registry=None)
     while True:
         used = {metric.name: int(metric.samples[0].value) for metric in collector.collect()}
@@ -28,7 +28,7 @@ async def log_resources(log: EventLog, data_dir: Path) -> None:
 
 
 def bytes_on_disk(directory: Path) -> int:
-    """What the files of a directory take; those that go meanwhile do not count."""
+    """Return the disk usage of the files in a directory; files removed meanwhile do not count."""
     total = 0
     for path in directory.iterdir():
         try:

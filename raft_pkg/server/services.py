@@ -21,22 +21,22 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
-    """Takes in what peers send."""
+    """Receives the messages of peers."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     async def Deliver(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> pb.DeliverReply:  # noqa: N802
         """See raft.proto."""
-        await self._node.while_running(self._take_in(batches, context))
+        await self._node.while_running(self._receive(batches, context))
         return pb.DeliverReply()
 
-    async def _take_in(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> None:
-        me = self._node.config.node_id
+    async def _receive(self, batches: AsyncIterator[pb.PeerBatch], context: Context) -> None:
+        node_id = self._node.config.node_id
         async for batch in batches:
             for message in batch.messages:
-                if message.to != me:
-                    await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {me}, not {message.to}")
+                if message.to != node_id:
+                    await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {node_id}, not {message.to}")
             try:
                 self._node.deliver([decode_message(message) for message in batch.messages], batch.from_address)
             except DecodeError as error:
@@ -44,7 +44,7 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
 
 class NodeService(raft_pb2_grpc.NodeServicer):
-    """The node as it sees itself."""
+    """Reports status and members, and takes requests of operators."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -86,7 +86,7 @@ class NodeService(raft_pb2_grpc.NodeServicer):
             if was_leader:
                 await context.abort(
                     grpc.StatusCode.UNAVAILABLE,
-                    "leadership was lost before the change was done; whether it will be, the members tell",
+                    "leadership was lost before the change was committed; Members shows whether it takes effect",
                     leader_metadata(self._node.status()),
                 )
             await context.abort(
@@ -98,11 +98,11 @@ class NodeService(raft_pb2_grpc.NodeServicer):
 
 
 def _change_of(request: pb.ChangeMembersRequest) -> Change:
-    """The change that is asked for. Raises `ValueError` when there can be no such change."""
+    """Return the requested change. Raises `ValueError` when the request is invalid."""
     match request.WhichOneof("change"):
         case "add_learner":
             new = request.add_learner
-            Configuration((Member(new.id, new.address),))  # checks the identity
+            Configuration((Member(new.id, new.address),))  # validates the identity
             try:
                 parse_address(new.address, "address")
             except ConfigurationError as error:
@@ -112,4 +112,4 @@ def _change_of(request: pb.ChangeMembersRequest) -> Change:
             return Promote(request.promote)
         case "remove":
             return Remove(request.remove)
-    raise ValueError("no change that this version knows")
+    raise ValueError("the request names no change that this version supports")

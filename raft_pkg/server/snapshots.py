@@ -1,7 +1,7 @@
-"""A node's snapshots: when one is taken, chunk by chunk between the turns; what a leader sends, and what comes in (§7).
+"""Take, send, receive and restore snapshots (§7).
 
-A snapshot is captured at once and written over many turns, each of which adds one step: the service goes on. What takes
-the disk's time is done `executor`, one chunk at a time, so that the loop does not wait for it.
+The state is captured at once and written in steps, one per iteration of the event loop, so that the node keeps serving
+requests. An executor does the writes, one at a time, so that the loop does not wait for the disk.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,18 +20,17 @@ from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.storage.interface import SnapshotWriter, Storage
 
 RESTORE_BYTES = 1024 * 1024
-"""A snapshot is read back in chunks of so many bytes."""
-OVERDUE = 4
-"""When the log has grown to so many times what calls for a snapshot, one is taken even if a follower is being sent the
-one before, and must begin anew."""
-
+"""Size of the chunks in which a snapshot is restored."""
+OVERDUE_FACTOR = 4
+"""While a snapshot is being sent to a follower, the next one is postponed until the log has grown to this multiple of
+the limit; the transfer then starts over."""
 
 Executor = Callable[[Callable[[], None]], "Future[None]"]
-"""Does something in another thread; the future tells the end."""
+"""Runs a function in another thread, like `concurrent.futures.Executor.submit`."""
 
 
 def inline(work: Callable[[], None]) -> "Future[None]":
-    """The same, here and now: what it raises is raised."""
+    """Run a function in the calling thread; propagate its exception."""
     work()
     future: Future[None] = Future()
     future.set_result(None)
@@ -39,7 +38,7 @@ def inline(work: Callable[[], None]) -> "Future[None]":
 
 
 class Snapshots:
-    """Between core, storage and state machine; called by the node's loop alone."""
+    """Connects core, storage and state machine. Only the event loop calls it."""
 
     def __init__(
         self,
@@ -49,53 +48,54 @@ class Snapshots:
         executor: Executor = inline,
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`written` is called, from any thread, whenever a piece is on disk."""
+        """`written` is called from any thread when a write ends."""
         self._config = config
         self._storage = storage
         self._machine = machine
         self._executor = executor
         self._written = written
         self._writing: Future[None] | None = None
-        """What is being written executor of the snapshot that is being taken."""
+        """The executor's write of the snapshot that is being taken."""
         self._writer: SnapshotWriter | None = None
         self._chunks: Iterator[bytes] | None = None
-        """What is still to be written of the snapshot that is being taken; None: none is."""
+        """Remaining chunks of the snapshot that is being taken; None: none is."""
         self.captured_hash = ""
-        """The state hash of the newest snapshot that was begun here."""
+        """State hash of the newest snapshot captured by this node."""
         self._incoming: SnapshotWriter | None = None
+        """Writer of the snapshot that is being received from the leader."""
         self._incoming_index = 0
         self._applied_bytes = 0
-        """Data of the entries that were applied since the newest snapshot was captured."""
+        """Bytes of the entries that were applied since the newest snapshot was captured."""
 
     @property
     def can_step(self) -> bool:
-        """Whether there is a next step of a snapshot that is being taken: the one before is done."""
+        """Whether a snapshot is being taken and its previous step is done."""
         return self._chunks is not None and (self._writing is None or self._writing.done())
 
     def wait_for_write(self) -> None:
-        """Wait until nothing is being written executor."""
+        """Wait for the executor's current write."""
         if self._writing is not None:
             wait([self._writing])
 
     def applied(self, entry_bytes: int) -> None:
-        """An entry with so many bytes of data was applied."""
+        """Count the bytes of an applied entry."""
         self._applied_bytes += entry_bytes
 
     def recover(self, metadata: SnapshotMetadata) -> None:
-        """Put the state machine into the state of the storage's snapshot. Raises `CorruptLogError`."""
+        """Restore the state machine from the storage's snapshot. Raises `CorruptLogError`."""
         try:
             self._machine.restore(self._read(metadata))
         except ValueError as error:
             raise CorruptLogError(
-                f"{self._config.data_dir}: the state machine can't read its snapshot of index {metadata.index}: {error}"
+                f"{self._config.data_dir}: can't restore the snapshot of index {metadata.index}: {error}"
             ) from None
 
-    # --- taking one -----------------------------------------------------------------------------------------------
+    # --- taking -----------------------------------------------------------------------------------------------------
 
     def step(self, raft: Raft, applied_index: int) -> SnapshotMetadata | None:
-        """Begin a snapshot if it is time, or go on with it; returns it when it is on disk."""
+        """Start a snapshot if one is due, or continue the one in progress; return it when it is on disk."""
         if self._incoming is not None and applied_index >= self._incoming_index:
-            self._discard()  # the entries that it stands for came before its last chunk
+            self._discard()  # the entries that it replaces have arrived before its last chunk
         if self._chunks is None:
             if self._incoming is not None or not self._is_due(raft, applied_index):
                 return None
@@ -103,17 +103,17 @@ class Snapshots:
         return self._write_some() if self.can_step else None
 
     def _is_due(self, raft: Raft, applied_index: int) -> bool:
-        """By number of entries, or by their bytes, which at least repay those of the snapshot (§7)."""
+        """Return whether enough was applied: by entries, or by bytes, which must exceed the snapshot's size (§7)."""
         newest = raft.snapshot
         entries = applied_index - (newest.index if newest else 0)
         bytes_max = max(self._config.snapshot_bytes, newest.size if newest else 0)
         growth = max(entries / self._config.snapshot_entries, self._applied_bytes / bytes_max)
-        return growth >= (OVERDUE if raft.is_sending_snapshot() else 1)
+        return growth >= (OVERDUE_FACTOR if raft.is_sending_snapshot() else 1)
 
     def _begin(self, raft: Raft, applied_index: int) -> None:
         term = raft.log.term_at(applied_index)
         if term is None:
-            raise InvariantError(f"{raft.node_id} has applied entry {applied_index}, and has it no longer")
+            raise InvariantError(f"{raft.node_id} has applied entry {applied_index}, but its log has lost it")
         self._chunks = self._machine.snapshot()
         self.captured_hash = str(self._machine.state_hash)
         self._applied_bytes = 0
@@ -140,14 +140,14 @@ class Snapshots:
         self._writer = self._chunks = None
         return metadata
 
-    # --- sending and receiving one ----------------------------------------------------------------------------------
+    # --- sending and receiving --------------------------------------------------------------------------------------
 
     def fill(self, message: Message, body: InstallSnapshot, bytes_max: int) -> Message:
-        """The message, with the data that it is to carry."""
+        """Return the message with the chunk of the newest snapshot that starts at its offset."""
         return replace(message, body=replace(body, data=self._storage.read_snapshot(body.offset, bytes_max)))
 
     def keep(self, chunk: SnapshotChunk) -> SnapshotMetadata | None:
-        """Write a piece that has come; with the last one, restore the state machine and return the snapshot."""
+        """Write a received chunk; after the last one, restore the state machine and return the snapshot."""
         metadata = chunk.metadata
         if chunk.offset == 0:
             self._discard()
@@ -159,13 +159,13 @@ class Snapshots:
             return None
         written, self._incoming = self._incoming.commit(), None
         if written != metadata:
-            raise InvariantError(f"the snapshot of index {metadata.index} is on disk as {written}, not as {metadata}")
+            raise InvariantError(f"the snapshot of index {metadata.index} is {written} on disk, not {metadata}")
         self._applied_bytes = 0
         self.recover(metadata)
         return metadata
 
     def _discard(self) -> None:
-        """What comes from the leader is newer than what is being taken here, or than what came before."""
+        """Discard every unfinished snapshot: the leader's new one is newer."""
         self.wait_for_write()
         self._writing = None
         for writer in (self._writer, self._incoming):

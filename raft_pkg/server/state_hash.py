@@ -1,10 +1,9 @@
-"""A digest of all that a node has applied, by which nodes that have applied as much can be compared (State Machine
-Safety, Figure 3).
+"""A digest of all applied entries, to compare nodes with equal applied indexes (State Machine Safety, Figure 3).
 
-Each entry is chained to those before it: its place, its bytes, and what its commands came to. So an entry that is left
-out, replaced or applied again makes another digest for ever, and so does a state that differs, from the first answer on
-that shows it. It costs a microsecond an entry and a nanosecond a byte, however large the state is. As part of the
-snapshot it is the same on a node that was not there for the entries.
+The digest is a hash chain over each entry's index, bytes and results. An entry that is skipped, replaced or applied
+twice therefore changes all later digests, and so does a diverging state as soon as a result reveals it. The cost is
+about a microsecond per entry and a nanosecond per byte, independent of the size of the state. Snapshots contain the
+digest, so that it also matches on nodes that did not apply the entries themselves.
 """
 
 import struct
@@ -19,21 +18,21 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 STATE_HASH_INTERVAL = 1000
-"""Nodes tell the digest of every index that this number divides: at the same indexes, so that they can be compared."""
+"""Nodes log the digest at multiples of this index, so that their logs can be compared."""
 IDLE_SECONDS = 1.0
-"""And when nothing was applied for so long, in seconds: after a burst all come to rest at the same index."""
+"""Nodes also log the digest after applying nothing for this long, in seconds: they then rest at the same index."""
 
-_NUMBERS = struct.Struct(">QQQ")  # the entry's index, the session that it opened, the sum of its outcomes' indexes
+_NUMBERS = struct.Struct(">QQQ")  # the entry's index, the session that it opened, the sum of its results' indexes
 
 
 class StateHash:
-    """The digest after the newest entry that was applied."""
+    """The digest of all entries up to the applied index."""
 
     def __init__(self) -> None:
         self.digest = bytes(DIGEST_BYTES)
 
     def add(self, entry: Entry, session_id: int, applied: "Sequence[Applied]") -> None:
-        """An entry was applied: it opened this session (0: none), and this is what became of its commands."""
+        """Add an applied entry, the session it opened (0: none) and the results of its commands."""
         numbers = _NUMBERS.pack(entry.index, session_id, sum([outcome.index for outcome in applied]))
         results = [outcome.result for outcome in applied]
         link = blake2b(b"".join([self.digest, numbers, *results]), digest_size=DIGEST_BYTES)

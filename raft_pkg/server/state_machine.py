@@ -1,35 +1,39 @@
-"""What an application gives to Raft."""
+"""The interface that an application implements."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 
 class StateMachine(Protocol):
-    """Deterministic: it reads no clock, draws no chance and looks at nothing but its own state and its input."""
+    """A deterministic state machine: its state depends only on the commands applied, not on time or random numbers.
+
+    One task calls all methods. Docs: docs/how-to/state-machine.md.
+    """
 
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
-        """Apply committed commands in order; returns one answer each.
+        """Apply committed commands in order; return one result for each.
 
-        Must not raise on any bytes: a command in the log reaches every node, and comes again at every restart.
+        The method must not raise, whatever the bytes: a committed command is applied on every node, and again after
+        every restart.
         """
         ...
 
     def query(self, query: bytes) -> bytes:
-        """Answer a read; changes nothing."""
+        """Answer a read without changing the state. The method must not raise, whatever the bytes."""
         ...
 
     def snapshot(self) -> Iterator[bytes]:
-        """Capture the state as it is now, and yield it as bytes, in chunks of any size up to some hundred KiB (§7).
+        """Capture the present state, and return an iterator over its serialized chunks (§7).
 
-        The call itself must be quick (copy what is shared, share what never changes): the service waits for it. The
-        chunks are taken one by one later, while `apply` goes on; they must show the state as it was at the call.
-        Same state, same bytes, on every node.
+        The call must be fast, since requests wait for it: copy mutable data, share immutable data. The chunks are
+        consumed later, interleaved with `apply`, and must represent the state at the time of the call. Chunks may have
+        any size up to a few hundred KiB. Equal states must serialize to equal bytes on all nodes.
         """
         ...
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace the state by what `snapshot` yielded: the same bytes in the same order, cut anywhere.
+        """Replace the state by a snapshot: the bytes that `snapshot` yielded, in chunks of different sizes.
 
-        Raises `ValueError`, naming the place, when the bytes are not such a state.
+        Raises `ValueError` with the offset when the bytes are not a valid snapshot.
         """
         ...

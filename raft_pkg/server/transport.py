@@ -1,6 +1,6 @@
-"""Messages to other nodes: one stream to each, dialled again whenever it breaks.
+"""Send messages to other nodes: one gRPC stream to each, dialled again whenever it breaks.
 
-What can't be sent at once is lost, and Raft bears that: heartbeats show the leader what a follower lacks.
+A message that can't be sent at once is dropped. Raft tolerates that: heartbeats reveal what a follower lacks.
 """
 
 import asyncio
@@ -20,37 +20,40 @@ from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
 from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
 
 CONNECT_TIMEOUT = 1.0
-"""Seconds that one attempt to connect may take."""
+"""Time-out of one connection attempt, in seconds."""
 RECONNECT_DELAY = 0.1
-"""Seconds between two attempts."""
+"""Delay between two attempts, in seconds."""
 RECONNECT_DELAY_MAX = 2.0
-"""Seconds to which they grow with a peer that takes connections and ends each at once: it may be another node."""
+"""Longest delay, in seconds. The delay doubles while a peer accepts connections and ends each stream at once, which a
+different node behind the same address does."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""Bytes of messages that wait for one peer; when a peer takes none for so long, the newer ones are lost."""
+"""Limit on the bytes of messages queued for one peer; beyond it, new messages are dropped."""
 REFUSED_ATTEMPTS = 3
-"""A peer whose stream has broken is dialled so often at once, to learn whether its process has ended: one that is just
-ending may take another connection."""
+"""Number of connection attempts after a stream has broken, to find out whether the peer's process has ended. A process
+that is just ending may accept one more connection."""
 REFUSED_SECONDS = 0.05
-"""Seconds that such an attempt may take."""
-REFUSED_PAUSE = 0.01
-"""Seconds between two of them."""
+"""Time-out of such an attempt, in seconds."""
+REFUSED_DELAY = 0.01
+"""Delay between two such attempts, in seconds."""
 NON_MEMBERS_MAX = 16
-"""Links to nodes that are reached only to be answered; with one more, the oldest goes."""
+"""Limit on the links to non-members, which exist only for replies; one more replaces the oldest."""
 NON_MEMBER_SECONDS_MAX = 60.0
-"""Seconds after which such a link goes when nothing more has come from that node."""
+"""Lifetime of a link to a non-member after its newest message, in seconds."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
-"""A batch takes no further message once it has reached this many bytes."""
+"""Size at which a batch is sent, in bytes; the last message may exceed it."""
 
 Report = Callable[..., None]
+"""Receives a log event and its fields, like `EventLog.emit`."""
 
 
 class PeerLink:
-    """The stream to one peer at `address`, or to a proxy for it. `run` keeps it up; `send` never waits."""
+    """The stream to one peer at HOST:PORT, or to the proxy for it. `run` maintains it; `send` never waits."""
 
     def __init__(
         self, names: tuple[str, str], address: str, own_address: str, report: Report, proxy: str | None
     ) -> None:
-        node_id, peer = names  # who sends, and to whom
+        """`names` are the ids of sender and recipient."""
+        node_id, peer = names
         self.address = address
         self._peer = peer
         self._own_address = own_address
@@ -63,7 +66,7 @@ class PeerLink:
         self.is_connected = False
 
     def send(self, message: Message) -> None:
-        """Queue a message, or lose it when there is no connection or the queue is full."""
+        """Queue a message; drop it if there is no connection or the queue is full."""
         if self.is_connected and self._queued_bytes < QUEUE_BYTES_MAX:
             encoded = encode_message(message)
             size = encoded.ByteSize()
@@ -71,8 +74,8 @@ class PeerLink:
             self._queued_bytes += size
             self._wake.set()
 
-    async def run(self, gone: Callable[[str], None]) -> None:
-        """Connect, send, and begin again, until cancelled. `gone` is told of a peer whose process has ended."""
+    async def run(self, on_unreachable: Callable[[str], None]) -> None:
+        """Connect, send, and reconnect, until cancelled; call `on_unreachable` when the peer's process has ended."""
         loop = asyncio.get_running_loop()
         delay = RECONNECT_DELAY
         while True:
@@ -90,23 +93,23 @@ class PeerLink:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
-            if not self._proxy and await self._is_refused(target):  # a proxy would answer for all
-                gone(self._peer)
+            if not self._proxy and await self._is_refused(target):  # a proxy accepts connections for every peer
+                on_unreachable(self._peer)
             lasted = loop.time() - connected_at > RECONNECT_DELAY_MAX
             delay = RECONNECT_DELAY if lasted else min(2 * delay, RECONNECT_DELAY_MAX)
             await asyncio.sleep(delay)
 
     async def _is_refused(self, target: str) -> bool:
-        """Whether nobody takes connections any more where the peer was."""
+        """Return whether the peer's address refuses connections."""
         for attempt in range(REFUSED_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(REFUSED_PAUSE)
+                await asyncio.sleep(REFUSED_DELAY)
             if await is_refused(target, REFUSED_SECONDS):
                 return True
         return False
 
     async def _send_until_broken(self, stub: RaftPeerStub) -> str:
-        """Write batches for as long as the stream holds; returns why it did not."""
+        """Write batches until the stream ends; return the reason."""
         call = cast("grpc.aio.StreamUnaryCall[pb.PeerBatch, pb.DeliverReply]", stub.Deliver(metadata=self._metadata))  # type: ignore[call-arg]
         call.add_done_callback(lambda _call: self._wake.set())
         try:
@@ -118,7 +121,7 @@ class PeerLink:
             await call
         except grpc.aio.AioRpcError as error:
             return error.details() or error.code().name
-        except asyncio.InvalidStateError:  # write to a call that has ended: its status says why
+        except asyncio.InvalidStateError:  # the call ended before the write: its status holds the reason
             return await call.details() or (await call.code()).name
         finally:
             call.cancel()
@@ -135,7 +138,7 @@ class PeerLink:
 
 
 class GrpcTransport:
-    """Links to all whom the node wants to reach, and to non-members that asked it something; a `node.Transport`."""
+    """A `node.Transport` over gRPC: links to all peers, and to the non-members that have sent a message."""
 
     def __init__(self, node_id: str, own_address: str, report: Report, proxy: str | None = None) -> None:
         self._node_id = node_id
@@ -143,17 +146,18 @@ class GrpcTransport:
         self._proxy = proxy
         self._report = report
         self.on_peer_unreachable: Callable[[str], None] = lambda _peer: None
-        """Called with a peer whose process has ended: its machine refuses connections."""
+        """Called with the id of a peer that refuses connections: its process has ended."""
         self._links: dict[str, PeerLink] = {}
         self._non_members: dict[str, float] = {}
-        """Nodes outside `update_peers` that have sent something or were inside, and when; the newest last."""
+        """Time of the newest message of each non-member, oldest first. A former peer counts from its removal."""
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def update_peers(self, addresses: Mapping[str, str]) -> None:
-        """From now on these are the nodes that messages may go to: identity to HOST:PORT.
+        """Replace the set of peers: node id to HOST:PORT.
 
-        Who is not among them any longer can be answered for a while: a leader that is being removed needs the answers.
+        A former peer becomes a non-member, so that it still gets replies for a while: a leader that is being removed
+        needs them.
         """
         wanted = {node_id: address for node_id, address in addresses.items() if node_id != self._node_id}
         for node_id in self._links.keys() - wanted.keys() - self._non_members.keys():
@@ -163,27 +167,27 @@ class GrpcTransport:
             self._link(node_id, address)
 
     def add_remote(self, node_id: str, address: str) -> None:
-        """A node has sent something, and can be answered at this address, if it can't be reached otherwise."""
+        """Note that a node has sent a message. Replies go to `address` if the node is no peer."""
         if node_id != self._node_id and (node_id not in self._links or node_id in self._non_members):
             self._link(node_id, address)
             self._note_non_member(node_id)
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Queue the messages for their recipients, in order; those to nodes with no known address are lost."""
+        """Queue the messages for their recipients, in order; drop those to nodes without a link."""
         for message in messages:
             link = self._links.get(message.recipient)
             if link is not None:
                 link.send(message)
 
     async def run(self) -> None:
-        """Keep all links up, until cancelled."""
+        """Maintain all links until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 for node_id, link in self._links.items():
                     self._start(node_id, link)
                 while True:
                     await asyncio.sleep(NON_MEMBER_SECONDS_MAX / 4)
-                    self._drop_silent_non_members()
+                    self._drop_idle_non_members()
         finally:
             self._tasks = None
 
@@ -191,12 +195,12 @@ class GrpcTransport:
         self._non_members.pop(node_id, None)
         self._non_members[node_id] = time.monotonic()
         if len(self._non_members) > NON_MEMBERS_MAX:
-            self._drop_non_member(next(iter(self._non_members)), "other nodes have asked since")
+            self._drop_non_member(next(iter(self._non_members)), "replaced by a more recent non-member")
 
-    def _drop_silent_non_members(self) -> None:
-        heard_before = time.monotonic() - NON_MEMBER_SECONDS_MAX
-        for node_id in [node_id for node_id, heard_at in self._non_members.items() if heard_at < heard_before]:
-            self._drop_non_member(node_id, f"it has said nothing for {NON_MEMBER_SECONDS_MAX:.0f} s")
+    def _drop_idle_non_members(self) -> None:
+        oldest = time.monotonic() - NON_MEMBER_SECONDS_MAX
+        for node_id in [node_id for node_id, received_at in self._non_members.items() if received_at < oldest]:
+            self._drop_non_member(node_id, f"no message for {NON_MEMBER_SECONDS_MAX:.0f} s")
 
     def _drop_non_member(self, node_id: str, reason: str) -> None:
         del self._non_members[node_id]
@@ -206,7 +210,7 @@ class GrpcTransport:
         present = self._links.get(node_id)
         if present is not None and present.address == address:
             return
-        self._drop(node_id, f"its address is {address} now")
+        self._drop(node_id, f"address changed to {address}")
         link = PeerLink((self._node_id, node_id), address, self._own_address, self._report, self._proxy)
         self._links[node_id] = link
         self._start(node_id, link)

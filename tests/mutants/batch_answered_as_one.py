@@ -5,9 +5,9 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     outcomes.of_applied,
-    "like = applied[0]",
+    "first = applied[0]",
     """
-like = applied[0]
-applied = [Applied(one.result, like.index, like.expired) for one in applied]
+first = applied[0]
+applied = [Applied(one.result, first.index, first.expired) for one in applied]
 """,
 )

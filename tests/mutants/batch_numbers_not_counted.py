@@ -5,7 +5,7 @@ from raft_testbed.mutation import rewrite
 
 rewrite(
     _Session.record_all,
-    "enumerate(responses, row.first_sequence)",
-    "((row.first_sequence, response) for response in responses)",
+    "enumerate(responses, batch.first_sequence)",
+    "((batch.first_sequence, response) for response in responses)",
 )
-rewrite(_Session.record_all, "row.first_sequence + len(responses) - 1", "row.first_sequence")
+rewrite(_Session.record_all, "batch.first_sequence + len(responses) - 1", "batch.first_sequence")

@@ -4,7 +4,7 @@ from raft_pkg.server.sessions import _Session
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    _Session.takes_all,
-    "row.first_sequence > self.newest",
-    "row.first_sequence not in self.responses",
+    _Session.accepts_all,
+    "batch.first_sequence > self.newest",
+    "batch.first_sequence not in self.responses",
 )

@@ -4,4 +4,4 @@ from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite
 
 rewrite(SessionedMachine.snapshot, "len(session.responses)", "0")
-rewrite(SessionedMachine.snapshot, "(form, session.responses)", "(form, {})")
+rewrite(SessionedMachine.snapshot, "(encoded, session.responses)", "(encoded, {})")

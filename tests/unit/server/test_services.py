@@ -412,7 +412,7 @@ async def test_members_are_changed_by_call(directory):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({}, "no change that this version knows"),
+        ({}, "names no change that this version supports"),
         ({"add_learner": pb.AddLearner(id="d", address="nowhere")}, "address 'nowhere' is not HOST:PORT"),
         ({"add_learner": pb.AddLearner(id="d")}, "address '' is not HOST:PORT"),
         ({"add_learner": pb.AddLearner(address="h:1")}, "cannot be a member"),
@@ -454,7 +454,7 @@ async def test_a_change_asked_of_a_follower_is_a_failed_precondition_that_names_
 
 
 async def test_a_change_whose_leader_falls_is_unavailable(directory):
-    """Nobody can say whether it will come; the members tell later."""
+    """Nobody can say whether it will come; Members shows later."""
     async with Servers(directory / "falls", ["a", "b", "c"]) as servers:
         victim = (await servers.followers())[0].node.config.node_id
         old = await servers.leader()
@@ -462,7 +462,7 @@ async def test_a_change_whose_leader_falls_is_unavailable(directory):
         servers.cut.add(old.node.config.node_id)
         error, metadata = await refused(changing(old, remove=victim))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert "the members tell" in error.details()
+        assert "Members shows" in error.details()
         assert "raft-leader-id" not in metadata
 
 

@@ -273,13 +273,13 @@ def a_snapshot():
     ("data", "named"),
     [
         (b"", "offset 0: expected 16 bytes of the sessions' header, found 0"),
-        (b"raft sessions 1\n" + a_snapshot()[16:], "offset 0: not sessions in the form"),
+        (b"raft sessions 1\n" + a_snapshot()[16:], "offset 0: not in the format"),
         (a_snapshot()[:76], "offset 52: expected 36 bytes of a session, found 24"),
-        (a_snapshot()[:96], "offset 88: 20 bytes of a response"),
-        (a_snapshot()[:108], "offset 108: 1 bytes of a result"),
-        (a_snapshot()[:52] + (9).to_bytes(8) + a_snapshot()[60:], "offset 52: session 9 can't be here"),
-        (a_snapshot()[:52] + bytes(8) + a_snapshot()[60:], "offset 52: session 0 can't be here"),
-        (a_snapshot()[:109] + a_snapshot()[52:93], "offset 109: session 1 can't be here"),
+        (a_snapshot()[:96], "offset 88: expected 20 bytes of a response"),
+        (a_snapshot()[:108], "offset 108: expected 1 bytes of a result"),
+        (a_snapshot()[:52] + (9).to_bytes(8) + a_snapshot()[60:], "offset 52: invalid or repeated session id 9"),
+        (a_snapshot()[:52] + bytes(8) + a_snapshot()[60:], "offset 52: invalid or repeated session id 0"),
+        (a_snapshot()[:109] + a_snapshot()[52:93], "offset 109: invalid or repeated session id 1"),
     ],
 )
 def test_what_is_no_snapshot_is_refused(data, named):
