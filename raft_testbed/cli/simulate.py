@@ -1,4 +1,4 @@
-"""`raftctl simulate`: many seeded runs of a cluster in a hostile virtual world. See docs/explanation/simulation.md."""
+"""`raftctl simulate`: run a simulated cluster with many seeds. See docs/explanation/simulation.md."""
 
 import time
 from pathlib import Path
@@ -13,43 +13,43 @@ from raft_pkg.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from raft_testbed.simulation.cluster import Result
+    from raft_testbed.simulation.parameters import Options
     from raft_testbed.simulation.runner import Job, Totals
-    from raft_testbed.simulation.schedule import Options
 
 NODES_MAX = 9
-_SELDOM = {
-    "configuration_committed": "changes of the members done",
+_RARE_EVENTS = {
+    "configuration_committed": "membership changes",
     "disk_lost": "disks lost",
     "snapshot_taken": "snapshots taken",
     "snapshot_installed": "installed",
     "sent_again": "commands sent again",
-    "session_expired": "answers that a session had expired",
+    "session_expired": "sessions expired",
 }
-"""What the summary tells of the events of a run."""
+"""The rare events that the summary counts."""
 
 
 def simulate(
     *,
     seeds: Annotated[str, typer.Option(metavar="A:B", help="Run the seeds A to B-1.")],
-    nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Nodes of the cluster.")] = 5,
+    nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Number of nodes.")] = 5,
     mutant: Annotated[
         Path | None, typer.Option(metavar="FILE.py", help="Load this mutant first; an invariant must catch it.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores by default.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes (default: cores).")] = None,
     faults: Annotated[
         str | None,
-        typer.Option(metavar="N,N,…", help="Of the faults planned, let only these happen ('none': no fault)."),
+        typer.Option(metavar="N,N,…", help="Inject only these of the scheduled faults ('none': no fault)."),
     ] = None,
     trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all that happens as JSON lines; for one seed.")
+        Path | None, typer.Option(metavar="FILE", help="Write all events as JSON lines; for one seed.")
     ] = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Don't stop at the first violation.")] = False,
-    shrink: Annotated[bool, typer.Option("--shrink", help="Try to find a violation with fewer faults.")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Continue after a violation.")] = False,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Look for the same violation with fewer faults.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Simulate a cluster with each seed; exit status 1 when an invariant does not hold, with how to see it again."""
+    """Simulate a cluster with each seed. Exit status 1 if an invariant is violated, and how to replay it."""
+    from raft_testbed.simulation.parameters import Options  # noqa: PLC0415
     from raft_testbed.simulation.runner import Job  # noqa: PLC0415
-    from raft_testbed.simulation.schedule import Options  # noqa: PLC0415
 
     first, stop = _range(seeds)
     options = Options(nodes, _numbers(faults))
@@ -84,9 +84,7 @@ def _numbers(faults: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(number) for number in faults.split(","))
     except ValueError:
-        raise ConfigurationError(
-            f"--faults: {faults!r} is neither numbers with commas between them nor 'none'"
-        ) from None
+        raise ConfigurationError(f"--faults: {faults!r} is neither a list of numbers such as 3,7 nor 'none'") from None
 
 
 def _trace_one(job: "Job", path: Path) -> "Totals":
@@ -95,7 +93,7 @@ def _trace_one(job: "Job", path: Path) -> "Totals":
     from raft_testbed.simulation.runner import Totals  # noqa: PLC0415
 
     if len(job.seeds) != 1:
-        raise ConfigurationError(f"--trace: one seed has a trace, and --seeds names {len(job.seeds)}")
+        raise ConfigurationError(f"--trace: needs a single seed, and --seeds names {len(job.seeds)}")
     if job.mutant is not None:
         load_mutant(job.mutant)
     totals = Totals()
@@ -138,7 +136,7 @@ def _shrink(failing: "Result", job: "Job") -> dict[str, Any]:
     def run_one(seed: int, options: "Options") -> "Result":
         return next(simulate(Job(seed, seed + 1, options, job.mutant, processes=1)))
 
-    note(f"seed {failing.seed}: looking for the same with fewer faults")
+    note(f"seed {failing.seed}: looking for the same violation with fewer faults")
     smaller, options = shrink(failing, job.options, run_one)
     return _describe(smaller, options, job)
 
@@ -166,10 +164,10 @@ def _print_failure(failure: dict[str, Any]) -> None:
         f"seed {failure['seed']}, step {failure['step']} ({failure['at_seconds']:.3f} s): {failure['invariant']}"
     )
     print_line(f"  {failure['what']}")
-    print_line("  faults until then:")
+    print_line("  faults so far:")
     for fault in failure["faults"] or ["none"]:
         print_line(f"    {fault}")
-    print_line("  the last events of the nodes concerned (step, time, node, event):")
+    print_line("  last events of the nodes involved (step, time, node, event):")
     for event in failure["last_events"]:
         print_line(f"    {event}")
     print_line(f"  replay: {failure['replay']}")
@@ -197,9 +195,9 @@ def _print_summary(job: "Job", totals: "Totals", seconds: float) -> None:
         f"{totals.operations:,} operations done",
     )
     print_line(", ".join(sums))
-    print_line(", ".join(f"{totals.counts[event]:,} {words}" for event, words in _SELDOM.items()))
+    print_line(", ".join(f"{totals.counts[event]:,} {name}" for event, name in _RARE_EVENTS.items()))
     if totals.undecided:
-        print_line(f"{totals.undecided} histories were too hard to judge; their other invariants hold")
+        print_line(f"{totals.undecided} histories are undecided (the linearizability checker reached its limit)")
     print_line(f"trace hash {totals.trace_hash()}")
 
 

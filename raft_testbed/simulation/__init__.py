@@ -1,4 +1,5 @@
-"""The seeded simulator: the very same node, log and state machine in a hostile world, in virtual time.
+"""A deterministic simulator: the real node, log and state machine, with faults, in virtual time.
 
-`world.run` is one run: same seed and options, same run, to the byte. `runner` spreads seeds over processes.
+`cluster.run` runs one seed; the same seed and options give the same run, to the byte. `runner` spreads seeds over
+processes. `safety` has the properties that are checked after every step.
 """

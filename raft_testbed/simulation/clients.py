@@ -1,7 +1,7 @@
-"""Simulated clients: they find the leader, send again what may be sent again, and call unknown what may have been done.
+"""Simulated clients: they find the leader, retry what may be retried, and report other outcomes as unknown.
 
-The same rules as the client library's (`client.dispatcher`), and the very same numbers of commands (`client.session`),
-in virtual time. Some clients have no session: what may have been done is never sent again then.
+They follow the rules of the client library (`client.dispatcher`), and use its sequence numbers (`client.session`), in
+virtual time. Clients without a session never retry a command that may have been applied.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,167 +14,171 @@ from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import outcome_count, single_result
 from raft_testbed.history import MISMATCH, Operation, Value
-from raft_testbed.simulation.context import Setting
-from raft_testbed.simulation.machine import Connection, Host
+from raft_testbed.simulation.context import SimulationContext
+from raft_testbed.simulation.machine import Machine, PendingRequest
 from raft_testbed.simulation.scheduler import Scheduler
 
-ROW_WAIT_SHARE = 0.25
-"""How long commands may wait for others that go in one request with them: a share of the time that answers may take."""
+BATCH_WAIT_SHARE = 0.25
+"""Longest time that a command waits for others of its batch, as a share of `answer_timeout`."""
 BACK_OFF_SECONDS_MAX = 0.05
-"""Greatest time before an operation that surely did not happen is tried again."""
-STRAY_CHANCE = 0.15
-"""Share of calls that go anywhere, whoever is said to lead: nodes that think they lead must be asked too."""
+"""Longest time before an operation that did not take effect is retried."""
+STRAY_SHARE = 0.15
+"""Share of the attempts that go to any node, so that nodes that wrongly believe to lead get requests too."""
 PAUSE_SECONDS = (0.3, 2.0)
-"""How long a client does nothing now and then: a session may expire."""
-_NOT_DONE = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
+"""Length of a client's pause, in which its session may expire."""
+_REJECTED = {pb.OUTCOME_CODE_NOT_LEADER, pb.OUTCOME_CODE_UNAVAILABLE, pb.OUTCOME_CODE_BUSY}
 LONG_BYTES_MIN, LONG_BYTES_MAX = 500, 3000
-"""A long command takes some sectors of a disk."""
+"""Size of a long command, which takes several sectors of a disk."""
 _FUNCTIONS = ("read", "write", "append", "cas", "delete")
 _WEIGHTS = (6, 3, 4, 3, 1)
 
 
 class Call:
-    """What a client wants of the cluster: from the call to its outcome, over however many attempts."""
+    """A request of a client, over all its attempts.
+
+    `acknowledged_before` is the highest index that any client knew when the call began. `ended` is called once, with
+    the type of the completion (`ok`, `fail` or `info`) and the node's outcome if there is one.
+    """
 
     def __init__(self, request: pb.Request, acknowledged_before: int, ended: Callable[[str, pb.Outcome | None], None]):
         self.request = request
         self.acknowledged_before = acknowledged_before
-        """What some client knew to be done when it began."""
         self.ended = ended
-        """Called once, with `ok` and what the node answered, `fail` or `info`."""
         self.attempt: Attempt | None = None
-        """The one that may still be answered."""
+        """The attempt that may still be answered."""
         self.indeterminate = False
-        """An earlier attempt got no answer."""
-        self.comes_again = False
-        """The network brings an earlier attempt once more, whatever became of it."""
+        """Whether an earlier attempt got no answer."""
+        self.is_repeated = False
+        """Whether the network repeats an attempt later."""
         self.session: ClientSession | None = None
         self.is_over = False
 
     @property
     def is_command(self) -> bool:
-        """Whether it changes something."""
+        """Whether the request is a command, not a query."""
         return bool(self.request.commands)
 
-    def end(self, outcome: str, answer: pb.Outcome | None = None) -> None:
-        """Nobody waits for it any longer."""
+    def end(self, completion: str, outcome: pb.Outcome | None = None) -> None:
+        """End the call."""
         self.is_over = True
         if self.attempt is not None:
-            self.attempt.host.close(self.attempt)
+            self.attempt.machine.forget(self.attempt)
             self.attempt = None
         if self.session is not None:
             self.session.complete(self.request.sequence)
-        self.ended(outcome, answer)
+        self.ended(completion, outcome)
 
 
-class Attempt(Connection):
-    """One call sent to one node."""
+class Attempt(PendingRequest):
+    """One attempt of a call at one node.
 
-    def __init__(self, client: "SimulatedClient", call: Call, host: Host, acknowledged: int) -> None:
+    The client waits for no command of the session with a sequence number below `acknowledged`.
+    """
+
+    def __init__(self, client: "SimulatedClient", call: Call, machine: Machine, acknowledged: int) -> None:
         self.call = call
-        self.host = host
+        self.machine = machine
         self.request = pb.Request()
         self.request.CopyFrom(call.request)
         self.session_id = call.session.id if call.session else 0
         self.acknowledged = acknowledged
-        """The client waits for no command of the session below this number."""
-        self.life = 0
-        """Of the node that got it."""
+        self.process = 0
+        """The node's process that received the attempt."""
         self.round_before = 0
-        """The newest round of heartbeats of that node before it came."""
+        """The node's newest heartbeat round when the attempt arrived."""
         self._client = client
 
     def complete(self, outcome: pb.Outcome) -> None:
-        """The node has an outcome: it goes on its way to the client."""
+        """Send the outcome to the client."""
         self._client.attempt_completed(self, outcome)
 
-    def broken(self) -> None:
-        """The node has ended."""
+    def node_ended(self) -> None:
+        """Report to the client that the connection broke."""
         self._client.connection_broken(self)
 
 
-class Row(Connection):
-    """Commands of one session with consecutive numbers, sent to one node as one request."""
+class BatchRequest(PendingRequest):
+    """Commands of one session with consecutive sequence numbers, sent to one node as one request."""
 
     def __init__(self, attempts: list[Attempt]) -> None:
         self._attempts = dict(enumerate(attempts, start=1))
-        """Those that have no outcome yet, by the ids of their commands."""
-        self._host = attempts[0].host
+        """The attempts without an outcome, by request id."""
+        self._machine = attempts[0].machine
         commands = [attempt.request.commands[0] for attempt in attempts]
         self._request = pb.Request(id=1, commands=commands, sequence=attempts[0].request.sequence)
         self._session_id = attempts[0].session_id
         self._acknowledged = max(attempt.acknowledged for attempt in attempts)
 
     def submit(self) -> bool:
-        """Give the request to the node; False: nobody listens."""
-        return self._host.submit(self, self._request, self._session_id, self._acknowledged)
+        """Give the request to the node. Returns False if no node is running."""
+        return self._machine.submit(self, self._request, self._session_id, self._acknowledged)
 
     def complete(self, outcome: pb.Outcome) -> None:
-        """The node has the outcome of some: each goes its own way from here."""
-        for place in range(outcome_count(outcome)):
+        """Give each of the completed attempts its own outcome."""
+        for offset in range(outcome_count(outcome)):
             own = pb.Outcome()
             own.CopyFrom(outcome)
             own.id, own.count = 1, 1
-            own.results[:] = outcome.results[place : place + 1]
-            attempt = self._attempts.pop(outcome.id + place)
+            own.results[:] = outcome.results[offset : offset + 1]
+            attempt = self._attempts.pop(outcome.id + offset)
             if not self._attempts:
-                self._host.close(self)
+                self._machine.forget(self)
             attempt.complete(own)
 
-    def broken(self) -> None:
-        """The node has ended."""
+    def node_ended(self) -> None:
+        """Report to the client that the connection broke."""
         for attempt in self._attempts.values():
-            attempt.broken()
+            attempt.node_ended()
 
 
 class SimulatedClient:
-    """One client, with a session or without. What it does at once it does as so many waiters."""
+    """One client, with or without a session. Its workers run concurrent operations."""
 
     def __init__(
         self,
         name: str,
-        hosts: Mapping[str, Host],
+        machines: Mapping[str, Machine],
         processes: "count[int]",
         history: "History",
-        setting: Setting,
+        context: SimulationContext,
     ) -> None:
         self.name = name
-        self.rng = Random(f"{setting.seed} {name}")
-        self.setting = setting
-        self._hosts = hosts
-        self._conditions = setting.conditions
-        self._scheduler = setting.scheduler
-        self._network = setting.network
-        self._invariants = setting.invariants
+        self.rng = Random(f"{context.seed} {name}")
+        self.context = context
+        self._machines = machines
+        self._parameters = context.parameters
+        self._scheduler = context.scheduler
+        self._network = context.network
+        self._checks = context.checker.clients
         self._target: str | None = None
-        self._has_session = self.rng.random() < setting.conditions.sessions
+        self._has_session = self.rng.random() < context.parameters.sessions
         self._session: ClientSession | None = None
         self._opening: Call | None = None
         self._without_session: list[Call] = []
-        """Commands that wait until a session is open."""
-        self._gathering: dict[str, list[Attempt]] = {}
-        """Commands that wait for others to go in one request with them, by the node that they go to."""
-        waiters = self.rng.randint(1, setting.conditions.pipelined)
-        self.waiters = [Waiter(f"{name}.{number}", self, processes, history) for number in range(waiters)]
+        """Commands that wait for a session."""
+        self._batches: dict[str, list[Attempt]] = {}
+        """Commands that wait for others of their batch, by the machine that they go to."""
+        workers = self.rng.randint(1, context.parameters.pipelined)
+        self.workers = [Worker(f"{name}.{number}", self, processes, history) for number in range(workers)]
 
     def submit(self, call: Call) -> None:
-        """Take charge of a call."""
+        """Begin a call."""
         if call.is_command:
-            self._invariants.command_sent_once(call.request.commands[0])
-        self._scheduler.after(self._conditions.operation_timeout, partial(self._time_is_up, call))
+            self._checks.command_sent_once(call.request.commands[0])
+        self._scheduler.after(self._parameters.operation_timeout, partial(self._timed_out, call))
         self._try(call)
 
-    def _time_is_up(self, call: Call) -> None:
+    def _timed_out(self, call: Call) -> None:
         if call.is_over:
             return
         self._target = None
-        may_be_done = call.is_command and (call.indeterminate or call.comes_again or call.attempt is not None)
-        call.end("info" if may_be_done else "fail")
+        may_take_effect = call.is_command and (call.indeterminate or call.is_repeated or call.attempt is not None)
+        call.end("info" if may_take_effect else "fail")
 
-    # --- sessions -----------------------------------------------------------------------------------------------
+    # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def _number(self, call: Call) -> bool:
-        """Give a command its number, if it needs one; False: it waits for a session."""
+    def _assign_sequence(self, call: Call) -> bool:
+        """Give a command its sequence number, if it needs one. Returns False if it must wait for a session."""
         if call.session is not None or not call.is_command or not self._has_session:
             return True
         sequence = self._session.next_sequence() if self._session else 0
@@ -191,17 +195,17 @@ class SimulatedClient:
             self._opening = Call(pb.Request(id=1, open_session=True), 0, self._session_opened)
             self._try(self._opening)
 
-    def _session_opened(self, _outcome: str, answer: pb.Outcome | None) -> None:
+    def _session_opened(self, _completion: str, outcome: pb.Outcome | None) -> None:
         self._opening = None
-        assert answer is not None
-        self._session = ClientSession(answer.session_id, lambda: self._scheduler.now)
+        assert outcome is not None
+        self._session = ClientSession(outcome.session_id, lambda: self._scheduler.now)
         waiting, self._without_session = self._without_session, []
         for call in waiting:
             self._try(call)
 
-    def _expired(self, call: Call) -> None:
-        """The session is no more: a command that was sent once takes another one."""
-        self.setting.trace.record_seldom(self.name, "session_expired")
+    def _session_expired(self, call: Call) -> None:
+        """Retry in another session, unless an earlier attempt may have been applied."""
+        self.context.trace.record_rare(self.name, "session_expired")
         if call.session is self._session:
             self._session = None
         if call.indeterminate:
@@ -210,190 +214,191 @@ class SimulatedClient:
         assert call.session is not None
         call.session.complete(call.request.sequence)
         call.session = None
-        self._invariants.command_renewed(call.request.commands[0])
-        self._try_later(call)
+        self._checks.command_renewed(call.request.commands[0])
+        self._retry_later(call)
 
-    # --- attempts -----------------------------------------------------------------------------------------------
+    # --- attempts -----------------------------------------------------------------------------------------------------
 
     def _try(self, call: Call) -> None:
-        """Send a call to whoever may be the leader."""
-        if call.is_over or call.attempt is not None or not self._number(call):
+        """Send a call to the presumed leader, or to any node."""
+        if call.is_over or call.attempt is not None or not self._assign_sequence(call):
             return
         target = self._target
-        if target is None or call.request.any_node or self.rng.random() < STRAY_CHANCE:
-            target = self.rng.choice(list(self._hosts))
+        if target is None or call.request.any_node or self.rng.random() < STRAY_SHARE:
+            target = self.rng.choice(list(self._machines))
         acknowledged = call.session.mark_sent() if call.session else 0
-        attempt = call.attempt = Attempt(self, call, self._hosts[target], acknowledged)
+        attempt = call.attempt = Attempt(self, call, self._machines[target], acknowledged)
         self._network.carry(self.name, target, self._scheduler.now, partial(self._arrive, attempt))
         if call.session is not None:
-            repeated = Attempt(self, call, self._hosts[target], acknowledged)
-            call.comes_again |= self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
+            repeated = Attempt(self, call, self._machines[target], acknowledged)
+            call.is_repeated |= self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
         if self._has_session:
-            self._scheduler.after(self._conditions.answer_timeout, partial(self._no_answer, attempt))
+            self._scheduler.after(self._parameters.answer_timeout, partial(self._no_answer, attempt))
 
-    def _try_later(self, call: Call) -> None:
+    def _retry_later(self, call: Call) -> None:
         call.attempt = None
         self._scheduler.after(self.rng.uniform(0.001, BACK_OFF_SECONDS_MAX), partial(self._try, call))
 
     def _arrive(self, attempt: Attempt) -> None:
-        """The request is at the node. It goes in even when the client waits no longer."""
-        host = attempt.host
-        if attempt.session_id and self.rng.random() < self._conditions.rows:
-            gathering = self._gathering.setdefault(host.id, [])
-            gathering.append(attempt)
-            if len(gathering) == 1:
-                delay = self.rng.uniform(0, ROW_WAIT_SHARE * self._conditions.answer_timeout)
-                self._scheduler.after(delay, partial(self._submit_gathered, host.id))
+        """Give an attempt to its node, even if the client no longer waits for it."""
+        machine = attempt.machine
+        if attempt.session_id and self.rng.random() < self._parameters.batched:
+            batch = self._batches.setdefault(machine.id, [])
+            batch.append(attempt)
+            if len(batch) == 1:
+                delay = self.rng.uniform(0, BATCH_WAIT_SHARE * self._parameters.answer_timeout)
+                self._scheduler.after(delay, partial(self._submit_batches, machine.id))
             return
-        attempt.life = host.life
-        if host.node is not None:
-            attempt.round_before = host.rules.read_arrived()
-        if not host.submit(attempt, attempt.request, attempt.session_id, attempt.acknowledged):
-            self._answer(attempt, partial(self._refused, attempt.call, ""))
+        attempt.process = machine.process
+        if machine.node is not None:
+            attempt.round_before = machine.behaviour.read_arrived()
+        if not machine.submit(attempt, attempt.request, attempt.session_id, attempt.acknowledged):
+            self._answer(attempt, partial(self._rejected, attempt.call, ""))
 
-    def _submit_gathered(self, host_id: str) -> None:
-        for attempts in _rows(self._gathering.pop(host_id)):
+    def _submit_batches(self, machine_id: str) -> None:
+        for attempts in _batches(self._batches.pop(machine_id)):
             for attempt in attempts:
-                attempt.life = attempt.host.life
-            if not Row(attempts).submit():
+                attempt.process = attempt.machine.process
+            if not BatchRequest(attempts).submit():
                 for attempt in attempts:
-                    self._answer(attempt, partial(self._refused, attempt.call, ""))
+                    self._answer(attempt, partial(self._rejected, attempt.call, ""))
 
     def _no_answer(self, attempt: Attempt) -> None:
-        """The node is silent: another one is asked."""
+        """Give up an attempt that has timed out."""
         if attempt is attempt.call.attempt:
-            attempt.host.close(attempt)
+            attempt.machine.forget(attempt)
             self._lost(attempt.call)
 
     def attempt_completed(self, attempt: Attempt, outcome: pb.Outcome) -> None:
-        """A node has an outcome. What it promises is checked at the node: the answer may be lost on its way."""
-        host, call, request = attempt.host, attempt.call, attempt.request
-        host.close(attempt)
+        """Check an outcome at the node, where it is always known, and send it to the client, which may not get it."""
+        machine, call, request = attempt.machine, attempt.call, attempt.request
+        machine.forget(attempt)
         if outcome.code == pb.OUTCOME_CODE_OK:
             if request.commands:
-                host.acknowledge(request.commands[0], outcome.index)
+                machine.write_acknowledged(request.commands[0], outcome.index)
             elif request.queries:
-                if not request.any_node:  # a follower's reads are its leader's to confirm
-                    host.read_answered(attempt.round_before)
-                self._invariants.read_answered(host.id, outcome.index, call.acknowledged_before)
+                if not request.any_node:  # those of a follower are confirmed by its leader
+                    machine.read_served(attempt.round_before)
+                self._checks.check_read(machine.id, outcome.index, call.acknowledged_before)
             self._answer(attempt, partial(self._succeeded, attempt, outcome))
-        elif outcome.code in _NOT_DONE:
-            self._answer(attempt, partial(self._refused, call, outcome.leader_id))
+        elif outcome.code in _REJECTED:
+            self._answer(attempt, partial(self._rejected, call, outcome.leader_id))
         elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
-            if call.session is not None and call.session.id == attempt.session_id:  # else it has gone to another one
-                self._invariants.session_expired(request.commands[0])
-            self._answer(attempt, partial(self._expired, call))
+            if call.session is not None and call.session.id == attempt.session_id:  # else it is in another one by now
+                self._checks.session_expired(request.commands[0])
+            self._answer(attempt, partial(self._session_expired, call))
         else:
             self._answer(attempt, partial(self._lost, call))
 
     def connection_broken(self, attempt: Attempt) -> None:
-        """The node ended before it had an outcome."""
+        """Report to the client that the node ended without an outcome."""
         self._answer(attempt, partial(self._lost, attempt.call))
 
     def _answer(self, attempt: Attempt, action: Callable[[], None]) -> None:
-        """Let the client hear of it, unless the node dies before the answer has left."""
-        host, life, departure = attempt.host, attempt.life, attempt.host.now
+        """Run `action` at the client when the answer arrives, unless the node ended before it sent the answer."""
+        machine, process, departure = attempt.machine, attempt.process, attempt.machine.now
 
         def arrive() -> None:
             if attempt is not attempt.call.attempt:
                 return
-            if host.was_alive(life, departure):
+            if machine.was_running(process, departure):
                 action()
             else:
                 self._lost(attempt.call)
 
-        self._network.carry(host.id, self.name, departure, arrive)
+        self._network.carry(machine.id, self.name, departure, arrive)
 
     def _succeeded(self, attempt: Attempt, outcome: pb.Outcome) -> None:
         if not attempt.request.any_node:
-            self._target = attempt.host.id
-        self._invariants.index_known(outcome.index)
+            self._target = attempt.machine.id
+        self._checks.outcome_received(outcome.index)
         attempt.call.end("ok", outcome)
 
-    def _refused(self, call: Call, leader: str) -> None:
-        """Surely not done this time: try again, where the leader is said to be."""
-        self._target = leader if leader in self._hosts else None
-        self._try_later(call)
+    def _rejected(self, call: Call, leader: str) -> None:
+        """Retry an attempt that did not take effect, at the leader that the node named."""
+        self._target = leader if leader in self._machines else None
+        self._retry_later(call)
 
     def _lost(self, call: Call) -> None:
-        """There is no answer. With a session, a command is sent again with the same number."""
+        """Retry an attempt without an answer: a command only in a session, with the same sequence number."""
         self._target = None
         if call.is_command and call.session is None:
             call.end("info")
         else:
             call.indeterminate = True
-            self._try_later(call)
+            self._retry_later(call)
             if call.is_command:
-                self.setting.trace.record_seldom(self.name, "sent_again", f"number {call.request.sequence}")
+                self.context.trace.record_rare(self.name, "sent_again", f"sequence number {call.request.sequence}")
 
 
-def _rows(attempts: list[Attempt]) -> Iterator[list[Attempt]]:
-    """Those of one session with consecutive numbers together."""
-    row: list[Attempt] = []
+def _batches(attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+    """Group attempts of one session with consecutive sequence numbers."""
+    batch: list[Attempt] = []
     for attempt in sorted(attempts, key=lambda attempt: (attempt.session_id, attempt.request.sequence)):
-        if row and (attempt.session_id, attempt.request.sequence) != (
-            row[-1].session_id,
-            row[-1].request.sequence + 1,
+        if batch and (attempt.session_id, attempt.request.sequence) != (
+            batch[-1].session_id,
+            batch[-1].request.sequence + 1,
         ):
-            yield row
-            row = []
-        row.append(attempt)
-    yield row
+            yield batch
+            batch = []
+        batch.append(attempt)
+    yield batch
 
 
-class Waiter:
-    """One operation after the other, through its client; another process number after an unknown outcome."""
+class Worker:
+    """Runs one operation after another through its client; takes a new process number after an unknown outcome."""
 
     def __init__(self, name: str, client: SimulatedClient, processes: "count[int]", history: "History") -> None:
         self.name = name
         self.working = True
-        """Whether it begins another operation when one is over."""
+        """Whether it begins another operation after the current one."""
         self.operation: Operation | None = None
         self.succeeded = 0
-        """Operations whose success it has heard of."""
+        """Number of operations whose success it knows."""
         self._client = client
         self._rng = client.rng
-        self._conditions = client.setting.conditions
-        self._scheduler = client.setting.scheduler
-        self._invariants = client.setting.invariants
-        self._trace = client.setting.trace
+        self._parameters = client.context.parameters
+        self._scheduler = client.context.scheduler
+        self._checks = client.context.checker.clients
+        self._trace = client.context.trace
         self._processes = processes
         self._process = next(processes)
         self._history = history
         self._written = 0
-        self._seen: dict[str, str | None] = {}
+        self._known_values: dict[str, str | None] = {}
+        """The last value of each key that it has read or written, which `cas` expects."""
         self._may_pause = True
 
     def think(self) -> None:
-        """Begin another operation in a while."""
+        """Begin another operation after a random time."""
         if self.working:
-            delay = self._rng.expovariate(1 / self._conditions.think_seconds)
-            if self._may_pause and self._rng.random() < self._conditions.pause_probability:
+            delay = self._rng.expovariate(1 / self._parameters.think_seconds)
+            if self._may_pause and self._rng.random() < self._parameters.pause_probability:
                 delay += self._rng.uniform(*PAUSE_SECONDS)
-            self._scheduler.after(delay, self._begin_some)
+            self._scheduler.after(delay, self._begin_random)
 
     def hurry(self) -> None:
-        """Make no pauses any longer."""
+        """Begin an operation now, and pause no more."""
         self._may_pause = False
-        self._begin_some()
+        self._begin_random()
 
-    def _begin_some(self) -> None:
+    def _begin_random(self) -> None:
         if self.working and self.operation is None:
             f = self._rng.choices(_FUNCTIONS, _WEIGHTS)[0]
-            self.begin(f, f"key-{self._rng.randrange(self._conditions.keys)}")
+            self.begin(f, f"key-{self._rng.randrange(self._parameters.keys)}")
 
     def begin(self, f: str, key: str) -> None:
-        """Begin one operation; it ends with an outcome, or as unknown when its time is up."""
+        """Begin one operation of the function `f`, in the terms of the history format."""
         value, request = self._choose(f, key)
         operation = self.operation = self._history.invoke(self._process, f, key, value)
         self._trace.record(self.name, "invoked", str(operation))
-        self._client.submit(Call(request, self._invariants.acknowledged_index, self._ended))
+        self._client.submit(Call(request, self._checks.acknowledged_index, self._ended))
 
     def _choose(self, f: str, key: str) -> tuple[Value, pb.Request]:
-        """An argument, and the request that carries it. Every value is unique, so that reads tell writes apart."""
+        """Return an argument, and the request that carries it. Each value is unique, so that reads identify writes."""
         if f == "read":
             query = kv.KvQuery(get=kv.GetRequest(key=key))
-            any_node = self._rng.random() < self._conditions.any_node_reads
+            any_node = self._rng.random() < self._parameters.any_node_reads
             return None, pb.Request(id=1, queries=[query.SerializeToString()], any_node=any_node)
         self._written += 1
         new = f"{self.name}.{self._written};"
@@ -405,51 +410,51 @@ class Waiter:
         elif f == "delete":
             value, command = None, kv.KvCommand(delete=kv.DeleteRequest(key=key))
         else:
-            old = self._seen.get(key)
+            old = self._known_values.get(key)
             expected = None if old is None else old.encode()
             value = [old, new]
             body = kv.CompareAndSetRequest(key=key, expected=expected, value=new.encode())
             command = kv.KvCommand(compare_and_set=body)
-        return value, pb.Request(id=1, commands=[command.SerializeToString() + self._mark()])
+        return value, pb.Request(id=1, commands=[command.SerializeToString() + self._unique_field()])
 
-    def _mark(self) -> bytes:
-        """What makes a command unlike any other: a field that the store passes over. Some are long."""
+    def _unique_field(self) -> bytes:
+        """Return a field that makes a command unique, and perhaps long; the store ignores it as unknown."""
         mark = f"{self.name}.{self._written}".encode()
-        if self._rng.random() < self._conditions.long_commands:
+        if self._rng.random() < self._parameters.long_commands:
             mark = mark.ljust(self._rng.randint(LONG_BYTES_MIN, LONG_BYTES_MAX), b".")
         size = bytes([len(mark) & 0x7F | 0x80, len(mark) >> 7])
         return b"\xfa\x3f" + size + mark  # field 1023, length-delimited
 
-    def _ended(self, outcome: str, answer: pb.Outcome | None) -> None:
+    def _ended(self, completion: str, outcome: pb.Outcome | None) -> None:
         operation, self.operation = self.operation, None
         assert operation is not None
         output = error = None
-        if answer is not None:
-            outcome, output, error = self._learn(operation, kv.KvResult.FromString(single_result(answer)))
-        elif outcome == "fail":
+        if outcome is not None:
+            completion, output, error = self._learn(operation, kv.KvResult.FromString(single_result(outcome)))
+        elif completion == "fail":
             error = "timeout"
-        self._history.complete(operation, outcome, output, error)
+        self._history.complete(operation, completion, output, error)
         self._trace.record(self.name, "completed", str(operation))
-        if outcome == "info":
+        if completion == "info":
             self._process = next(self._processes)
-        self.succeeded += outcome == "ok" or error == MISMATCH
+        self.succeeded += completion == "ok" or error == MISMATCH
         self.think()
 
     def _learn(self, operation: Operation, result: kv.KvResult) -> tuple[str, str | None, str | None]:
-        """What an answer says: outcome, output and error."""
+        """Return the completion, output and error that a result means."""
         found = result.value.decode() if result.HasField("value") else None
         if operation.f == "cas" and not result.found:
-            self._seen[operation.key] = found
+            self._known_values[operation.key] = found
             return "fail", None, MISMATCH
         if operation.f in ("read", "write"):
-            self._seen[operation.key] = found if operation.f == "read" else str(operation.value)
+            self._known_values[operation.key] = found if operation.f == "read" else str(operation.value)
         elif operation.f == "cas" and isinstance(operation.value, list):
-            self._seen[operation.key] = operation.value[1]
+            self._known_values[operation.key] = operation.value[1]
         return "ok", found if operation.f == "read" else None, None
 
 
 class History:
-    """The operations of a run in the order of their calls."""
+    """The operations of a run in the order of their invocations."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.operations: list[Operation] = []
@@ -457,17 +462,17 @@ class History:
         self._position = 0
 
     def invoke(self, process: int, f: str, key: str, value: Value) -> Operation:
-        """A client calls."""
+        """Add the invocation of an operation."""
         self._position += 1
         operation = Operation(process, f, key, value, self._position, invoked_at=self._nanoseconds())
         self.operations.append(operation)
         return operation
 
-    def complete(self, operation: Operation, outcome: str, output: str | None, error: str | None) -> None:
-        """An outcome has come, or nobody waits for it any longer."""
+    def complete(self, operation: Operation, completion: str, output: str | None, error: str | None) -> None:
+        """Add the completion of an operation; one of type `info` never completes."""
         self._position += 1
-        operation.outcome, operation.output, operation.error = outcome, output, error
-        operation.completed = None if outcome == "info" else self._position
+        operation.outcome, operation.output, operation.error = completion, output, error
+        operation.completed = None if completion == "info" else self._position
         operation.completed_at = self._nanoseconds()
 
     def _nanoseconds(self) -> int:

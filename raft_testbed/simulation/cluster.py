@@ -1,8 +1,8 @@
-"""One run: machines, network, clients, faults and invariants, from a seed to a verdict.
+"""One run of a simulated cluster: machines, network, clients, faults and checks, from a seed to a result.
 
-First a phase of faults. Then everything is healed, and within a bound of virtual time every client must succeed, all
-changes of members must come to their end, one more must succeed, all members must have applied the same, and the leader
-must keep its office. In the end the history is judged.
+After the phase with faults comes the quiescent phase. Within bounds of simulated time, every client must succeed,
+pending membership changes must complete, another one must succeed, and all members must have applied the same entries.
+Then the leader must remain leader. Last, the history of the clients' operations is checked for linearizability.
 """
 
 import asyncio
@@ -17,34 +17,45 @@ from typing import TextIO
 
 from raft_pkg.core.membership import AddLearner, Change, Remove
 from raft_testbed.checker.linearizability import Verdict, check_history
-from raft_testbed.simulation.clients import History, SimulatedClient, Waiter
-from raft_testbed.simulation.context import Setting
-from raft_testbed.simulation.faults import FAULTS, PlannedFault, plan
-from raft_testbed.simulation.invariants import LINEARIZABILITY, PROGRESS, STABILITY, Invariants, Violation
-from raft_testbed.simulation.machine import Host, address_of
+from raft_testbed.simulation.clients import History, SimulatedClient, Worker
+from raft_testbed.simulation.context import SimulationContext
+from raft_testbed.simulation.faults import FAULTS
+from raft_testbed.simulation.machine import Machine, address_of
 from raft_testbed.simulation.network import SimulatedNetwork
-from raft_testbed.simulation.schedule import CALM, SYNC_SECONDS_CALM, Conditions, Options, draw
+from raft_testbed.simulation.parameters import (
+    QUIESCENT_NETWORK,
+    QUIESCENT_SYNC_SECONDS_MAX,
+    Options,
+    Parameters,
+    draw_parameters,
+)
+from raft_testbed.simulation.safety import SafetyChecker, Violation
+from raft_testbed.simulation.schedule import ScheduledFault, draw_schedule
 from raft_testbed.simulation.scheduler import Scheduler, TooManyStepsError
 from raft_testbed.simulation.sessions import SessionModel
 from raft_testbed.simulation.trace import Trace
 
+LINEARIZABILITY = "Linearizability"
+PROGRESS = "Progress"
+STABLE_LEADER = "Stable Leader"
+
 PROGRESS_ELECTION_TIMEOUTS = 20
-"""Within so many of the longest election time-outs after all is healed, the cluster must have caught up."""
+"""Bound on the time for clients and convergence in the quiescent phase, in longest election time-outs."""
 CHANGE_ELECTION_TIMEOUTS = 40
-"""Within so many, changes of members come to their end: a leader waits for a newcomer for half of it."""
-ASK_SECONDS = 0.05
-"""How often a change is asked for that was refused."""
+"""Bound on the time for membership changes; a leader waits for a new learner for half of it."""
+CHANGE_RETRY_SECONDS = 0.05
+"""Time between requests for a membership change that was refused."""
 STABLE_ELECTION_TIMEOUTS = 4
-"""For so many of the longest election time-outs after that, the leader must keep its office."""
+"""Time for which the leader must remain leader, in longest election time-outs."""
 OPERATIONS_AFTER_FAULTS = 2
-"""Each client must succeed so often after all is healed."""
+"""Number of operations with which each worker must succeed in the quiescent phase."""
 SEARCH_STATES_MAX = 500_000
-"""Where the judge of a history gives up; it is said then, and no violation is claimed."""
+"""Limit of the linearizability checker; a run that reaches it is undecided, not a violation."""
 
 
 @dataclass(slots=True)
 class Failure:
-    """A violation, with what a person needs to look into it."""
+    """A violation, with its context for the investigation."""
 
     invariant: str
     what: str
@@ -56,7 +67,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Result:
-    """What one run came to."""
+    """The result of one run."""
 
     seed: int
     failure: Failure | None
@@ -67,121 +78,121 @@ class Result:
     operations: int
     succeeded: int
     leaders: int
-    """Terms that had a leader."""
+    """Number of terms that had a leader."""
     committed: int
     faults: int
     undecided: bool = False
-    """Whether the judge of the history gave up."""
+    """Whether the linearizability checker reached its limit."""
     fault_numbers: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """How often what is seldom has happened, by the event's name."""
+    """Number of rare events by name."""
 
 
 def run(seed: int, options: Options, trace_stream: TextIO | None = None) -> Result:
-    """Run one seed. Same seed and options, same result but for the wall time."""
+    """Run one seed. The same seed and options give the same result, apart from the wall-clock time."""
     began = time.perf_counter()
-    world = World(seed, options, trace_stream)
+    cluster = SimulatedCluster(seed, options, trace_stream)
     failure = None
     try:
-        world.run()
+        cluster.run()
     except Violation as violation:
-        failure = world.describe(violation)
-    return world.result(failure, time.perf_counter() - began)
+        failure = cluster.describe(violation)
+    return cluster.result(failure, time.perf_counter() - began)
 
 
-class World:
-    """Everything of one run."""
+class SimulatedCluster:
+    """All parts of one run."""
 
     def __init__(self, seed: int, options: Options, trace_stream: TextIO | None = None) -> None:
         self.seed = seed
-        self.conditions: Conditions = draw(seed)
+        self.parameters: Parameters = draw_parameters(seed)
         self.scheduler = Scheduler()
         self.trace = Trace(self.scheduler, trace_stream)
-        self.network = SimulatedNetwork(self.scheduler, self.trace, Random(f"{seed} network"), self.conditions.network)
-        self.invariants = Invariants(SessionModel().effects_of)
+        self.network = SimulatedNetwork(self.scheduler, self.trace, Random(f"{seed} network"), self.parameters.network)
+        self.checker = SafetyChecker(SessionModel().effects_of)
         ids = [f"raft-{number}" for number in range(options.nodes)]
-        spares = [f"spare-{number}" for number in range(self.conditions.spares)]
+        spares = [f"spare-{number}" for number in range(self.parameters.spares)]
         addresses = {node_id: address_of(node_id) for node_id in ids}
-        setting = Setting(seed, self.conditions, self.scheduler, self.network, self.invariants, self.trace)
-        self.hosts: Sequence[Host] = [
-            *(Host(node_id, addresses, setting) for node_id in ids),
-            *(Host(node_id, {**addresses, node_id: address_of(node_id)}, setting) for node_id in spares),
+        context = SimulationContext(seed, self.parameters, self.scheduler, self.network, self.checker, self.trace)
+        self.machines: Sequence[Machine] = [
+            *(Machine(node_id, addresses, context) for node_id in ids),
+            *(Machine(node_id, {**addresses, node_id: address_of(node_id)}, context) for node_id in spares),
         ]
-        for host in self.hosts[len(ids) :]:
-            host.wants_to_run = self.conditions.spares_run
-        self.clients: Sequence[str] = [f"client-{number}" for number in range(self.conditions.clients)]
+        for machine in self.machines[len(ids) :]:
+            machine.wants_to_run = self.parameters.spares_run
+        self.clients: Sequence[str] = [f"client-{number}" for number in range(self.parameters.clients)]
         self.history = History(self.scheduler)
-        hosts = {host.id: host for host in self.hosts}
+        machines = {machine.id: machine for machine in self.machines}
         processes = count()
-        clients = [SimulatedClient(name, hosts, processes, self.history, setting) for name in self.clients]
-        self._waiters: list[Waiter] = [waiter for client in clients for waiter in client.waiters]
+        clients = [SimulatedClient(name, machines, processes, self.history, context) for name in self.clients]
+        self._workers: list[Worker] = [worker for client in clients for worker in client.workers]
         kept = options.faults_kept
-        self.plan: list[PlannedFault] = [
-            fault for fault in plan(seed, self.conditions) if kept is None or fault.number in kept
+        self.schedule: list[ScheduledFault] = [
+            fault for fault in draw_schedule(seed, self.parameters) if kept is None or fault.number in kept
         ]
-        self._active: dict[PlannedFault, Callable[[], None]] = {}
+        self._active: dict[ScheduledFault, Callable[[], None]] = {}
         self._undecided = False
-        for host in self.hosts:
-            self.network.attach(host.id, host)
+        for machine in self.machines:
+            self.network.attach(machine.id, machine)
 
     def run(self) -> None:
-        """From the first start to the verdict. Raises `Violation`."""
+        """Run the simulation. Raises `Violation`."""
         loop = asyncio.new_event_loop()
         try:
-            loop.run_until_complete(self._live())
+            loop.run_until_complete(self._run_in_loop())
         finally:
             loop.close()
 
-    async def _live(self) -> None:
-        """Nothing here waits: what nodes promise to waiters needs a loop to belong to, no more."""
+    async def _run_in_loop(self) -> None:
+        """Run the simulation, which never awaits: the nodes' futures need a running event loop."""
         try:
             self._run()
         except TooManyStepsError as error:
-            raise Violation(PROGRESS, str(error), *(host.id for host in self.hosts)) from error
+            raise Violation(PROGRESS, str(error), *(machine.id for machine in self.machines)) from error
 
     def _run(self) -> None:
-        for host in self.hosts:
-            self.scheduler.after(0.0, host.start)
-        for waiter in self._waiters:
-            waiter.think()
-        for fault in self.plan:
+        for machine in self.machines:
+            self.scheduler.after(0.0, machine.start)
+        for worker in self._workers:
+            worker.think()
+        for fault in self.schedule:
             self.scheduler.at(fault.begins, partial(self._inject, fault))
-        self.scheduler.run_until(self.conditions.faulty_seconds)
+        self.scheduler.run_until(self.parameters.faulty_seconds)
         self._heal()
         self._require_progress()
         self._require_change()
         self._require_convergence()
-        self._require_stability()
-        self._read_everything()
-        self._judge()
+        self._require_stable_leader()
+        self._read_all_keys()
+        self._check_history()
 
-    # --- what faults must know ----------------------------------------------------------------------------------
+    # --- interface to faults ------------------------------------------------------------------------------------------
 
     @property
-    def leader(self) -> Host | None:
-        """The machine whose node leads, of those that believe so the one with the newest term."""
-        leaders = [host for host in self.hosts if host.is_leader]
-        return max(leaders, key=lambda host: host.term, default=None)
+    def leader(self) -> Machine | None:
+        """The machine whose node leads in the newest term, if any node leads."""
+        leaders = [machine for machine in self.machines if machine.is_leader]
+        return max(leaders, key=lambda machine: machine.term, default=None)
 
-    def ask(self, host: Host, change: Change) -> None:
-        """Ask a node for a change of the members; one that is to be added runs from then on."""
-        for newcomer in self.hosts:
+    def request_change(self, machine: Machine, change: Change) -> None:
+        """Request a membership change from a node; start the machine that it adds."""
+        for newcomer in self.machines:
             if isinstance(change, AddLearner) and newcomer.id == change.node_id:
                 newcomer.wants_to_run = True
                 newcomer.start()
-        host.change_members(change)
+        machine.change_members(change)
 
-    def may_lose_disk(self, host: Host) -> bool:
-        """Whether the cluster can go on without what this machine's disk has promised, whatever it changes to next.
+    def may_lose_disk(self, machine: Machine) -> bool:
+        """Return whether every possible configuration keeps a majority of disks without this machine's.
 
-        A voter is lost until it votes again in its new incarnation. In every configuration that may come to count, a
-        majority must be left; learners count as voters besides, for they may become some at any moment.
+        A voter counts as lost until it votes in its new incarnation. Learners count as voters besides, because they may
+        become voters at any time.
         """
-        if not self.invariants.committed_index or any(other.has_requests for other in self.hosts):
+        if not self.checker.commits.last_index or any(other.has_admin_requests for other in self.machines):
             return False
-        intact = {(other.id, other.incarnation) for other in self.hosts if other is not host}
-        configurations = self.invariants.possible_configurations()
-        if host.id not in {member.node_id for c in configurations for member in c.members}:
+        intact = {(other.id, other.incarnation) for other in self.machines if other is not machine}
+        configurations = self.checker.possible_configurations()
+        if machine.id not in {member.node_id for c in configurations for member in c.members}:
             return self.all_disks_are_known()
         for configuration in configurations:
             for group in filter(None, (configuration.voters, configuration.outgoing)):
@@ -192,100 +203,106 @@ class World:
         return True
 
     def all_disks_are_known(self) -> bool:
-        """Whether every member of every configuration that may come to count still has the disk that it had."""
-        intact = {(host.id, host.incarnation) for host in self.hosts}
-        configurations = self.invariants.possible_configurations()
+        """Return whether every member of every possible configuration still has its disk."""
+        intact = {(machine.id, machine.incarnation) for machine in self.machines}
+        configurations = self.checker.possible_configurations()
         return all((m.node_id, m.incarnation) in intact for c in configurations for m in c.members + c.outgoing)
 
-    def schedule(self, delay: float, action: Callable[[], None]) -> None:
-        """Do something in a while, as long as there are faults."""
+    def after(self, delay: float, action: Callable[[], None]) -> None:
+        """Run `action` in `delay` seconds, unless the phase with faults is over by then."""
 
         def act() -> None:
-            if self.scheduler.now < self.conditions.faulty_seconds:
+            if self.scheduler.now < self.parameters.faulty_seconds:
                 action()
 
         self.scheduler.after(delay, act)
 
-    # --- faults -------------------------------------------------------------------------------------------------
+    # --- faults -------------------------------------------------------------------------------------------------------
 
-    def _inject(self, fault: PlannedFault) -> None:
-        self.trace.record("world", "fault begins", str(fault))
+    def _inject(self, fault: ScheduledFault) -> None:
+        self.trace.record("cluster", "fault begins", str(fault))
         self._active[fault] = FAULTS[fault.name](self, Random(fault.seed))
         self.scheduler.after(fault.lasts, partial(self._end_fault, fault))
 
-    def _end_fault(self, fault: PlannedFault) -> None:
-        end = self._active.pop(fault, None)
-        if end is not None:
-            self.trace.record("world", "fault ends", str(fault))
-            end()
+    def _end_fault(self, fault: ScheduledFault) -> None:
+        revert = self._active.pop(fault, None)
+        if revert is not None:
+            self.trace.record("cluster", "fault ends", str(fault))
+            revert()
 
     def _heal(self) -> None:
-        """End every fault, and give everything what it needs to go on."""
+        """End all faults and begin the quiescent phase."""
         for fault in list(self._active):
             self._end_fault(fault)
-        self.trace.record("world", "healed")
-        self.network.heal(CALM)
-        for host in self.hosts:
-            host.heal(SYNC_SECONDS_CALM)
+        self.trace.record("cluster", "healed")
+        self.network.heal(QUIESCENT_NETWORK)
+        for machine in self.machines:
+            machine.heal(QUIESCENT_SYNC_SECONDS_MAX)
 
-    # --- after the faults ---------------------------------------------------------------------------------------
-
-    @property
-    def _bound(self) -> float:
-        return PROGRESS_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
+    # --- quiescent phase ----------------------------------------------------------------------------------------------
 
     @property
-    def _bound_of_changes(self) -> float:
-        return CHANGE_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
+    def _progress_seconds_max(self) -> float:
+        return PROGRESS_ELECTION_TIMEOUTS * self.parameters.raft.election_timeout_max
+
+    @property
+    def _change_seconds_max(self) -> float:
+        return CHANGE_ELECTION_TIMEOUTS * self.parameters.raft.election_timeout_max
 
     def _require_progress(self) -> None:
-        """Every client succeeds; then no more is asked for."""
-        wanted = [waiter.succeeded + OPERATIONS_AFTER_FAULTS for waiter in self._waiters]
-        for waiter in self._waiters:
-            waiter.hurry()
+        """Require that every worker succeeds; then stop the workers."""
+        expected = [worker.succeeded + OPERATIONS_AFTER_FAULTS for worker in self._workers]
+        for worker in self._workers:
+            worker.hurry()
 
         def all_succeeded() -> bool:
-            return all(waiter.succeeded >= n for waiter, n in zip(self._waiters, wanted, strict=True))
+            return all(worker.succeeded >= n for worker, n in zip(self._workers, expected, strict=True))
 
-        if not self.scheduler.run_until(self.scheduler.now + self._bound, all_succeeded):
-            waiting = [c.name for c, n in zip(self._waiters, wanted, strict=True) if c.succeeded < n]
+        if not self.scheduler.run_until(self.scheduler.now + self._progress_seconds_max, all_succeeded):
+            waiting = [w.name for w, n in zip(self._workers, expected, strict=True) if w.succeeded < n]
             raise self._no_progress(
-                f"{', '.join(waiting)} did not succeed {OPERATIONS_AFTER_FAULTS} times", self._bound
+                f"{', '.join(waiting)} did not succeed {OPERATIONS_AFTER_FAULTS} times", self._progress_seconds_max
             )
-        for waiter in self._waiters:
-            waiter.working = False
+        for worker in self._workers:
+            worker.working = False
 
     def _require_change(self) -> None:
-        """What was begun ends, every member is who it is said to be, and one more change of the members succeeds."""
-        deadline = self.scheduler.now + self._bound_of_changes
-        if not self.scheduler.run_until(deadline, self._is_settled):
-            raise self._no_progress("the members did not settle", self._bound_of_changes)
+        """Require that pending membership changes complete, and that another one succeeds."""
+        deadline = self.scheduler.now + self._change_seconds_max
+        if not self.scheduler.run_until(deadline, self._membership_is_stable):
+            raise self._no_progress("membership changes did not complete", self._change_seconds_max)
         change = self._last_change()
         if change is None:
             return
-        before = self.invariants.configuration
-        deadline = self.scheduler.now + self._bound_of_changes
-        while self.invariants.configuration == before and self.scheduler.now < deadline:
-            if self.leader is not None and not self.leader.has_requests:
-                self.ask(self.leader, change)
-            self.scheduler.run_until(self.scheduler.now + ASK_SECONDS, lambda: self.invariants.configuration != before)
-        if self.invariants.configuration == before or not self.scheduler.run_until(deadline, self._is_settled):
-            raise self._no_progress(f"{change} did not succeed", self._bound_of_changes)
+        before = self.checker.commits.configuration
+        deadline = self.scheduler.now + self._change_seconds_max
+
+        def has_changed() -> bool:
+            return self.checker.commits.configuration != before
+
+        while not has_changed() and self.scheduler.now < deadline:
+            if self.leader is not None and not self.leader.has_admin_requests:
+                self.request_change(self.leader, change)
+            self.scheduler.run_until(self.scheduler.now + CHANGE_RETRY_SECONDS, has_changed)
+        if not has_changed() or not self.scheduler.run_until(deadline, self._membership_is_stable):
+            raise self._no_progress(f"{change} did not succeed", self._change_seconds_max)
 
     def _last_change(self) -> Change | None:
-        """Add a machine that is outside, or take one out; None: there is but one."""
-        configuration = self.invariants.configuration
+        """Return a change that adds a machine outside the cluster, or removes a voter unless it is the only one."""
+        configuration = self.checker.commits.configuration
         rng = Random(f"{self.seed} last change")
-        outside = [host for host in self.hosts if configuration.member(host.id) is None]
+        outside = [machine for machine in self.machines if configuration.member(machine.id) is None]
         if outside:
             newcomer = rng.choice(outside).id
             return AddLearner(newcomer, address_of(newcomer), promote=True)
         return Remove(rng.choice(configuration.voters).node_id) if len(configuration.voters) > 1 else None
 
-    def _is_settled(self) -> bool:
-        """No change is under way, by itself or by order, and none is needed."""
-        configuration = self.invariants.configuration
-        if configuration.is_joint or configuration.to_promote or any(host.has_requests for host in self.hosts):
+    def _membership_is_stable(self) -> bool:
+        """Return whether no membership change is pending, requested or automatic."""
+        configuration = self.checker.commits.configuration
+        if configuration.is_joint or configuration.to_promote:
+            return False
+        if any(machine.has_admin_requests for machine in self.machines):
             return False
         leader = self.leader
         return (
@@ -295,71 +312,75 @@ class World:
             and self.all_disks_are_known()
         )
 
-    def _members(self) -> list[Host]:
-        return [host for host in self.hosts if self.invariants.configuration.member(host.id)]
+    def _members(self) -> list[Machine]:
+        return [machine for machine in self.machines if self.checker.commits.configuration.member(machine.id)]
 
     def _require_convergence(self) -> None:
-        """All members have applied the same."""
-        if not self.scheduler.run_until(self.scheduler.now + self._bound, self._has_converged):
-            applied = ", ".join(f"{host.id}: {host.applied_index}" for host in self.hosts)
+        """Require that all members apply all committed entries."""
+        if not self.scheduler.run_until(self.scheduler.now + self._progress_seconds_max, self._has_converged):
+            applied = ", ".join(f"{machine.id}: {machine.applied_index}" for machine in self.machines)
             raise self._no_progress(
-                f"not all that is committed ({self.invariants.committed_index}) is applied: {applied}", self._bound
+                f"not all members have applied index {self.checker.commits.last_index}: {applied}",
+                self._progress_seconds_max,
             )
-
-    def _no_progress(self, what: str, bound: float) -> Violation:
-        message = f"{what} within {bound:.1f} s of calm"
-        return Violation(PROGRESS, message, *(host.id for host in self.hosts))
 
     def _has_converged(self) -> bool:
-        committed = self.invariants.committed_index
-        return all(host.applied_index == committed for host in self._members()) and not any(
-            waiter.operation for waiter in self._waiters
+        committed = self.checker.commits.last_index
+        return all(machine.applied_index == committed for machine in self._members()) and not any(
+            worker.operation for worker in self._workers
         )
 
-    def _require_stability(self) -> None:
-        """Nobody disturbs a leader that every member hears, least of all who is not one."""
+    def _require_stable_leader(self) -> None:
+        """Require that no node disturbs a leader that reaches every member, in particular no removed node."""
         members = self._members()
-        leaders_before = [host.term for host in members]
+        terms_before = [machine.term for machine in members]
         self.scheduler.run_until(
-            self.scheduler.now + STABLE_ELECTION_TIMEOUTS * self.conditions.raft.election_timeout_max
+            self.scheduler.now + STABLE_ELECTION_TIMEOUTS * self.parameters.raft.election_timeout_max
         )
-        terms = [host.term for host in members]
-        if terms != leaders_before:
+        terms = [machine.term for machine in members]
+        if terms != terms_before:
             raise Violation(
-                STABILITY, f"terms went from {leaders_before} to {terms}", *(host.id for host in self.hosts)
+                STABLE_LEADER,
+                f"terms went from {terms_before} to {terms}",
+                *(machine.id for machine in self.machines),
             )
 
-    def _read_everything(self) -> None:
-        """The last word of the history: what every key holds in the end."""
-        reader = self._waiters[0]
-        for number in range(self.conditions.keys):
+    def _read_all_keys(self) -> None:
+        """Read every key, so that the history includes the final values."""
+        reader = self._workers[0]
+        for number in range(self.parameters.keys):
             reader.begin("read", f"key-{number}")
-            if not self.scheduler.run_until(self.scheduler.now + self._bound, lambda: reader.operation is None):
-                raise self._no_progress(f"the last read of key-{number} was not answered", self._bound)
+            deadline = self.scheduler.now + self._progress_seconds_max
+            if not self.scheduler.run_until(deadline, lambda: reader.operation is None):
+                raise self._no_progress(f"the final read of key-{number} did not succeed", self._progress_seconds_max)
 
-    def _judge(self) -> None:
+    def _check_history(self) -> None:
         finding = check_history(self.history.operations, search_states_max=SEARCH_STATES_MAX)
         self._undecided = finding.verdict is Verdict.UNKNOWN
         for key in finding.keys:
             if key.verdict is Verdict.VIOLATION:
                 raise Violation(LINEARIZABILITY, str(key))
 
-    # --- reports ------------------------------------------------------------------------------------------------
+    def _no_progress(self, what: str, seconds_max: float) -> Violation:
+        message = f"{what} within {seconds_max:.1f} s of the quiescent phase"
+        return Violation(PROGRESS, message, *(machine.id for machine in self.machines))
+
+    # --- reports ------------------------------------------------------------------------------------------------------
 
     def describe(self, violation: Violation) -> Failure:
-        """What happened, for people."""
-        nodes = violation.nodes or tuple(host.id for host in self.hosts)
+        """Return a violation with the newest events of the nodes involved, and the faults so far."""
+        nodes = violation.nodes or tuple(machine.id for machine in self.machines)
         return Failure(
             violation.invariant,
             violation.what,
             self.scheduler.steps,
             self.scheduler.now,
-            self.trace.last_events("world", *dict.fromkeys(nodes)),
-            [str(fault) for fault in self.plan if fault.begins <= self.scheduler.now],
+            self.trace.last_events("cluster", *dict.fromkeys(nodes)),
+            [str(fault) for fault in self.schedule if fault.begins <= self.scheduler.now],
         )
 
     def result(self, failure: Failure | None, wall_seconds: float) -> Result:
-        """All that is to be said of the run."""
+        """Return the result of the run."""
         operations = self.history.operations
         return Result(
             self.seed,
@@ -369,11 +390,11 @@ class World:
             self.scheduler.now,
             wall_seconds,
             len(operations),
-            sum(waiter.succeeded for waiter in self._waiters),
-            self.invariants.leaders,
-            self.invariants.committed_index,
-            len(self.plan),
+            sum(worker.succeeded for worker in self._workers),
+            self.checker.elections.leader_count,
+            self.checker.commits.last_index,
+            len(self.schedule),
             self._undecided,
-            [fault.number for fault in self.plan],
+            [fault.number for fault in self.schedule],
             self.trace.counts,
         )

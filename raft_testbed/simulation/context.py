@@ -1,21 +1,21 @@
-"""What every part of one run shares."""
+"""The parts of a run that its machines and clients share."""
 
 from dataclasses import dataclass
 
-from raft_testbed.simulation.invariants import Invariants
 from raft_testbed.simulation.network import SimulatedNetwork
-from raft_testbed.simulation.schedule import Conditions
+from raft_testbed.simulation.parameters import Parameters
+from raft_testbed.simulation.safety import SafetyChecker
 from raft_testbed.simulation.scheduler import Scheduler
 from raft_testbed.simulation.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One run's seed and conditions, its time, network and trace, and what must hold in it."""
+class SimulationContext:
+    """Seed and parameters of a run, and its scheduler, network, safety checker and trace."""
 
     seed: int
-    conditions: Conditions
+    parameters: Parameters
     scheduler: Scheduler
     network: SimulatedNetwork
-    invariants: Invariants
+    checker: SafetyChecker
     trace: Trace

@@ -1,6 +1,6 @@
-"""Many seeds on all cores: a range is cut into chunks, some process runs each, and results come as they are done.
+"""Run a range of seeds in several processes, in chunks; results come as they are done.
 
-A range is a unit of work of its own: what it comes to depends on nothing but the seeds, the options and the code.
+The result of a range depends only on the seeds, the options and the code.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from raft_testbed.mutation import load_mutant
 from raft_testbed.simulation.cluster import Result, run
-from raft_testbed.simulation.schedule import Options
+from raft_testbed.simulation.parameters import Options
 
 SEEDS_PER_CHUNK = 10
 CHUNKS_AHEAD_PER_JOB = 2
@@ -23,14 +23,14 @@ CHUNKS_AHEAD_PER_JOB = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run."""
+    """A range of seeds to run, and how."""
 
     first: int
     stop: int
     options: Options
     mutant: Path | None = None
     keep_going: bool = True
-    """Whether seeds are run after one that failed; those under way are, in any case."""
+    """Whether to run more seeds after one that failed; chunks that are under way end in any case."""
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     @property
@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(slots=True)
 class Totals:
-    """What all runs so far add up to."""
+    """The totals of all runs so far."""
 
     seeds: int = 0
     steps: int = 0
@@ -56,7 +56,7 @@ class Totals:
     hashes: dict[int, str] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
-        """Take one run in."""
+        """Add the result of one run."""
         self.seeds += 1
         self.steps += result.steps
         self.simulated_seconds += result.simulated_seconds
@@ -71,18 +71,18 @@ class Totals:
             self.failures.append(result)
 
     def trace_hash(self) -> str:
-        """One hash of all runs."""
+        """Return one hash of all runs."""
         text = " ".join(f"{seed}:{self.hashes[seed]}" for seed in sorted(self.hashes))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def simulate(job: Job) -> Generator[Result, None, None]:
-    """Run all seeds; results come in no particular order. Closing the iterator ends the processes."""
+    """Run all seeds and yield the results in any order. Closing the generator ends the processes."""
     if job.processes == 1 and job.mutant is None:
         for seed in job.seeds:
             yield run(seed, job.options)
         return
-    # A mutant changes code for good, so it never gets into this process.
+    # A mutant changes the code of its process, so it is never loaded into this one.
     pool = ProcessPoolExecutor(job.processes, multiprocessing.get_context("spawn"))
     try:
         yield from _run_chunks(pool, job)
@@ -91,7 +91,7 @@ def simulate(job: Job) -> Generator[Result, None, None]:
 
 
 def replay_command(seed: int, options: Options, mutant: Path | None) -> str:
-    """What a person types to see one run again."""
+    """Return the command that runs one seed again."""
     words = ["raftctl", "simulate", "--seeds", f"{seed}:{seed + 1}", "--nodes", str(options.nodes)]
     if options.faults_kept is not None:
         words += ["--faults", ",".join(map(str, options.faults_kept)) or "none"]

@@ -1,4 +1,4 @@
-"""Virtual time: what is to happen, in order. Nothing here waits."""
+"""Virtual time: actions run in the order of their times, without waiting."""
 
 import heapq
 from collections.abc import Callable
@@ -7,35 +7,38 @@ Action = Callable[[], None]
 
 
 STEPS_MAX = 300_000
-"""Many times what the busiest run needs."""
+"""Limit of actions in a run; several times what the busiest run needs."""
 
 
 class TooManyStepsError(Exception):
-    """The world does not come to rest: somebody answers himself for ever."""
+    """The run exceeds `STEPS_MAX`, probably because actions schedule each other endlessly."""
 
 
 class Scheduler:
-    """Runs actions at their times; those of the same time in the order in which they were scheduled."""
+    """Runs actions at their times; actions of the same time in the order in which they were scheduled."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        """Seconds since the world began."""
+        """Seconds since the start of the run."""
         self.steps = 0
-        """Actions that were run."""
+        """Number of actions that have run."""
         self._queue: list[tuple[float, int, Action]] = []
         self._scheduled = 0
 
     def at(self, time: float, action: Action) -> None:
-        """Run `action` at `time`, or at once when that is past."""
+        """Schedule `action` at `time`, or now if that is past."""
         self._scheduled += 1
         heapq.heappush(self._queue, (max(time, self.now), self._scheduled, action))
 
     def after(self, delay: float, action: Action) -> None:
-        """Run `action` in `delay` seconds."""
+        """Schedule `action` in `delay` seconds."""
         self.at(self.now + delay, action)
 
     def run_until(self, time: float, is_done: Callable[[], bool] | None = None) -> bool:
-        """Run what is due up to `time`, or until `is_done` (asked after each action); returns whether it was done."""
+        """Run the actions up to `time`, or until `is_done`, which is asked after each. Returns whether it was done.
+
+        Raises `TooManyStepsError`.
+        """
         queue = self._queue
         while queue and queue[0][0] <= time:
             self.now, _, action = heapq.heappop(queue)

@@ -1,6 +1,7 @@
-"""What sessions promise (dissertation §6.3), in the plainest form: which commands of the committed entries take effect.
+"""A reference model of sessions (dissertation §6.3): which commands of the committed entries take effect.
 
-It judges `raft_pkg.server.sessions`, so it shares nothing with it. It forgets nothing, and has no limits.
+The model is the oracle for `raft_pkg.server.sessions`, so it shares no code with it. It keeps everything and has no
+limits.
 """
 
 from collections.abc import Sequence
@@ -19,27 +20,27 @@ class _Session:
 
 
 class SessionModel:
-    """All sessions that there ever were, as of the newest entry."""
+    """All sessions that were ever opened, as of the newest entry."""
 
     def __init__(self) -> None:
         self._now_ms = 0
         self._sessions: list[_Session] = []
 
     def effects_of(self, entry: Entry) -> Sequence[bytes]:
-        """The commands of the next committed entry that are to be applied, in order."""
+        """Return the commands of the next committed entry that take effect, in order."""
         if entry.kind is EntryKind.OPEN_SESSION:
             request = pb.OpenSession.FromString(entry.data)
             self._now_ms = max(self._now_ms, request.time_ms)
             self._sessions.append(_Session(request.ttl_ms, self._now_ms))
         if entry.kind is not EntryKind.COMMANDS:
             return ()
-        batch = pb.CommandEntry.FromString(entry.data)
-        self._now_ms = max(self._now_ms, batch.time_ms)
+        entry_body = pb.CommandEntry.FromString(entry.data)
+        self._now_ms = max(self._now_ms, entry_body.time_ms)
         return [
             command
-            for row in batch.batches
-            for sequence, command in enumerate(row.commands, row.first_sequence)
-            if self._takes_effect(row.session_id, sequence, row.acknowledged)
+            for batch in entry_body.batches
+            for sequence, command in enumerate(batch.commands, batch.first_sequence)
+            if self._takes_effect(batch.session_id, sequence, batch.acknowledged)
         ]
 
     def _takes_effect(self, session_id: int, sequence: int, acknowledged: int) -> bool:
@@ -49,7 +50,7 @@ class SessionModel:
             return False
         session = self._sessions[session_id - 1]
         if self._now_ms - session.used_ms > session.ttl_ms:
-            return False  # for ever: log time does not go back, and it is not used again
+            return False  # log time never goes back, so the session stays expired
         session.used_ms = self._now_ms
         session.acknowledged = max(session.acknowledged, acknowledged)
         if sequence in session.applied or sequence < session.acknowledged:

@@ -1,16 +1,19 @@
-"""From a run that fails to one that fails in the same way with as few faults as can be found (delta debugging)."""
+"""Delta debugging: reduce a failing run to few faults that violate the same invariant."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from raft_testbed.simulation.cluster import Result
-from raft_testbed.simulation.schedule import Options
+from raft_testbed.simulation.parameters import Options
 
 RUNS_MAX = 200
 
 
 def shrink(failing: Result, options: Options, run: Callable[[int, Options], Result]) -> tuple[Result, Options]:
-    """Leave out faults, in ever smaller groups, for as long as the same invariant breaks."""
+    """Remove groups of faults, of decreasing size, while the same invariant is violated.
+
+    `run` runs one seed with options. Returns the last failing run, and its options. Runs at most `RUNS_MAX` times.
+    """
     assert failing.failure is not None
     invariant = failing.failure.invariant
     kept = failing.fault_numbers

@@ -1,4 +1,4 @@
-"""What happened in a run, in order: hashed always, kept in full when asked, and the newest of each node for reports."""
+"""The events of a run: all of them hashed, the newest of each node kept for reports, and all written if requested."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ from raft_pkg.core.messages import (
 from raft_testbed.simulation.scheduler import Scheduler
 
 LAST_EVENTS = 30
-"""Events of each node that a report shows."""
+"""Number of events of each node that a report shows."""
 _LINES_PER_UPDATE = 512
 
 
 class Trace:
-    """One line an event: step, time, node, what, details. The hash covers every line."""
+    """One line per event: step, time, node, event, details. The hash covers every line."""
 
     def __init__(self, scheduler: Scheduler, stream: TextIO | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        """How often the nodes' own events, and what else is seldom, have happened: what never did was not tried."""
+        """Number of rare events by name, which shows what a run exercised: log events and a few others."""
         self._scheduler = scheduler
         self._stream = stream
         self._hash = hashlib.blake2b(digest_size=16)
@@ -38,7 +38,7 @@ class Trace:
         self._last: dict[str, deque[str]] = {}
 
     def record(self, node: str, event: str, detail: str = "") -> None:
-        """Add one event; `node` is a node, a client or `world`."""
+        """Add one event; `node` is a node, a client, or `cluster` for faults."""
         scheduler = self._scheduler
         line = f"{scheduler.steps} {scheduler.now:.6f} {node} {event} {detail}"
         self._lines.append(line)
@@ -51,18 +51,18 @@ class Trace:
         if self._stream is not None:
             self._write(node, event, detail)
 
-    def record_seldom(self, node: str, event: str, detail: str = "") -> None:
+    def record_rare(self, node: str, event: str, detail: str = "") -> None:
         """Add one event, and count it."""
         self.counts[event] += 1
         self.record(node, event, detail)
 
     def digest(self) -> str:
-        """The hash of all events so far."""
+        """Return the hash of all events so far, in hexadecimal."""
         self._hash_lines()
         return self._hash.hexdigest()
 
     def last_events(self, *nodes: str) -> list[str]:
-        """The newest events of some nodes, in their order."""
+        """Return the newest events of some nodes in order."""
         lines = [line for node in nodes for line in self._last.get(node, ())]
         return sorted(lines, key=lambda line: int(line.partition(" ")[0]))
 
@@ -77,7 +77,7 @@ class Trace:
 
 
 def describe(message: Message) -> str:
-    """A message in a line; short, since every one goes through here."""
+    """Describe a message in one line."""
     body = message.body
     describe_body = _DESCRIPTIONS.get(type(body))
     text = describe_body(body) if describe_body else repr(body)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raft_testbed.mutation import MutantError, load_mutant
 from raft_testbed.simulation.cluster import run
-from raft_testbed.simulation.schedule import Options
+from raft_testbed.simulation.parameters import Options
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Whole runs: the unchanged code passes, runs are repeatable to the byte, and planted bugs are found."""
+"""Whole runs: the product passes, runs are deterministic, and mutants are caught."""
 
 import json
 import os
@@ -11,10 +11,11 @@ import pytest
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.simulation.cluster import Failure, Result, run
-from raft_testbed.simulation.faults import FAULTS, plan
+from raft_testbed.simulation.faults import FAULTS
+from raft_testbed.simulation.parameters import NEVER, Options, draw_parameters
 from raft_testbed.simulation.runner import Job
 from raft_testbed.simulation.runner import simulate as simulate_in_processes
-from raft_testbed.simulation.schedule import NEVER, Options, draw
+from raft_testbed.simulation.schedule import draw_schedule
 from raft_testbed.simulation.shrink import shrink
 
 MUTANTS = Path(__file__).parents[1] / "mutants"
@@ -27,7 +28,7 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize(("seed", "nodes"), [(0, 5), (1, 5), (2, 3), (3, 3), (4, 1), (5, 2)])
-def test_the_unchanged_code_passes(seed: int, nodes: int) -> None:
+def test_the_product_passes(seed: int, nodes: int) -> None:
     result = run(seed, Options(nodes))
     assert result.failure is None, result.failure
     assert result.succeeded > 0
@@ -41,23 +42,23 @@ def test_a_run_without_faults_commits_and_elects() -> None:
     assert result.committed > 50
 
 
-def test_what_is_seldom_happens_within_a_few_seeds() -> None:
+def test_rare_events_happen_within_a_few_seeds() -> None:
     counts: Counter[str] = Counter()
     for seed in range(12):
         counts.update(run(seed, Options(3)).counts)
-    seldom = (
-        "configuration_committed", "request_done", "request_refused", "disk_lost", "snapshot_taken", "snapshot_installed",
-        "transfer_started", "sent_again", "session_expired",
+    rare = (
+        "configuration_committed", "request_done", "request_refused", "disk_lost", "snapshot_taken",
+        "snapshot_installed", "transfer_started", "sent_again", "session_expired",
     )  # fmt: skip
-    assert {event for event in seldom if counts[event]} == set(seldom)
+    assert {event for event in rare if counts[event]} == set(rare)
 
 
-def test_every_fault_is_planned_by_some_seed() -> None:
-    planned = {fault.name for seed in range(300) for fault in plan(seed, draw(seed))}
-    assert planned == set(FAULTS)
+def test_every_fault_is_scheduled_by_some_seed() -> None:
+    scheduled = {fault.name for seed in range(300) for fault in draw_schedule(seed, draw_parameters(seed))}
+    assert scheduled == set(FAULTS)
 
 
-def test_same_seed_same_run_whatever_the_hash_seed() -> None:
+def test_a_run_does_not_depend_on_the_hash_seed() -> None:
     first, second = (simulate("--seeds", "0:4", "--jobs", "1", "--json", hash_seed=seed) for seed in ("1", "2"))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     reports = [json.loads(done.stdout) for done in (first, second)]
@@ -65,12 +66,12 @@ def test_same_seed_same_run_whatever_the_hash_seed() -> None:
     assert reports[0]["steps"] == reports[1]["steps"] > 1000
 
 
-def test_conditions_differ() -> None:
-    drawn = [draw(seed) for seed in range(300)]
-    assert {conditions.raft.lease_reads for conditions in drawn} == {True, False}
-    assert {conditions.snapshot_entries for conditions in drawn} == {5, 10, 20, 50, NEVER}
-    assert {conditions.spares for conditions in drawn} == {0, 1, 2}
-    assert {conditions.session_ttl for conditions in drawn} == {0.4, 1.5, 600.0}
+def test_parameters_differ_between_seeds() -> None:
+    drawn = [draw_parameters(seed) for seed in range(300)]
+    assert {parameters.raft.lease_reads for parameters in drawn} == {True, False}
+    assert {parameters.snapshot_entries for parameters in drawn} == {5, 10, 20, 50, NEVER}
+    assert {parameters.spares for parameters in drawn} == {0, 1, 2}
+    assert {parameters.session_ttl for parameters in drawn} == {0.4, 1.5, 600.0}
 
 
 def test_another_seed_is_another_run() -> None:
@@ -83,7 +84,7 @@ def test_a_trace_is_written_as_json_lines(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in trace.read_text().splitlines()]
     assert {"step", "time", "node", "event", "detail"} == set(events[0])
-    assert {"became_leader", "received", "turned", "healed", "invoked", "completed"} <= {e["event"] for e in events}
+    assert {"became_leader", "received", "iterated", "healed", "invoked", "completed"} <= {e["event"] for e in events}
     assert json.loads(done.stdout)["trace_hash"] == simulate_hash(7, 3)
 
 
@@ -98,11 +99,11 @@ def simulate_hash(seed: int, nodes: int) -> str:
     ("mutant", "invariants"),
     [
         ("commit_by_minority", {"Commit Rule"}),
-        # Which of them sees it first is for the seed to say.
-        ("storage_never_syncs", {"Recovery Forgets Nothing", "A Node Fails Only for Its Disk"}),
+        # The seed decides which of them detects it first.
+        ("storage_never_syncs", {"Recovery Restores Durable State", "Nodes Fail Only With Their Disks"}),
     ],
 )
-def test_a_planted_bug_is_found(mutant: str, invariants: set[str]) -> None:
+def test_a_mutant_is_caught(mutant: str, invariants: set[str]) -> None:
     path = str(MUTANTS / f"{mutant}.py")
     done = simulate("--seeds", "0:100", "--jobs", "1", "--mutant", path, "--json")
     assert done.returncode == 1, done.stderr
@@ -121,7 +122,7 @@ def test_a_violation_can_be_replayed() -> None:
     assert again["trace_hash"] == failure["trace_hash"]
 
 
-def test_shrinking_leaves_out_faults_that_do_not_matter() -> None:
+def test_shrinking_removes_irrelevant_faults() -> None:
     failure = Failure("Progress", "", 1, 1.0, [], [])
 
     def needs_fault_three(seed: int, options: Options) -> Result:
@@ -134,11 +135,11 @@ def test_shrinking_leaves_out_faults_that_do_not_matter() -> None:
     assert (smaller.faults, options.faults_kept) == (1, (3,))
 
 
-def test_a_planted_bug_never_gets_into_the_process_that_asked() -> None:
+def test_a_mutant_is_not_loaded_into_the_parent_process() -> None:
     before = Raft._handle_request_vote
     job = Job(0, 1, Options(3), MUTANTS / "acknowledged_before_sync.py", processes=1)
     assert [result.failure.invariant for result in simulate_in_processes(job) if result.failure] == [
-        "Stable Before Promised"
+        "Stable Storage Before Responding"
     ]
     assert Raft._handle_request_vote is before
 
@@ -153,7 +154,7 @@ def test_a_planted_bug_never_gets_into_the_process_that_asked() -> None:
         (["--seeds", "0:1", "--mutant", "nowhere.py", "--jobs", "1"], "nowhere.py"),
     ],
 )
-def test_wrong_usage_is_named(arguments: list[str], what: str) -> None:
+def test_wrong_usage_is_reported(arguments: list[str], what: str) -> None:
     done = simulate(*arguments)
     assert done.returncode == 2
     assert what in done.stderr

@@ -1,4 +1,4 @@
-"""The plain model of sessions and the real ones agree, whatever comes in whatever order."""
+"""The reference model of sessions and the real sessions agree on random entries."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
@@ -13,7 +13,7 @@ from tests.support.entries import command_batch
 
 
 class Recorder:
-    """A state machine that keeps what it is given."""
+    """A state machine that records its commands."""
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []
@@ -69,12 +69,12 @@ def test_the_model_applies_what_the_real_sessions_apply(seed: int) -> None:
     assert len(expected) > 20
 
 
-def test_a_command_takes_effect_once_and_never_when_it_is_given_up_or_its_session_has_expired() -> None:
+def test_a_command_takes_effect_once_unless_acknowledged_or_expired() -> None:
     model = SessionModel()
     entries = [
         opening(1, 0, 100),
-        batch(2, 10, [(b"a", 1, 1, 1), (b"a again", 1, 1, 1), (b"c", 1, 3, 3), (b"given up", 1, 2, 1)]),
-        batch(3, 111, [(b"late", 1, 4, 1), (b"of nobody's", 2, 1, 1), (b"without", 0, 0, 0)]),
+        batch(2, 10, [(b"a", 1, 1, 1), (b"a again", 1, 1, 1), (b"c", 1, 3, 3), (b"acknowledged", 1, 2, 1)]),
+        batch(3, 111, [(b"late", 1, 4, 1), (b"unknown session", 2, 1, 1), (b"without", 0, 0, 0)]),
         Entry(4, 1, EntryKind.NOOP, b""),
     ]
     assert [list(model.effects_of(entry)) for entry in entries] == [[], [b"a", b"c"], [b"without"], []]
