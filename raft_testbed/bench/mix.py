@@ -18,7 +18,7 @@ class Mix:
     any_node: bool = False
 
     def operations(self, keys: Sequence[str], seed: int) -> Iterator[tuple[bool, str]]:
-        """Yield (whether to write, key) endlessly: a pattern drawn once, because a draw is as expensive as a request."""
+        """Yield (whether to write, key) endlessly: a pattern drawn once, because draws are expensive."""
         rng = random.Random(seed)
         length = max(PATTERN_LENGTH_MIN, len(keys))
         chosen = [key for _ in range(-(-length // len(keys))) for key in rng.sample(keys, len(keys))]

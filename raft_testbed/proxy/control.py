@@ -21,7 +21,7 @@ class ProxyUnavailableError(RaftError):
 
 
 class ControlServer:
-    """Serves the requests `{"set": NAME, "rule": {…}, "seconds": N}`, `{"clear": NAME or null}` and `{"status": true}`."""
+    """Serves requests: `{"set": NAME, "rule": {…}, "seconds": N}`, `{"clear": NAME or null}`, `{"status": true}`."""
 
     def __init__(self, network: Network) -> None:
         self._network = network

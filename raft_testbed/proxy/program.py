@@ -11,8 +11,8 @@ from raft_pkg.errors import ConfigurationError
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.options import SERVER_OPTIONS
 from raft_testbed.proxy.control import ControlServer
-from raft_testbed.proxy.relay import Relay
 from raft_testbed.proxy.link_rules import Network
+from raft_testbed.proxy.relay import Relay
 
 STOP_GRACE = 0.5
 """Grace period for streams when the proxy stops, in seconds."""
