@@ -1,4 +1,4 @@
-"""`raftctl`: everything that people and scripts do with a cluster. See docs/reference/cli.md."""
+"""`raftctl`: the command line of clusters, nodes and clients (docs/reference/cli.md)."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from raft_pkg.errors import (
     StorageError,
 )
 
-EXIT_NO = 1  # a definite no: no such key, another value, a violation
-EXIT_USAGE = 2  # wrong usage, configuration or unreadable input
-EXIT_UNKNOWN = 3  # unavailable, or the deadline passed
+EXIT_NO = 1  # a definite no: absent key, mismatch, violation
+EXIT_USAGE = 2  # invalid usage or configuration, unreadable input
+EXIT_UNKNOWN = 3  # unavailable, deadline exceeded, unknown outcome
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its status; an error is one line on stderr, whatever its kind."""
-    import sys  # noqa: PLC0415 - in here like everything that costs time
+    """Run a command and exit with its status. A `RaftError` is printed as one line on stderr."""
+    import sys  # noqa: PLC0415 - imports are deferred to keep start-up fast
 
     try:
         from raft_pkg.cli.app import app  # noqa: PLC0415
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_status(error: RaftError) -> int:
-    """The exit status that stands for an error everywhere."""
+    """Return the exit status of an error: the same for all commands."""
     match error:
         case ConfigurationError() | StorageError() | InvalidOperationError():
             return EXIT_USAGE

@@ -1,4 +1,4 @@
-"""`python -m raft_pkg.cli` is raftctl where its script isn't on the path."""
+"""`python -m raft_pkg.cli`: raftctl without its console script."""
 
 from raft_pkg.cli import main
 

@@ -1,4 +1,4 @@
-"""The command tree. Commands import what they need when they run, so that `raftctl --help` costs little."""
+"""The commands of `raftctl`. Commands defer their imports, so that `raftctl --help` starts fast."""
 
 from importlib.metadata import entry_points
 from typing import Annotated
@@ -14,8 +14,8 @@ PLUGIN_GROUP = "raftctl.commands"
 
 app = typer.Typer(
     name="raftctl",
-    help="A replicated key-value store: serve it, use it, look at it, try it out on this machine.",
-    epilog="Exit status: 0 yes, 1 a definite no, 2 wrong usage or configuration, 3 not known (unavailable, too late).",
+    help="Run and use clusters of a replicated key-value store.",
+    epilog="Exit status: 0 yes, 1 definite no, 2 invalid usage or configuration, 3 unknown (deadline, no leader).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print_line(f"raftctl {__version__}")
         raise typer.Exit
 
@@ -35,7 +35,7 @@ def raftctl(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Keep the options that stand before the command."""
+    """Declare the options that precede the command."""
 
 
 app.command()(serve.serve)
@@ -49,9 +49,10 @@ app.add_typer(log.app, name="log")
 
 
 def _load_plugins() -> None:
-    """Add the commands of other installed packages.
+    """Add the commands of other packages.
 
-    The server image holds `raft_pkg` without `raft_testbed`, which the distribution's metadata still names.
+    Ignore a package that is not installed: the server image has the metadata of the distribution, which names
+    `raft_testbed`, but not that package.
     """
     for entry_point in entry_points(group=PLUGIN_GROUP):
         try:

@@ -1,4 +1,4 @@
-"""`raftctl client`: the client Pod's program."""
+"""`raftctl client`: the program of the client Pod."""
 
 import asyncio
 import signal
@@ -13,18 +13,18 @@ from raft_pkg.errors import ConfigurationError
 def client(
     endpoints: Endpoints,
     run_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Part of every key, so that no two runs share one. [a random one]")
+        str | None, typer.Option(metavar="ID", help="Part of every key, so that runs share no keys. [random]")
     ] = None,
-    operations: Annotated[int, typer.Option(min=0, help="How many keys to write and read back.")] = 10,
+    operations: Annotated[int, typer.Option(min=0, help="Number of keys to write and read back.")] = 10,
     expect: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Read this key first; may be given several times.")
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Verify this key first. May be repeated.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For everything together.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Limit of the whole run.")] = 60.0,
 ) -> None:
-    """Find the leader, write, read back, and say so on stdout, one JSON object a line."""
+    """Find the leader, write and read back; log each step on stdout as one JSON object per line."""
     from raft_pkg.client.program import ClientProgram  # noqa: PLC0415
 
-    # As the first process of a container it would not be ended by the signal otherwise.
+    # The kernel ignores SIGTERM for the first process of a container unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     program = ClientProgram(
         endpoints, run_id=run_id, operations=operations, expected=_parse_expected(expect or []), timeout=timeout

@@ -1,4 +1,4 @@
-"""`raftctl cluster …`: a cluster of processes on this machine."""
+"""`raftctl cluster …`: a local cluster, whose nodes are processes on this machine."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from raft_pkg.local import LocalCluster, LocalClusterStatus
 
 app = typer.Typer(
-    help="Start and end a cluster of processes on this machine's loopback interface.",
+    help="Run a local cluster: processes on this machine's loopback interface.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -29,39 +29,37 @@ WaitLimit = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Long
 def up(
     *,
     nodes: Annotated[
-        int | None, typer.Option(help="How many: 1, 3, 5 or 7. [3, or what the directory has]", show_default=False)
+        int | None, typer.Option(help="Number of nodes: 1, 3, 5 or 7. [3, or as in the directory]", show_default=False)
     ] = None,
     directory: Directory = DEFAULT_DIRECTORY,
     base_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="First of the ports to use. [free ones]", show_default=False)
+        int | None, typer.Option(min=1, max=65535, help="First port. [free ports]", show_default=False)
     ] = None,
     election_timeout_ms_min: Annotated[
-        int | None, typer.Option(min=1, help="Least time without a leader, ms. [150]", show_default=False)
+        int | None, typer.Option(min=1, help="Minimum election timeout, ms. [150]", show_default=False)
     ] = None,
     election_timeout_ms_max: Annotated[
-        int | None, typer.Option(min=1, help="Greatest time without a leader, ms. [300]", show_default=False)
+        int | None, typer.Option(min=1, help="Maximum election timeout, ms. [300]", show_default=False)
     ] = None,
     heartbeat_interval_ms: Annotated[
-        int | None, typer.Option(min=1, help="Time between heartbeats, ms. [50]", show_default=False)
+        int | None, typer.Option(min=1, help="Interval of heartbeats, ms. [50]", show_default=False)
     ] = None,
     proxy: Annotated[
         bool | None,
-        typer.Option(
-            "--proxy/--no-proxy", help="Let nodes reach each other through a `raftctl proxy`. [no]", show_default=False
-        ),
+        typer.Option("--proxy/--no-proxy", help="Connect nodes through a `raftctl proxy`. [no]", show_default=False),
     ] = None,
     command: Annotated[
         str | None,
         typer.Option(
             metavar="COMMAND",
-            help="What starts a node of another system (docs/reference/contract.md). [raftctl serve]",
+            help="Command that starts a node (docs/reference/contract.md). [raftctl serve]",
             show_default=False,
         ),
     ] = None,
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Start what does not run, and return when there is a leader. Data of earlier runs is kept and used."""
+    """Start every node and wait for a leader. Data of earlier runs is kept and used."""
     from raft_pkg.local import LocalCluster, LocalClusterOptions  # noqa: PLC0415
 
     cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
@@ -79,19 +77,19 @@ def up(
     print_line("")
     print_line("Use it:")
     print_line(f"  export RAFT_ENDPOINTS={','.join(found.description.endpoints)}")
-    print_line("  raftctl put greeting discovery && raftctl get greeting && raftctl status")
-    print_line(f"  raftctl cluster kill {found.cluster.leader_id or 'raft-0'}{option}      (start brings it back)")
-    print_line(f"  raftctl cluster down{option}      (--purge removes the data too)")
+    print_line("  raftctl put greeting hello && raftctl get greeting && raftctl status")
+    print_line(f"  raftctl cluster kill {found.cluster.leader_id or 'raft-0'}{option}      (`start` restarts it)")
+    print_line(f"  raftctl cluster down{option}      (--purge removes its data)")
 
 
 @app.command()
 def down(
     directory: Directory = DEFAULT_DIRECTORY,
-    purge: Annotated[bool, typer.Option("--purge", help="Remove data and logs, too.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Remove data and logs.")] = False,
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
-    """End all nodes. Their data stays, unless --purge is given."""
+    """Stop every node. Keep the data unless --purge is given."""
     from raft_pkg.local import LocalCluster  # noqa: PLC0415
 
     known = (directory / "cluster.json").exists()
@@ -103,7 +101,7 @@ def down(
 
 @app.command()
 def status(directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
-    """Show nodes, processes and leader; exit status 3 when there is no leader."""
+    """Show nodes, processes and leader. Exit status 3 if there is no leader."""
     from raft_pkg.local import LocalCluster  # noqa: PLC0415
 
     found = LocalCluster(directory).status()
@@ -120,7 +118,7 @@ def status(directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> N
 def kill(
     nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
 ) -> None:
-    """End nodes with SIGKILL, as a crash would."""
+    """Kill nodes with SIGKILL."""
     cluster, chosen = _chosen(directory, nodes, every)
     _print_done("killed", cluster.kill(chosen), as_json)
 
@@ -133,7 +131,7 @@ def start(
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Start stopped nodes, and return when they serve."""
+    """Start stopped nodes and wait until they serve."""
     cluster, chosen = _chosen(directory, nodes, every, timeout)
     _print_done("started", cluster.start(chosen), as_json)
 
@@ -145,7 +143,7 @@ def add(
     timeout: WaitLimit = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Start further nodes, which are no members yet (`raftctl members add` makes them so)."""
+    """Start further nodes. They are non-members until `raftctl members add`."""
     from raft_pkg.local import LocalCluster  # noqa: PLC0415
 
     _print_done("added", LocalCluster(directory, timeout=timeout).add(nodes), as_json)
@@ -157,7 +155,7 @@ def discard(
     directory: Directory = DEFAULT_DIRECTORY,
     as_json: Json = False,
 ) -> None:
-    """End added nodes, and remove their data (after `raftctl members remove`)."""
+    """Stop added nodes and remove their data (after `raftctl members remove`)."""
     from raft_pkg.local import LocalCluster  # noqa: PLC0415
 
     _print_done("discarded", LocalCluster(directory).discard(nodes), as_json)
@@ -167,7 +165,7 @@ def discard(
 def pause(
     nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
 ) -> None:
-    """Hold nodes with SIGSTOP."""
+    """Pause nodes with SIGSTOP."""
     cluster, chosen = _chosen(directory, nodes, every)
     _print_done("paused", cluster.pause(chosen), as_json)
 
@@ -176,7 +174,7 @@ def pause(
 def resume(
     nodes: Nodes = None, every: All = False, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False
 ) -> None:
-    """Let paused nodes go on, with SIGCONT."""
+    """Resume paused nodes with SIGCONT."""
     cluster, chosen = _chosen(directory, nodes, every)
     _print_done("resumed", cluster.resume(chosen), as_json)
 
@@ -196,7 +194,7 @@ def _print_done(verb: str, node_ids: list[str], as_json: bool, *, changed: bool 
     if as_json:
         print_json({"changed": bool(node_ids) if changed is None else changed, "nodes": node_ids})
     else:
-        print_line(f"{verb} {', '.join(node_ids)}" if node_ids else f"nothing {verb}: no such process")
+        print_line(f"{verb} {', '.join(node_ids)}" if node_ids else f"nothing {verb}: no process in that state")
 
 
 def _print_status(found: "LocalClusterStatus") -> None:
@@ -208,4 +206,4 @@ def _print_status(found: "LocalClusterStatus") -> None:
 
 
 def _ignore(line: str) -> None:
-    """The JSON object says it all."""
+    """Print no progress: the JSON object is the only output."""

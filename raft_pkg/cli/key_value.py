@@ -22,7 +22,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
 OptionalValue = Annotated[str | None, typer.Argument(metavar="[VALUE]", show_default=False)]
 ValueFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", allow_dash=True, help="Take the value from a file, or from stdin when it is -."),
+    typer.Option(metavar="FILE", allow_dash=True, help="Read the value from a file, or from stdin if FILE is -."),
 ]
 
 
@@ -52,12 +52,12 @@ def get(
     *,
     endpoints: Endpoints,
     any_node: Annotated[
-        bool, typer.Option("--any-node", help="Let any node answer, and spare the leader the work.")
+        bool, typer.Option("--any-node", help="Let any node execute the read, instead of the leader.")
     ] = False,
     timeout: Timeout = 5.0,
     as_json: Json = False,
 ) -> None:
-    """Print the value of a key; exit status 1 when there is no such key."""
+    """Print the value of a key. Exit status 1 if the key is absent."""
     value = _execute(endpoints, key, as_json, lambda client: client.get(key, any_node=any_node, timeout=timeout))
     if as_json:
         print_json({"key": key, "ok": True, "found": value is not None, **value_members("value", value)})
@@ -68,7 +68,7 @@ def get(
 
 
 def delete(key: Key, endpoints: Endpoints, timeout: Timeout = 5.0, as_json: Json = False) -> None:
-    """Remove a key; exit status 1 when there was no such key."""
+    """Delete a key. Exit status 1 if it was absent."""
     existed = _execute(endpoints, key, as_json, lambda client: client.delete(key, timeout=timeout))
     if as_json:
         print_json({"key": key, "ok": True, "existed": existed})
@@ -81,13 +81,11 @@ def cas(
     *,
     endpoints: Endpoints,
     values: Annotated[list[str], typer.Argument(metavar="[OLD] NEW", show_default=False)],
-    absent: Annotated[
-        bool, typer.Option("--absent", help="Set the value if there is no such key: leave out OLD.")
-    ] = False,
+    absent: Annotated[bool, typer.Option("--absent", help="Set the value if the key is absent; omit OLD.")] = False,
     timeout: Timeout = 5.0,
     as_json: Json = False,
 ) -> None:
-    """Set the value of a key if it has the value OLD; exit status 1 when it hasn't."""
+    """Compare and set: set the value of a key if its value is OLD. Exit status 1 if it is not."""
     if len(values) != (1 if absent else 2):
         raise ConfigurationError("cas takes KEY OLD NEW, or --absent KEY NEW")
     old = None if absent else from_argument(values[0])
@@ -97,8 +95,8 @@ def cas(
         found = {} if result else value_members("current", result.current)
         print_json({"key": key, "ok": True, "succeeded": result.succeeded, "index": result.index, **found})
     elif not result:
-        seen = "there is no such key" if result.current is None else f"its value is {_shown(result.current)}"
-        note(f"cas of key {key!r}: {seen}")
+        current = "the key is absent" if result.current is None else f"its value is {_quote(result.current)}"
+        note(f"cas of key {key!r}: {current}")
     if not result:
         raise typer.Exit(EXIT_NO)
 
@@ -112,7 +110,7 @@ def append(
     timeout: Timeout = 5.0,
     as_json: Json = False,
 ) -> None:
-    """Add to the end of a key's value, and print its new length; creates the key when it is absent."""
+    """Append to the value of a key, and print its new length in bytes. An absent key is created."""
     data = _value(value, value_file)
     length = _execute(endpoints, key, as_json, lambda client: client.append(key, data, timeout=timeout))
     if as_json:
@@ -124,7 +122,7 @@ def append(
 def _execute(
     endpoints: str, key: str, as_json: bool, operation: Callable[["AsyncRaftClient"], Awaitable[Result]]
 ) -> Result:
-    """Run one operation; an error is told in JSON too when that was asked for."""
+    """Execute one operation. With --json, print an error as JSON as well."""
     from raft_pkg.client import AsyncRaftClient  # noqa: PLC0415
 
     async def run() -> Result:
@@ -142,8 +140,8 @@ def _execute(
 
 
 def _error_members(key: str, error: OperationError) -> dict[str, Any]:
-    kinds = {OutcomeUnknownError: "unknown", InvalidOperationError: "invalid"}
-    return {"key": key, "ok": False, "outcome": kinds.get(type(error), "failed"), "error": str(error)}
+    outcomes = {OutcomeUnknownError: "unknown", InvalidOperationError: "invalid"}
+    return {"key": key, "ok": False, "outcome": outcomes.get(type(error), "failed"), "error": str(error)}
 
 
 def _value(value: str | None, value_file: Path | None) -> bytes:
@@ -166,7 +164,7 @@ def _no_such_key(key: str, as_json: bool) -> None:
     raise typer.Exit(EXIT_NO)
 
 
-def _shown(value: bytes) -> str:
+def _quote(value: bytes) -> str:
     try:
         return repr(value.decode())
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""`raftctl log …`: look at a node's log and snapshot on disk, without changing them."""
+"""`raftctl log …`: verify and show a node's log and snapshot on disk, read-only."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from raft_pkg.core.types import Entry, SnapshotMetadata
     from raft_pkg.storage import InspectedRecord
 
-app = typer.Typer(help="Look at a node's log and snapshot on disk; nothing is changed.", no_args_is_help=True)
+app = typer.Typer(help="Verify and show a node's log and snapshot on disk; read-only.", no_args_is_help=True)
 
 DataDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The data directory of a node.")]
 
 
 @app.command()
 def verify(directory: DataDirectory, as_json: Json = False) -> None:
-    """Read all of it, as a node does when it starts; exit status 2, naming file and offset, when it is damaged."""
+    """Read everything, as a node does when it starts. Exit status 2, with file and offset, if it is damaged."""
     from raft_pkg.storage import verify_directory  # noqa: PLC0415
 
     report = verify_directory(directory)
@@ -42,13 +42,13 @@ def verify(directory: DataDirectory, as_json: Json = False) -> None:
         return
     if snapshot is not None:
         found["snapshot"] = _line(snapshot)
-    print_line(f"{directory}: sound")
+    print_line(f"{directory}: ok")
     print_table(("what", "value"), [(name.replace("_", " "), value) for name, value in found.items()])
 
 
 @app.command()
 def inspect(directory: DataDirectory, as_json: Json = False) -> None:
-    """Show the snapshot, and every record in the order of writing, replaced ones too; with --json one object a line."""
+    """Show the snapshot and every record in write order, replaced ones included; with --json one object per line."""
     from raft_pkg.storage import inspect_directory  # noqa: PLC0415
 
     for record in inspect_directory(directory):
@@ -63,16 +63,16 @@ def _record(record: "InspectedRecord") -> dict[str, Any]:
     from raft_pkg.core.types import Entry, HardState  # noqa: PLC0415
     from raft_pkg.storage import LogBegin  # noqa: PLC0415
 
-    place: dict[str, Any] = {"file": record.file.name, "offset": record.offset, "bytes": record.size}
+    position: dict[str, Any] = {"file": record.file.name, "offset": record.offset, "bytes": record.size}
     value = record.value
     match value:
         case HardState():
-            return {**place, "record": "hard_state", "term": value.current_term, "voted_for": value.voted_for}
+            return {**position, "record": "hard_state", "term": value.current_term, "voted_for": value.voted_for}
         case Entry():
-            return {**place, "record": "entry", **_entry(value)}
+            return {**position, "record": "entry", **_entry(value)}
         case LogBegin():
-            return {**place, "record": "begin", "after_index": value.index, "after_term": value.term}
-    return {**place, "record": "snapshot", **_snapshot(value)}
+            return {**position, "record": "begin", "after_index": value.index, "after_term": value.term}
+    return {**position, "record": "snapshot", **_snapshot(value)}
 
 
 def _entry(entry: "Entry") -> dict[str, Any]:
@@ -116,14 +116,13 @@ def _members(configuration: "Configuration") -> dict[str, Any]:
 
 
 def _line(found: dict[str, Any]) -> str:
-    """Names and values on one line."""
-    return "  ".join(f"{name} {_in_words(name, value)}" for name, value in found.items())
+    return "  ".join(f"{name} {_format(name, value)}" for name, value in found.items())
 
 
-def _in_words(name: str, value: Any) -> str:
+def _format(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if name != "members":
         return str(value)
     groups = ((group, [m if group == "to_promote" else m["id"] for m in members]) for group, members in value.items())
-    return "; ".join(f"{group.replace('_', ' ')} {', '.join(ids)}" for group, ids in groups if ids) or "nobody"
+    return "; ".join(f"{group.replace('_', ' ')} {', '.join(ids)}" for group, ids in groups if ids) or "none"

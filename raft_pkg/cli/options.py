@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments of several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +8,13 @@ import typer
 Endpoints = Annotated[
     str,
     typer.Option(
-        envvar="RAFT_ENDPOINTS", metavar="HOST:PORT,…", help="Addresses of nodes; one is enough to find the others."
+        envvar="RAFT_ENDPOINTS", metavar="HOST:PORT,…", help="Addresses of nodes; one suffices to find the leader."
     ),
 ]
-Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="How long the operation may take.")]
+Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Deadline of the operation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/reference/cli.md) on stdout.")]
 Directory = Annotated[
-    Path, typer.Option("--dir", metavar="DIR", help="Where the cluster's description, logs and data are.")
+    Path, typer.Option("--dir", metavar="DIR", help="Directory of the cluster's description, logs and data.")
 ]
 DEFAULT_DIRECTORY = Path(".testbed/local")
 

@@ -1,4 +1,4 @@
-"""What commands print. Values are the user's: they are printed as they are, never as markup."""
+"""Output of commands. Values are printed verbatim, never interpreted as markup."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """One object on one line, in ASCII, so that any locale can carry it."""
+    """Print an object on one line, in ASCII, which every locale can encode."""
     sys.stdout.write(json.dumps(content) + "\n")
 
 
@@ -18,8 +18,8 @@ def print_line(line: str) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table that is never cut: what is in it gets copied."""
-    from rich.console import Console  # noqa: PLC0415 - it costs time, and most commands need none
+    """Print a table, never truncated to the width of the terminal, so that cells can be copied."""
+    from rich.console import Console  # noqa: PLC0415 - slow, and unused by most commands
     from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -28,8 +28,8 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     for row in rows:
         table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
     console = Console()
-    wanted = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    Console(width=max(wanted, 1)).print(table)
+    width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    Console(width=max(width, 1)).print(table)
 
 
 def print_bytes(value: bytes) -> None:
@@ -38,17 +38,17 @@ def print_bytes(value: bytes) -> None:
 
 
 def note(line: str) -> None:
-    """Something for people, on stderr."""
+    """Print a message for people on stderr."""
     sys.stderr.write(f"raftctl: {line}\n")
 
 
 def from_argument(argument: str) -> bytes:
-    """The bytes that the caller wrote, also when they are not text."""
+    """Return the bytes of an argument, which need not be valid UTF-8."""
     return os.fsencode(argument)
 
 
 def value_members(name: str, value: bytes | None) -> dict[str, str | None]:
-    """A value as JSON members: as text, or as `<name>_base64` when it isn't text."""
+    """Return a value as a JSON member: as text, or in Base64 as `<name>_base64` if it is not valid UTF-8."""
     if value is None:
         return {name: None}
     try:

@@ -1,4 +1,4 @@
-"""`raftctl serve`: one node, in the foreground."""
+"""`raftctl serve`: run one node in the foreground."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,50 +8,50 @@ import typer
 
 def serve(
     *,
-    node_id: Annotated[str, typer.Option("--id", envvar="RAFT_ID", help="Identity of this node, among --peers.")],
+    node_id: Annotated[str, typer.Option("--id", envvar="RAFT_ID", help="Id of this node, one of --peers.")],
     peers: Annotated[
         str,
         typer.Option(
             envvar="RAFT_PEERS",
             metavar="ID=HOST:PORT,…",
-            help="With whom to begin a cluster, this node included; for a node that joins one: itself and any members.",
+            help="Bootstrap peers, this node included. To join a cluster: this node and any members.",
         ),
     ],
     data_dir: Annotated[
         Path,
-        typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="Log and snapshots; made when it is not there."),
+        typer.Option(envvar="RAFT_DATA_DIR", metavar="DIR", help="Log and snapshots; created if missing."),
     ],
     address: Annotated[
         str | None,
         typer.Option(
             envvar="RAFT_ADDRESS",
             metavar="HOST:PORT",
-            help="Where others reach this node, if --peers does not say: it is to join those that --peers names.",
+            help="Address of this node, if it is not among --peers: it then joins their cluster.",
             show_default=False,
         ),
     ] = None,
     listen: Annotated[
-        str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to take connections.")
+        str, typer.Option(envvar="RAFT_LISTEN", metavar="HOST:PORT", help="Where to serve gRPC.")
     ] = "0.0.0.0:6000",
     http: Annotated[
         str | None,
-        typer.Option(envvar="RAFT_HTTP", metavar="HOST:PORT", help="Serve /livez, /readyz and /metrics there."),
+        typer.Option(envvar="RAFT_HTTP", metavar="HOST:PORT", help="Where to serve /livez, /readyz and /metrics."),
     ] = None,
     election_timeout_ms_min: Annotated[
-        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MIN", min=1, help="Least time without a leader, ms.")
+        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MIN", min=1, help="Minimum election timeout, ms.")
     ] = 150,
     election_timeout_ms_max: Annotated[
-        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MAX", min=1, help="Greatest time without a leader, ms.")
+        int, typer.Option(envvar="RAFT_ELECTION_TIMEOUT_MS_MAX", min=1, help="Maximum election timeout, ms.")
     ] = 300,
     heartbeat_interval_ms: Annotated[
-        int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Time between heartbeats, ms.")
+        int, typer.Option(envvar="RAFT_HEARTBEAT_INTERVAL_MS", min=1, help="Interval of heartbeats, ms.")
     ] = 50,
     lease_reads: Annotated[
         bool,
         typer.Option(
             "--lease-reads",
             envvar="RAFT_LEASE_READS",
-            help="Answer reads by the leader's lease: faster, and right only while clocks run at like rates.",
+            help="Serve reads under the leader's lease: faster, but needs clocks with a bounded drift.",
         ),
     ] = False,
     clock_drift_max: Annotated[
@@ -60,25 +60,28 @@ def serve(
             envvar="RAFT_CLOCK_DRIFT_MAX",
             min=0,
             max=0.99,
-            help="How unlike clocks may run; a lease is cut short by it.",
+            help="Maximum relative clock drift; leases are shortened by it.",
         ),
     ] = 0.1,
     snapshot_entries: Annotated[
-        int, typer.Option(envvar="RAFT_SNAPSHOT_ENTRIES", min=1, help="Take a snapshot after so many entries.")
+        int,
+        typer.Option(envvar="RAFT_SNAPSHOT_ENTRIES", min=1, help="Take a snapshot after this many applied entries."),
     ] = 100_000,
     snapshot_bytes: Annotated[
         int,
         typer.Option(
             envvar="RAFT_SNAPSHOT_BYTES",
             min=1,
-            help="Or after so many bytes of them, and no fewer than the last one has.",
+            help="Or after this many bytes of entries, at least the size of the last snapshot.",
         ),
     ] = 16 * 1024 * 1024,
     tail_entries: Annotated[
-        int, typer.Option(envvar="RAFT_TAIL_ENTRIES", min=0, help="Entries before a snapshot that the log keeps.")
+        int,
+        typer.Option(envvar="RAFT_TAIL_ENTRIES", min=0, help="Entries to keep before a snapshot, for slow followers."),
     ] = 10_000,
     session_ttl_ms: Annotated[
-        int, typer.Option(envvar="RAFT_SESSION_TTL_MS", min=1, help="A client's session ends after so long unused, ms.")
+        int,
+        typer.Option(envvar="RAFT_SESSION_TTL_MS", min=1, help="Idle time after which a client's session expires, ms."),
     ] = 600_000,
     peer_proxy: Annotated[
         str | None,

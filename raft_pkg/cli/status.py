@@ -1,4 +1,4 @@
-"""`raftctl status`: what every node says of itself, and whether they agree on a leader."""
+"""`raftctl status`: the status of every node, and the leader on which they agree."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(endpoints: Endpoints, timeout: Timeout = 2.0, as_json: Json = False) -> None:
-    """Show every node; exit status 3 unless a majority of the endpoints agree on one leader in the newest term."""
+    """Show every node. Exit status 3 unless a majority of the endpoints agree on a leader in the newest term."""
     from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
     from raft_pkg.client.status import cluster_status  # noqa: PLC0415
 
@@ -34,10 +34,10 @@ def _print_status(found: "ClusterStatus") -> None:
 
 
 def _row(node: "NodeStatus") -> tuple[object, ...]:
-    answer = node.response
+    response = node.response
     if node.error is not None:
         return None, node.endpoint, "unreachable", *[None] * 7, node.error
     return (
-        *(answer.id, node.endpoint, answer.role, answer.term, answer.leader_id or None, answer.commit_index),
-        *(answer.applied_index, answer.last_log_index, f"{answer.uptime_seconds:.0f} s", answer.version, None),
+        *(response.id, node.endpoint, response.role, response.term, response.leader_id or None, response.commit_index),
+        *(response.applied_index, response.last_log_index, f"{response.uptime_seconds:.0f} s", response.version, None),
     )

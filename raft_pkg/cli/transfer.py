@@ -1,4 +1,4 @@
-"""`raftctl transfer NODE`: let another node lead."""
+"""`raftctl transfer NODE`: transfer leadership."""
 
 import asyncio
 from typing import Annotated
@@ -10,12 +10,12 @@ from raft_pkg.cli.output import print_json, print_line
 
 
 def transfer(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Identity of the node that is to lead.")],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Id of the new leader.")],
     endpoints: Endpoints,
     timeout: Timeout = 5.0,
     as_json: Json = False,
 ) -> None:
-    """Hand leadership to NODE; exit status 1 when it is refused, with the reason."""
+    """Transfer leadership to NODE. Exit status 1 if it is refused, with the reason."""
     from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
     from raft_pkg.client.transfer import transfer_leadership  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`raftctl bench`: how many operations a running cluster does, and how long they take."""
+"""`raftctl bench`: throughput and latency of a running cluster."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,26 +21,26 @@ def bench(
     endpoints: Endpoints,
     *,
     mix: Annotated[
-        str, typer.Option(metavar="MIX,…", help="put, get, any-get (any node answers), or READS/WRITES in percent.")
+        str, typer.Option(metavar="MIX,…", help="put, get, any-get (executed by any node), or READS/WRITES in percent.")
     ] = "put,get",
-    outstanding: Annotated[
-        str, typer.Option(metavar="N,…", help="How many operations are under way at a time.")
-    ] = "1,16,64,256",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each measurement.")] = 5.0,
-    warm_up: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="Load before each measurement.")] = 1.0,
+    outstanding: Annotated[str, typer.Option(metavar="N,…", help="Numbers of concurrent operations.")] = "1,16,64,256",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration of each measurement.")] = 5.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Duration of the load before each measurement.")
+    ] = 1.0,
     value_bytes: Annotated[int, typer.Option(min=0, max=1024 * 1024, help="Size of each value.")] = 256,
-    keys: Annotated[int, typer.Option(min=1, help="How many keys are used.")] = 1_000,
-    prefix: Annotated[str, typer.Option(help="What their names begin with; they are written to.")] = "bench",
+    keys: Annotated[int, typer.Option(min=1, help="Number of keys.")] = 1_000,
+    prefix: Annotated[str, typer.Option(help="Prefix of the keys, which are overwritten.")] = "bench",
     processes: Annotated[
         str,
-        typer.Option(metavar="PID,…", show_default=False, help="Processes here whose CPU time is to be told, too."),
+        typer.Option(metavar="PID,…", show_default=False, help="Local processes whose CPU time to report."),
     ] = "",
     garbage_collection: Annotated[
         Literal["freeze", "default", "off"], typer.Option(help="Of the measuring process (docs/reference/cli.md).")
     ] = "freeze",
     as_json: Json = False,
 ) -> None:
-    """Measure a running cluster through the client library, one load after the other."""
+    """Measure a running cluster with the client library, one load at a time."""
     from raft_testbed.bench import Plan, parse_mix  # noqa: PLC0415
 
     counts = _numbers("--outstanding", outstanding, OUTSTANDING_MAX)
@@ -67,14 +67,14 @@ def bench(
         _print_measurements(measurements, with_processes=bool(process_ids))
 
 
-def _numbers(option: str, text: str, most: int | None = None) -> list[int]:
+def _numbers(option: str, text: str, maximum: int | None = None) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise ConfigurationError(f"{option} {text}: not numbers with commas between them") from None
+        raise ConfigurationError(f"{option} {text}: not a comma-separated list of numbers") from None
     for number in numbers:
-        if number < 1 or (most is not None and number > most):
-            raise ConfigurationError(f"{option}: {number} is not " + (f"1 to {most}" if most else "above 0"))
+        if number < 1 or (maximum is not None and number > maximum):
+            raise ConfigurationError(f"{option}: {number} is not " + (f"1 to {maximum}" if maximum else "above 0"))
     return numbers
 
 
@@ -88,7 +88,7 @@ async def _measure(endpoints: str, plans: "Sequence[Plan]", *, quiet: bool) -> "
     async with AsyncRaftClient(endpoints) as client:
         for plan in plans:
             if not quiet:
-                note(f"{plan.mix.name}, {plan.outstanding} at a time, {plan.seconds:g} s")
+                note(f"{plan.mix.name}, {plan.outstanding} concurrent, {plan.seconds:g} s")
             target = AnyNodeReads(client) if plan.mix.any_node else client
             try:
                 measurements.append(await measure(target, plan))

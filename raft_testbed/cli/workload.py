@@ -1,4 +1,4 @@
-"""`raftctl workload`: clients at work, and the history of it."""
+"""`raftctl workload`: run concurrent clients and record their history."""
 
 import asyncio
 import contextlib
@@ -19,34 +19,32 @@ if TYPE_CHECKING:
 def workload(
     endpoints: Endpoints,
     *,
-    clients: Annotated[int, typer.Option(min=1, metavar="N", help="How many work at the same time.")] = 5,
-    readers: Annotated[int, typer.Option(min=0, metavar="N", help="How many of them only read.")] = 0,
+    clients: Annotated[int, typer.Option(min=1, metavar="N", help="Number of concurrent clients.")] = 5,
+    readers: Annotated[int, typer.Option(min=0, metavar="N", help="Number of clients that only read.")] = 0,
     rate: Annotated[
-        float, typer.Option(min=0, metavar="R", help="Operations a second, of all together; 0: as fast as it goes.")
+        float, typer.Option(min=0, metavar="R", help="Operations per second of all clients; 0: unlimited.")
     ] = 0.0,
-    duration: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long; 0: until SIGUSR1 says that it is enough.")
-    ] = 10.0,
-    keys: Annotated[int, typer.Option(min=1, metavar="K", help="How many keys they share.")] = 5,
+    duration: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Duration; 0: until SIGUSR1.")] = 10.0,
+    keys: Annotated[int, typer.Option(min=1, metavar="K", help="Number of keys that the clients share.")] = 5,
     history: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the history there. [to stdout alone]", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write the history to a file. [stdout]", show_default=False)
     ] = None,
     stdout: Annotated[
         bool | None,
-        typer.Option("--stdout/--no-stdout", help="Write it to stdout. [if no --history]", show_default=False),
+        typer.Option("--stdout/--no-stdout", help="Write the history to stdout. [if no --history]", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the choice of operations and keys.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of operations and keys.")] = 0,
     run_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Beginning of every key, never used before. [a random one]")
+        str | None, typer.Option(metavar="ID", help="Prefix of every key, not used before. [random]")
     ] = None,
     mix: Annotated[
-        str, typer.Option(metavar="F=WEIGHT,…", help="How often each function is chosen.")
+        str, typer.Option(metavar="F=WEIGHT,…", help="Relative frequency of each operation.")
     ] = "read=6,write=3,cas=3,append=4,delete=1",
-    value_bytes: Annotated[int, typer.Option(min=0, max=16384, metavar="BYTES", help="Least size of a value.")] = 0,
+    value_bytes: Annotated[int, typer.Option(min=0, max=16384, metavar="BYTES", help="Minimum size of a value.")] = 0,
     timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Deadline of each operation.")] = 2.0,
-    final_reads: Annotated[bool, typer.Option(help="Read every key in the end, waiting for a leader.")] = True,
+    final_reads: Annotated[bool, typer.Option(help="Read every key at the end, once there is a leader.")] = True,
     final_reads_limit: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="How long the final reads may take.")
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Deadline of the final reads.")
     ] = 30.0,
 ) -> None:
     """Run concurrent clients against a cluster and record their history (docs/reference/history.md)."""
@@ -73,7 +71,7 @@ def workload(
     )
     to_stdout = history is None if stdout is None else stdout
     if history is None and not to_stdout:
-        raise ConfigurationError("--no-stdout: without --history the record would be nowhere")
+        raise ConfigurationError("--no-stdout: without --history the history would be lost")
     raise typer.Exit(asyncio.run(_run(settings, history, to_stdout)))
 
 

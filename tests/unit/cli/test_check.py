@@ -1,4 +1,4 @@
-"""`raftctl check`: exit statuses, what people read, and the JSON object."""
+"""`raftctl check`: exit statuses, output and the JSON object."""
 
 import io
 import json
@@ -20,19 +20,19 @@ def raftctl(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_a_linearizable_history_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_linearizable_history_is_status_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert raftctl("check", str(HISTORIES / "appends.jsonl")) == 0
     assert capsys.readouterr().out.startswith("ok: 3 operations (3 ok, 0 fail, 0 info) on 1 keys\n")
 
 
-def test_a_violation_is_1_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_violation_is_status_1_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert raftctl("check", str(HISTORIES / "stale-read.jsonl")) == 1
     output = capsys.readouterr().out
     assert output.startswith("violation: ")
     assert "process 0 wrote 'b'" in output
 
 
-def test_a_limit_is_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_reached_limit_is_status_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     hard = Generator(1, 2000, clients=16, keys=1, unknown_share=0.3).run()
     path.write_text("".join(f"{line}\n" for line in history_lines(hard)))
@@ -69,18 +69,18 @@ def test_the_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_a_history_from_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO((HISTORIES / "appends.jsonl").read_text()))
     assert raftctl("check", "-") == 0
 
 
-def test_an_unreadable_history_is_2_with_its_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_unreadable_history_is_status_2_with_the_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('{"event": "other"}\n{\n')
     assert raftctl("check", str(path)) == 2
     assert capsys.readouterr().err.startswith(f"raftctl: {path}: line 2: invalid JSON")
 
 
-def test_no_file_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_missing_file_is_status_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert raftctl("check", str(tmp_path / "none.jsonl")) == 2
     assert "No such file" in capsys.readouterr().err

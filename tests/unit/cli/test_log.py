@@ -1,4 +1,4 @@
-"""`raftctl log verify` and `log inspect` on logs with and without a snapshot."""
+"""`raftctl log verify` and `raftctl log inspect`, with and without a snapshot."""
 
 import json
 
@@ -24,7 +24,7 @@ MEMBERS_AS_JSON = {
     "outgoing": [{"id": "raft-0", "address": "h0:1", "incarnation": 5}],
     "to_promote": ["raft-2"],
 }
-IN_WORDS = "voters raft-0, raft-1; learners raft-2; outgoing raft-0; to promote raft-2"
+MEMBERS_AS_TEXT = "voters raft-0, raft-1; learners raft-2; outgoing raft-0; to promote raft-2"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_verify_with_a_snapshot(storage, tmp_path, capsys):
     assert (report["first_log_index"], report["last_log_index"], report["last_log_term"]) == (10, 9, 4)
     status, out, _ = raftctl(capsys, "verify", tmp_path)
     assert status == 0
-    assert f"index 9  term 4  size 5  checksum {checksum}  members {IN_WORDS}" in out
+    assert f"index 9  term 4  size 5  checksum {checksum}  members {MEMBERS_AS_TEXT}" in out
 
 
 def test_verify_names_damage_in_the_snapshot(storage, tmp_path, capsys):
@@ -94,14 +94,14 @@ def test_verify_names_damage_in_the_snapshot(storage, tmp_path, capsys):
         assert "the snapshot's 5 bytes do not match their checksum" in err
 
 
-def test_inspect_shows_kinds_of_entries(storage, tmp_path, capsys):
+def test_inspect_shows_every_kind_of_entry(storage, tmp_path, capsys):
     status, out, _ = raftctl(capsys, "inspect", tmp_path, "--json")
     assert status == 0
     records = [json.loads(line) for line in out.splitlines()]
     assert [record["record"] for record in records] == ["hard_state", "hard_state", *["entry"] * 4]
     configuration, session, commands, none = ({**record} for record in records[2:])
-    place = {name: configuration.pop(name) for name in ("file", "offset", "bytes")}
-    assert place["file"] == "0000000001.log"
+    position = {name: configuration.pop(name) for name in ("file", "offset", "bytes")}
+    assert position["file"] == "0000000001.log"
     assert configuration == {
         "record": "entry", "index": 1, "term": 3, "kind": "configuration", "data": len(MEMBERS.encode()),
         "members": MEMBERS_AS_JSON,
@@ -110,12 +110,12 @@ def test_inspect_shows_kinds_of_entries(storage, tmp_path, capsys):
     assert (commands["kind"], commands["data"]) == ("commands", 5)
     assert (none["kind"], none["members"]) == ("configuration", None)
     lines = raftctl(capsys, "inspect", tmp_path)[1].splitlines()
-    assert lines[2].endswith(f"kind configuration  data {len(MEMBERS.encode())}  members {IN_WORDS}")
+    assert lines[2].endswith(f"kind configuration  data {len(MEMBERS.encode())}  members {MEMBERS_AS_TEXT}")
     assert lines[3].endswith("kind open_session  data 0")
     assert lines[5].endswith("members -")
 
 
-def test_inspect_shows_the_snapshot_and_where_the_log_begins(storage, tmp_path, capsys):
+def test_inspect_shows_the_snapshot_and_the_start_of_the_log(storage, tmp_path, capsys):
     metadata = install_snapshot(storage)
     storage.append(None, [Entry(10, 4, EntryKind.CONFIGURATION, Configuration().encode())])
     status, out, _ = raftctl(capsys, "inspect", tmp_path, "--json")
@@ -129,4 +129,4 @@ def test_inspect_shows_the_snapshot_and_where_the_log_begins(storage, tmp_path, 
         "file": "0000000002.log", "offset": 0, "bytes": 512, "record": "begin", "after_index": 9, "after_term": 4,
     }  # fmt: skip
     assert (hard_state["term"], entry["index"]) == (3, 10)
-    assert raftctl(capsys, "inspect", tmp_path)[1].splitlines()[-1].endswith("members nobody")
+    assert raftctl(capsys, "inspect", tmp_path)[1].splitlines()[-1].endswith("members none")

@@ -1,4 +1,4 @@
-"""What raftctl makes of its arguments: exit status 2, and one line that names what is wrong."""
+"""Arguments and exit statuses of raftctl: invalid usage is status 2, with a message that names the argument."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message"),
     [
         (("nonsense",), "nonsense"),
         (("get", "k"), "--endpoints"),
@@ -74,14 +74,14 @@ def run(capsys, *arguments):
         (("cluster", "up", "--base-port", "70000"), "--base-port"),
     ],
 )
-def test_wrong_usage_is_named(capsys, arguments, named):
+def test_invalid_usage_is_named(capsys, arguments, message):
     status, out, err = run(capsys, *arguments)
     assert status == 2
     assert out == ""
-    assert named in err
+    assert message in err
 
 
-def test_markup_in_arguments_is_shown_as_it_is(capsys):
+def test_markup_in_arguments_is_printed_verbatim(capsys):
     _, _, err = run(capsys, "get", "k", "--endpoints", "[bold]x[/bold]")
     assert "[bold]x[/bold]" in err
 
@@ -111,7 +111,7 @@ def test_exit_status_of_each_error(error, status):
 
 @pytest.fixture
 def served(monkeypatch):
-    """The configurations with which a node would be served."""
+    """Return the list of configurations with which `raftctl serve` starts a server."""
     configurations = []
     monkeypatch.setattr("raft_pkg.server.run", lambda config, *_application: configurations.append(config) or 0)
     return configurations
@@ -120,7 +120,7 @@ def served(monkeypatch):
 SERVE = ("serve", "--id", "a", "--peers", "a=h:1", "--data-dir", "d")
 
 
-def test_what_serve_does_unless_told_otherwise_is_what_a_server_does(capsys, served):
+def test_the_defaults_of_serve_are_those_of_the_server(capsys, served):
     assert run(capsys, *SERVE)[0] == 0
     assert served == [ServerConfig("a", "0.0.0.0:6000", {"a": "h:1"}, Path("d"))]
 
@@ -134,10 +134,10 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("by_environment", [False, True], ids=["options", "environment"])
-def test_what_a_server_is_told_comes_from_options_or_from_the_environment(capsys, monkeypatch, served, by_environment):
+@pytest.mark.parametrize("from_environment", [False, True], ids=["options", "environment"])
+def test_serve_takes_options_or_environment_variables(capsys, monkeypatch, served, from_environment):
     options = []
-    if by_environment:
+    if from_environment:
         monkeypatch.setenv("RAFT_LEASE_READS", "true")
         for name, text, _ in NUMBERS:
             monkeypatch.setenv(f"RAFT_{name.upper()}", text)
@@ -157,7 +157,7 @@ def test_every_option_of_serve_is_documented():
     assert options == documented
 
 
-def test_peers():
+def test_peers_are_parsed():
     assert parse_peers("a=h:1, b=[::1]:2,", "--peers") == {"a": "h:1", "b": "[::1]:2"}
 
 
@@ -168,7 +168,7 @@ def test_values_in_json():
 
 
 def test_help_imports_no_grpc():
-    """People wait for --help and for shell completion; gRPC costs more than all the rest."""
+    """Importing gRPC takes longer than everything else that --help needs."""
     heavy = ("grpc", "rich", "psutil", "google.protobuf")
     program = f"import sys; from raft_pkg.cli.app import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
