@@ -21,7 +21,7 @@ _RARE_EVENTS = {
     "configuration_committed": "membership changes",
     "disk_lost": "disks lost",
     "snapshot_taken": "snapshots taken",
-    "snapshot_installed": "installed",
+    "snapshot_installed": "snapshots installed",
     "sent_again": "commands sent again",
     "session_expired": "sessions expired",
 }
@@ -123,7 +123,7 @@ def _run_all(job: "Job") -> "Totals":
             for result in results:
                 totals.add(result)
                 rate = totals.seeds / (time.perf_counter() - began) * 60
-                progress.update(task, advance=1, rate=f"{rate:,.0f} a minute")
+                progress.update(task, advance=1, rate=f"{rate:,.0f} per minute")
                 if totals.failures and not job.keep_going:
                     break
     return totals
@@ -181,9 +181,9 @@ def _print_summary(job: "Job", totals: "Totals", seconds: float) -> None:
     verdict = f"violations: {len(totals.failures)}" if totals.failures else "no violation"
     print_line(f"{totals.seeds} of {len(job.seeds)} seeds, {job.options.nodes} nodes: {verdict}")
     rates = (
-        f"{totals.seeds / seconds * 60:,.0f} seeds a minute",
-        f"{totals.simulated_seconds / seconds:,.0f} simulated seconds a second",
-        f"{totals.steps / seconds:,.0f} steps a second",
+        f"{totals.seeds / seconds * 60:,.0f} seeds per minute",
+        f"{totals.simulated_seconds / seconds:,.0f} simulated seconds per second",
+        f"{totals.steps / seconds:,.0f} steps per second",
     )
     print_line(f"{seconds:.1f} s: {', '.join(rates)}")
     sums = (
@@ -192,7 +192,7 @@ def _print_summary(job: "Job", totals: "Totals", seconds: float) -> None:
         f"{totals.faults:,} faults",
         f"{totals.leaders:,} elections won",
         f"{totals.committed:,} entries committed",
-        f"{totals.operations:,} operations done",
+        f"{totals.operations:,} operations completed",
     )
     print_line(", ".join(sums))
     print_line(", ".join(f"{totals.counts[event]:,} {name}" for event, name in _RARE_EVENTS.items()))
