@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from raft_pkg.core.messages import AppendEntries
 from tests.support.core import CONFIG, acknowledge, carry_out, replies
-from tests.support.members import configuration, lead, refuse
+from tests.support.members import configuration, lead, reject
 
 ABC = configuration("abc")
 
@@ -56,11 +56,11 @@ def test_learners_are_bounded_alike():
 
 def test_a_leader_that_does_not_know_where_the_logs_agree_sends_one_append_at_a_time():
     """§10.2.1: pipelining is for followers whose log is known; anything else would be thrown away."""
-    raft = lead(ABC, terms=[1] * 5, config=replace(CONFIG, append_bytes_max=1), silent="c")
+    raft = lead(ABC, terms=[1] * 5, config=replace(CONFIG, append_bytes_max=1), unresponsive="c")
     assert raft.progress["c"].probing
     raft.propose(b"x")
     assert sent_to(carry_out(raft), "c") == []
-    refuse(raft, "c", 5, 1)
+    reject(raft, "c", 5, 1)
     assert sent_to(carry_out(raft), "c") == [[1]]
     acknowledge(raft, "c", up_to=1)
     assert sent_to(carry_out(raft), "c") == [[2], [3], [4], [5], [6, 7]]

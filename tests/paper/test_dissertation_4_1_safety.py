@@ -223,7 +223,7 @@ def test_a_change_that_would_lose_the_quorum_is_refused():
 
 def test_who_has_not_answered_a_new_leader_is_not_counted_on():
     """§4.3: a leader that was just elected does not know yet that c is dead; C_old,new could never be left."""
-    raft = lead(ABC, silent="c")
+    raft = lead(ABC, unresponsive="c")
     with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b respond"):
         raft.change_members(Remove("b"), 0.0)
 

@@ -155,7 +155,7 @@ def test_a_deposed_leader_forgets_who_was_to_be_added():
 
 def caught_up_to(index):
     """A leader of eleven entries whose learner d has those up to an index."""
-    raft = lead(WITH_LEARNER, terms=[1] * 10, config=FEW, silent="d")
+    raft = lead(WITH_LEARNER, terms=[1] * 10, config=FEW, unresponsive="d")
     acknowledge(raft, "d", up_to=index)
     carry_out(raft)
     return raft
@@ -185,14 +185,14 @@ def test_a_learner_that_is_silent_is_refused():
 
 def test_a_learner_that_never_answered_is_refused_however_short_the_log():
     """§4.2.1: an empty log lacks little of a short one."""
-    raft = lead(WITH_LEARNER, silent="d")
+    raft = lead(WITH_LEARNER, unresponsive="d")
     with pytest.raises(ChangeRefusedError, match="d has not caught up: it lacks 1 entries, or is unresponsive"):
         raft.change_members(Promote("d"), 0.0)
 
 
 def test_who_is_to_be_promoted_is_as_soon_as_it_has_caught_up():
     """§4.2.1: one order adds a voter; the leader waits until it is ready."""
-    raft = lead(configuration("abc", learners="d", to_promote="d"), terms=[1] * 10, config=FEW, silent="d")
+    raft = lead(configuration("abc", learners="d", to_promote="d"), terms=[1] * 10, config=FEW, unresponsive="d")
     raft.tick(raft.next_timeout())
     assert not raft.configuration.is_joint
     acknowledge(raft, "d", up_to=8)

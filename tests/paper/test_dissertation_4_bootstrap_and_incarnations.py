@@ -269,7 +269,7 @@ REBORN = configuration("abc", incarnations={"b": 2})
 
 def test_a_former_incarnations_acknowledgement_is_void():
     """§3.8 turned round: its disk no longer holds what it said."""
-    raft = lead(REBORN, committed=False, silent="b")
+    raft = lead(REBORN, committed=False, unresponsive="b")
     carry_out(raft)
     said(raft, "b", AppendEntriesReply(True, match_index=1), incarnation=1)
     assert raft.commit_index == 0
@@ -364,7 +364,7 @@ def test_a_voter_that_lost_its_disk_becomes_a_learner_that_will_be_promoted():
 @pytest.mark.parametrize(("to_promote", "promoted"), [("", ()), ("d", ("d",))])
 def test_a_learner_that_lost_its_disk_stays_one(to_promote, promoted):
     """§4.2.1: in one step, since it has no vote; and what was ordered for it stays ordered."""
-    raft = lead(configuration("abc", learners="d", to_promote=to_promote), silent="d")
+    raft = lead(configuration("abc", learners="d", to_promote=to_promote), unresponsive="d")
     for voter in "bc":
         said(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
     discovery(raft, "d", incarnation=5, to=0, now=1.0)
@@ -373,7 +373,7 @@ def test_a_learner_that_lost_its_disk_stays_one(to_promote, promoted):
 
 def test_a_greeting_that_comes_late_does_not_replace_who_lives():
     """§4.2.1: the incarnation that the leader knows has just answered, so another one is of the past."""
-    raft = lead(configuration("abc", incarnations={"c": 5}), silent="c")
+    raft = lead(configuration("abc", incarnations={"c": 5}), unresponsive="c")
     said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
     said(raft, "c", AppendEntriesReply(True, match_index=1), incarnation=5, now=1.0)
     discovery(raft, "c", incarnation=4, answer=False, now=1.0)

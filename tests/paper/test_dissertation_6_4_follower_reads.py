@@ -183,7 +183,7 @@ def test_an_answer_to_a_former_life_answers_nothing():
     cluster.network += late
     cluster.deliver_all()
     assert cluster[leader].commit_index == newer.index
-    assert cluster.members[restarted].answered_reads.get(number, newer.index) == newer.index
+    assert cluster.members[restarted].served_reads.get(number, newer.index) == newer.index
 
 
 # --- the leader's side ------------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_every_server_answers_reads_and_sees_what_was_written_before():
         number = cluster[node_id].read_index(any_node=True)
         cluster.carry_out(node_id)
         cluster.run(0.1)
-        assert cluster.members[node_id].answered_reads[number] >= written.index
+        assert cluster.members[node_id].served_reads[number] >= written.index
 
 
 def test_a_cut_off_leader_answers_no_follower():
@@ -305,8 +305,8 @@ def test_a_cut_off_leader_answers_no_follower():
     cluster.propose(others[0], b"newer")
     cluster.run(0.2)
     assert cluster[leader].role is Role.LEADER
-    assert number not in cluster.members[companion].answered_reads
+    assert number not in cluster.members[companion].served_reads
     cluster.heal()
     cluster.run(0.5)
-    assert number not in cluster.members[companion].answered_reads
+    assert number not in cluster.members[companion].served_reads
     assert number in cluster.members[companion].failed_reads

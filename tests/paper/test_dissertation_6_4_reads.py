@@ -192,10 +192,10 @@ def test_a_cut_off_leader_never_serves_a_read():
     cluster.run(2.0)
     assert cluster["b"].commit_index == 3
     assert cluster["a"].role is Role.LEADER  # check-quorum is off here: nothing but the rounds protects the read
-    assert number not in cluster.members["a"].answered_reads
+    assert number not in cluster.members["a"].served_reads
     cluster.heal()
     cluster.run(0.2)
-    assert number not in cluster.members["a"].answered_reads
+    assert number not in cluster.members["a"].served_reads
     assert number in cluster.members["a"].failed_reads
 
 

@@ -153,11 +153,11 @@ class HostileWorld:
     def check_reads(self) -> None:
         """Linearizable reads (dissertation §6.4): they see all that was committed when they were asked for."""
         for node_id, member in self.cluster.members.items():
-            for number, index in member.answered_reads.items():
+            for number, index in member.served_reads.items():
                 self.reads_answered += 1
                 least = self.must_see.pop((node_id, number), 0)
                 assert index >= least, f"read {number} of {node_id} saw {index}, and {least} was committed before it"
-            member.answered_reads.clear()
+            member.served_reads.clear()
 
 
 @pytest.mark.parametrize("extended", [False, True], ids=["section 5 alone", "all extensions"])

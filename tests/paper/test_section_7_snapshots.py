@@ -27,7 +27,7 @@ from tests.support.core import (
     replies,
     terms_of,
 )
-from tests.support.members import configuration, configuration_entry, lead, refuse
+from tests.support.members import configuration, configuration_entry, lead, reject
 
 ABC = configuration("abc")
 DATA = b"0123456789"
@@ -295,7 +295,7 @@ def test_a_server_restarts_from_a_snapshot_that_is_newer_than_its_log():
 
 def compacted(*, entries=10, config=NO_TAIL, upto=None):
     """A leader in term 2 that has committed so many entries of term 1 and one of its own, and has a snapshot."""
-    raft = lead(ABC, terms=[1] * entries, config=config, silent="c")
+    raft = lead(ABC, terms=[1] * entries, config=config, unresponsive="c")
     index = upto or raft.commit_index
     taken = snapshot(index, raft.log.term_at(index))
     raft.snapshot_taken(taken)
@@ -313,7 +313,7 @@ def test_a_tail_is_kept_for_slow_followers():
     """Dissertation §5.1.3: so that who is a little behind needs no snapshot."""
     raft, _ = compacted(config=replace(CONFIG, tail_entries_max=3))
     assert (raft.log.base_index, raft.log.first_index) == (8, 9)
-    refuse(raft, "c", 10, 9)
+    reject(raft, "c", 10, 9)
     (body,) = replies(carry_out(raft), AppendEntries)
     assert [entry.index for entry in body.entries] == [9, 10, 11]
 
@@ -342,7 +342,7 @@ def test_entries_after_the_snapshot_stay():
 def behind(config=NO_TAIL):
     """A leader whose follower c needs a snapshot, and that has been asked for entries from the first on."""
     raft, taken = compacted(config=config)
-    refuse(raft, "c", 10, 1)
+    reject(raft, "c", 10, 1)
     return raft, taken
 
 
@@ -390,11 +390,11 @@ def test_after_the_last_chunk_the_entries_go_on():
 
 def test_a_snapshot_that_is_there_counts_for_the_commitment():
     """§7: what it stands for is on that disk."""
-    raft = lead(configuration("abc"), terms=[1] * 3, config=NO_TAIL, silent="c")
+    raft = lead(configuration("abc"), terms=[1] * 3, config=NO_TAIL, unresponsive="c")
     raft.snapshot_taken(snapshot(4, 2))
     entry = raft.propose(b"x")
     carry_out(raft)
-    refuse(raft, "c", 3, 1)
+    reject(raft, "c", 3, 1)
     carry_out(raft)
     answer(raft, raft.snapshot, raft.snapshot.size)
     assert raft.commit_index == 4

@@ -111,7 +111,7 @@ class ScriptedCluster(ChangingCluster):
             disk.append(HardState(int(term or max(terms, default=0))), log_of(*terms))
             disk.close()
         for node_id in logs:
-            self.given[node_id] = Configuration(tuple(voters))
+            self.initial_configurations[node_id] = Configuration(tuple(voters))
             self.start(node_id)
 
     def do_nodes(self, *nodes: str) -> None:

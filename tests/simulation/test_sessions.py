@@ -9,7 +9,7 @@ from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.simulation.sessions import SessionModel
-from tests.support.entries import command_batch
+from tests.support.entries import command_entry
 
 
 class Recorder:
@@ -37,7 +37,7 @@ def opening(index: int, time_ms: int, ttl_ms: int) -> Entry:
 
 
 def batch(index: int, time_ms: int, commands: list[tuple[bytes, int, int, int]]) -> Entry:
-    return Entry(index, 1, EntryKind.COMMANDS, command_batch(commands, time_ms).SerializeToString())
+    return Entry(index, 1, EntryKind.COMMANDS, command_entry(commands, time_ms).SerializeToString())
 
 
 def random_entry(rng: Random, index: int, time_ms: int) -> Entry:

@@ -1,7 +1,7 @@
-"""A cluster in memory whose members come, go, lose their disks, and take snapshots.
+"""A cluster in memory whose membership changes, and whose nodes lose disks and take snapshots.
 
-As `Cluster`, but its nodes begin as they do in life: with empty disks, told of each other. The state machine is the row
-of all entries that were applied, and a snapshot is that row as JSON.
+Unlike those of `Cluster`, its nodes start with empty disks and bootstrap peers. The state machine is the list of all
+applied entries, and a snapshot is that list as JSON.
 """
 
 import json
@@ -24,31 +24,31 @@ from tests.support.core import CONFIG
 
 
 def address_of(node_id: str) -> str:
-    """Where a node of these clusters is reached."""
+    """Return the address of a node."""
     return f"{node_id}:6000"
 
 
 def encode_state(applied: Iterable[Entry]) -> bytes:
-    """A snapshot of the state machine."""
+    """Return a snapshot of the state machine."""
     return json.dumps([[entry.index, entry.term, int(entry.kind), entry.data.decode()] for entry in applied]).encode()
 
 
 def decode_state(data: bytes) -> list[Entry]:
-    """The reverse of `encode_state`."""
+    """Reverse `encode_state`."""
     return [Entry(index, term, EntryKind(kind), text.encode()) for index, term, kind, text in json.loads(data)]
 
 
 class ChangingCluster(Cluster):
-    """Nodes by name, each with a disk of its own incarnation."""
+    """Nodes by name, each with a disk and an incarnation of its own."""
 
     def __init__(self, nodes: Iterable[str] = "abc", *, seed: int = 0, config: RaftConfig = CONFIG) -> None:
         super().__init__((), seed=seed, config=config)
-        self.told: dict[str, Mapping[str, str]] = {}
-        self.given: dict[str, Configuration] = {}
-        """Nodes that go by a configuration which is not in their logs, as long as they keep their disks."""
+        self.bootstrap_peers: dict[str, Mapping[str, str]] = {}
+        self.initial_configurations: dict[str, Configuration] = {}
+        """Configurations of nodes that start with one that is not in their logs; lost with the disk."""
         self.incoming: dict[str, SnapshotWriter] = {}
         self.installed = 0
-        """How many snapshots of leaders have come in whole."""
+        """How many snapshots of leaders were installed."""
         self._incarnations = count(1)
         together = tuple(nodes)
         for node_id in together:
@@ -57,10 +57,10 @@ class ChangingCluster(Cluster):
     # --- nodes ------------------------------------------------------------------------------------------------------
 
     def add(self, node_id: str, peers: Iterable[str], *, start: bool = True) -> None:
-        """A new node with an empty disk, which is told of these peers; it belongs to no cluster yet."""
-        self.told[node_id] = {peer: address_of(peer) for peer in sorted({*peers, node_id})}
+        """Add a node with an empty disk and bootstrap peers; it belongs to no cluster yet."""
+        self.bootstrap_peers[node_id] = {peer: address_of(peer) for peer in sorted({*peers, node_id})}
         self.members[node_id] = Member(node_id, self._empty_disk())
-        self.voters = tuple(self.members)  # whom `isolate` cuts off from each other
+        self.voters = tuple(self.members)  # the nodes that `isolate` separates
         if start:
             self.start(node_id)
 
@@ -68,7 +68,7 @@ class ChangingCluster(Cluster):
         return MemoryStorage(new_incarnation=self._incarnations.__next__)
 
     def start(self, node_id: str) -> None:
-        """Start a node with what its disk holds."""
+        """Start a node with the state on its disk."""
         member = self.members[node_id]
         recovered = member.disk.recover()
         snapshot = recovered.snapshot
@@ -76,7 +76,7 @@ class ChangingCluster(Cluster):
         member.last_written = max(recovered.base_index + len(recovered.entries), len(member.applied))
         member.raft = Raft(
             node_id,
-            self.given.get(node_id, Configuration()),
+            self.initial_configurations.get(node_id, Configuration()),
             config=self.config,
             random=Random(self.random.random()),
             now=self.now,
@@ -85,23 +85,23 @@ class ChangingCluster(Cluster):
             entries=recovered.entries,
             base=(recovered.base_index, recovered.base_term),
             snapshot=snapshot,
-            peers=self.told[node_id],
+            peers=self.bootstrap_peers[node_id],
         )
 
     def crash(self, node_id: str, *, survivors: int = 0) -> None:
-        """As in `Cluster`; a snapshot that was coming in is lost."""
+        """Crash a node as `Cluster` does; a snapshot that is being received is lost."""
         self.incoming.pop(node_id, None)
         super().crash(node_id, survivors=survivors)
 
     def wipe(self, node_id: str) -> None:
-        """A node's disk is lost, and the node with it; it can be started again with an empty one."""
+        """Crash a node and remove its disk; it can start again with an empty one."""
         if self.members[node_id].raft is not None:
             self.crash(node_id)
         self.members[node_id].disk = self._empty_disk()
-        self.given.pop(node_id, None)
+        self.initial_configurations.pop(node_id, None)
 
     def write(self, node_id: str) -> Ready | None:
-        """As in `Cluster`, with the chunks of snapshots that come in and go out."""
+        """Write as `Cluster` does, and receive and send chunks of snapshots."""
         raft, member = self[node_id], self.members[node_id]
         ready = raft.take_ready()
         ready.addresses = None
@@ -110,7 +110,7 @@ class ChangingCluster(Cluster):
         if ready.chunks:
             member.disk.append(ready.hard_state, ())
             for chunk in ready.chunks:
-                self._keep(member, chunk)
+                self._store_chunk(member, chunk)
         self.properties.check_written(raft, ready.entries)
         if ready.entries:
             member.last_written = ready.entries[-1].index
@@ -119,7 +119,7 @@ class ChangingCluster(Cluster):
         self.send(self._filled(member, message, body) for message, body in ready.snapshot_messages)
         return ready
 
-    def _keep(self, member: Member, chunk: SnapshotChunk) -> None:
+    def _store_chunk(self, member: Member, chunk: SnapshotChunk) -> None:
         metadata = chunk.metadata
         if chunk.offset == 0:
             if member.node_id in self.incoming:
@@ -130,7 +130,9 @@ class ChangingCluster(Cluster):
         if chunk.is_last:
             assert self.incoming.pop(member.node_id).commit() == metadata
             restored = decode_state(member.disk.read_snapshot(0, metadata.size))
-            assert restored[: len(member.applied)] == member.applied, "State Machine Safety: the past has changed"
+            assert restored[: len(member.applied)] == member.applied, (
+                "State Machine Safety: the snapshot changes applied entries"
+            )
             self.properties.check_committed(member.node_id, restored[len(member.applied) :])
             self.installed += 1
             member.applied = restored
@@ -141,7 +143,7 @@ class ChangingCluster(Cluster):
         return replace(message, body=replace(body, data=data))
 
     def snapshot(self, node_id: str) -> None:
-        """Take a snapshot of what a node has applied, and let its log be compacted."""
+        """Take a snapshot of the entries that a node has applied, and compact its log."""
         raft, member = self[node_id], self.members[node_id]
         index = len(member.applied)
         if index <= (raft.snapshot.index if raft.snapshot else 0) or node_id in self.incoming:
@@ -153,9 +155,9 @@ class ChangingCluster(Cluster):
         raft.snapshot_taken(writer.commit())
         member.disk.compact(raft.log.base_index)
 
-    # --- the network ------------------------------------------------------------------------------------------------
+    # --- membership -------------------------------------------------------------------------------------------------
 
     def change(self, node_id: str, change: Change) -> None:
-        """Order a change of the members from a leader."""
+        """Propose a membership change to a leader."""
         self[node_id].change_members(change, self.now)
         self.carry_out(node_id)

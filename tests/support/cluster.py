@@ -1,7 +1,7 @@
-"""A few cores on a network in memory: messages wait until a test delivers, loses, repeats or reorders them.
+"""A few cores on a network in memory, in virtual time: a test delivers, loses, duplicates or reorders messages.
 
-Deterministic, in virtual time. Each member writes to a `MemoryStorage`, which forgets at a crash what was not synced.
-Every step of every member is checked against the paper's properties (Figure 3).
+Each member writes to a `MemoryStorage`, which loses unsynced writes in a crash. Every step is checked against the
+properties of Figure 3 of the paper.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,17 +19,17 @@ from tests.support.core import CONFIG, log_of
 
 
 class Properties:
-    """Figure 3, checked step by step over all that ever happened in one cluster."""
+    """The properties of Figure 3, checked over the whole history of a cluster."""
 
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
         self.committed: list[Entry] = []
         self.replaced = 0
-        """How many entries were taken off a log again, as in Figure 7."""
+        """How many entries were removed from logs, as in Figure 7."""
         self._written: dict[tuple[int, int], tuple[Entry, int]] = {}
 
     def check_written(self, raft: Raft, entries: Sequence[Entry]) -> None:
-        """Log Matching: an index and a term say which entry it is, and which one precedes it, and so on."""
+        """Check Log Matching: index and term determine an entry, and the term of the entry before it."""
         for entry in entries:
             previous_term = raft.log.term_at(entry.index - 1)
             assert previous_term is not None
@@ -37,18 +37,18 @@ class Properties:
             assert known == (entry, previous_term), f"Log Matching: {raft.node_id} wrote {entry}, known is {known}"
 
     def check_leader(self, raft: Raft, last_log_index: int) -> None:
-        """Election Safety: one leader a term. Leader Completeness: it has all that was ever committed."""
+        """Check Election Safety (one leader per term) and Leader Completeness (it has all committed entries)."""
         elected = self.leaders.setdefault(raft.current_term, raft.node_id)
         assert elected == raft.node_id, f"Election Safety: {elected} and {raft.node_id} in term {raft.current_term}"
-        known = self.committed[raft.log.base_index :]  # what was before is in its snapshot
+        known = self.committed[raft.log.base_index :]  # the entries before are in its snapshot
         held = raft.log.slice(raft.log.first_index, last_log_index + 1)[: len(known)]
         assert held == known, f"Leader Completeness: {raft.node_id} lacks committed entries"
 
     def check_committed(self, node_id: str, entries: Sequence[Entry]) -> None:
-        """State Machine Safety: no two nodes apply different entries at one index."""
+        """Check State Machine Safety: no two nodes apply different entries at one index."""
         for entry in entries:
             if entry.index > len(self.committed):
-                assert entry.index == len(self.committed) + 1, f"{node_id} left out entries before {entry}"
+                assert entry.index == len(self.committed) + 1, f"{node_id} skips entries before {entry}"
                 self.committed.append(entry)
             known = self.committed[entry.index - 1]
             assert known == entry, f"State Machine Safety: {node_id} applies {entry}, others {known}"
@@ -56,20 +56,20 @@ class Properties:
 
 @dataclass(slots=True)
 class Member:
-    """One node: its disk, which outlives it, and its core, which does not."""
+    """One node: its disk, and its core, which is lost in a crash."""
 
     node_id: str
     disk: MemoryStorage
     raft: Raft | None = None
     last_written: int = 0
     applied: list[Entry] = field(default_factory=list)
-    answered_reads: dict[int, int] = field(default_factory=dict)
-    """Number and index of each read that the core let go."""
+    served_reads: dict[int, int] = field(default_factory=dict)
+    """Read index by request id."""
     failed_reads: set[int] = field(default_factory=set)
 
 
 class Cluster:
-    """Members by name, messages under way, and the time."""
+    """Members by name, messages in flight, and the time."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Cluster:
         self.now = 0.0
         self.network: list[Message] = []
         self.cut: set[tuple[str, str]] = set()
-        """Sender and recipient of each link that loses everything."""
+        """Sender and recipient of each link that loses all messages."""
         self.properties = Properties()
         self.members = {voter: Member(voter, MemoryStorage()) for voter in self.voters}
         for node_id, member in self.members.items():
@@ -102,24 +102,24 @@ class Cluster:
 
     def __getitem__(self, node_id: str) -> Raft:
         raft = self.members[node_id].raft
-        assert raft is not None, f"{node_id} does not run"
+        assert raft is not None, f"{node_id} is not running"
         return raft
 
     @property
     def running(self) -> list[Raft]:
-        """The cores of the members that run."""
+        """The cores of the running members."""
         return [member.raft for member in self.members.values() if member.raft is not None]
 
     @property
     def leader(self) -> Raft | None:
-        """The leader of the newest term, if there is one."""
+        """The leader of the newest term, or None."""
         leaders = [raft for raft in self.running if raft.role is Role.LEADER]
         return max(leaders, key=lambda raft: raft.current_term, default=None)
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
     def start(self, node_id: str) -> None:
-        """Start a member with what its disk holds."""
+        """Start a member with the state on its disk."""
         member = self.members[node_id]
         recovered = member.disk.recover()
         member.applied.clear()
@@ -137,18 +137,18 @@ class Cluster:
         )
 
     def crash(self, node_id: str, *, survivors: int = 0) -> None:
-        """End a member at once; of what it wrote and did not sync, only so many records are on its disk."""
+        """Crash a member; `survivors` of its unsynced records reach its disk."""
         member = self.members[node_id]
         member.disk.crash(survivors=survivors)
         member.raft = None
 
     def carry_out(self, node_id: str) -> None:
-        """Do all that a member's core asks for."""
+        """Do all work of a member's core."""
         while (ready := self.write(node_id)) is not None:
             self.finish(node_id, ready)
 
     def write(self, node_id: str) -> Ready | None:
-        """Write what a core asks for, and send what need not wait for the sync; None: it asks for nothing."""
+        """Do the work before the sync. Return the `Ready`, or None if there is no work."""
         raft, member = self[node_id], self.members[node_id]
         ready = raft.take_ready()
         ready.addresses = None
@@ -165,7 +165,7 @@ class Cluster:
         return ready
 
     def finish(self, node_id: str, ready: Ready) -> None:
-        """Sync what `write` wrote, and do the rest."""
+        """Sync, and do the rest of the work."""
         member, raft = self.members[node_id], self[node_id]
         member.disk.sync()
         for raft_event in ready.raft_events:
@@ -176,54 +176,53 @@ class Cluster:
         self.send(ready.messages)
         member.applied += ready.committed
         self.properties.check_committed(node_id, ready.committed)
-        for number, index in ready.reads:
-            assert index <= len(member.applied), "a read was let go before what it must see was applied"
-            member.answered_reads[number] = index
+        for request_id, index in ready.reads:
+            assert index <= len(member.applied), "a read was served before its index was applied"
+            member.served_reads[request_id] = index
         member.failed_reads |= set(ready.failed_reads)
 
     # --- the network ------------------------------------------------------------------------------------------------
 
     def send(self, messages: Iterable[Message]) -> None:
-        """Messages leave; those on a link that is cut are lost."""
+        """Send messages; those on a cut link are lost."""
         self.network += [message for message in messages if (message.sender, message.recipient) not in self.cut]
 
     def isolate(self, *apart: str) -> None:
-        """Cut these members off from all others, and leave them connected among themselves."""
+        """Partition these members from all others."""
         others = set(self.voters) - set(apart)
         self.cut = {pair for one in apart for other in others for pair in ((one, other), (other, one))}
 
     def heal(self) -> None:
-        """Mend all links."""
+        """Restore all links."""
         self.cut = set()
 
     def deliver(self, position: int = 0) -> None:
-        """Deliver one message of those under way, by default the oldest."""
+        """Deliver one of the messages in flight, by default the oldest."""
         message = self.network.pop(position)
         if self.members[message.recipient].raft is not None:
             self[message.recipient].receive(message, self.now)
             self.carry_out(message.recipient)
 
     def deliver_all(self, which: Callable[[Message], bool] = lambda _message: True) -> None:
-        """Deliver messages, oldest first, until none (of those that are meant) is under way."""
+        """Deliver messages that pass a filter, oldest first, until none is in flight."""
         for _ in range(10_000):
-            position = next((place for place, message in enumerate(self.network) if which(message)), None)
+            position = next((number for number, message in enumerate(self.network) if which(message)), None)
             if position is None:
                 return
             self.deliver(position)
-        raise AssertionError("the nodes do not stop to talk")
+        raise AssertionError("the nodes do not stop sending messages")
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, node_id: str) -> None:
-        """Let a member's next time-out pass, and only its."""
+        """Let the next time-out of one member expire."""
         raft = self[node_id]
         self.now = max(self.now, raft.next_timeout())
         raft.tick(self.now)
         self.carry_out(node_id)
 
     def elect(self, node_id: str) -> Raft:
-        """Make a member the leader of a new term; it may have to stand more than once, where the others know newer
-        terms or have voted. What it sends as the leader is still under way."""
+        """Let a member campaign until it leads; it may need several terms. Its messages as the leader are in flight."""
         for _ in range(10):
             self.tick(node_id)
             self.deliver_all(lambda message: not isinstance(message.body, AppendEntries))
@@ -232,7 +231,7 @@ class Cluster:
         raise AssertionError(f"{node_id} was not elected")
 
     def run(self, seconds: float) -> None:
-        """Let time pass: every time-out in its order, every message delivered at once."""
+        """Let time pass: time-outs expire in order, and messages are delivered at once."""
         end = self.now + seconds
         while True:
             self.deliver_all()
@@ -243,7 +242,7 @@ class Cluster:
             self.tick(raft.node_id)
 
     def propose(self, node_id: str, data: bytes = b"x") -> Entry:
-        """Give a command to a leader, which writes and sends it."""
+        """Propose a command to a leader, which writes and sends it."""
         entry = self[node_id].propose(data)
         self.carry_out(node_id)
         return entry

@@ -1,4 +1,4 @@
-"""One core, driven by hand: what the tests of the paper say in one word each."""
+"""Helpers for tests that drive a single core."""
 
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -24,16 +24,16 @@ CONFIG = RaftConfig(
     pre_vote=False,
     check_quorum=False,
 )
-"""The paper's §5 and nothing beyond it: whatever extends it is off."""
+"""The protocol of §5, without extensions."""
 
 
 def log_of(*terms: int) -> list[Entry]:
-    """A log whose entries have these terms, as the paper draws them."""
+    """Return log entries with these terms."""
     return [Entry(index, term, EntryKind.COMMANDS, b"%d" % term) for index, term in enumerate(terms, start=1)]
 
 
 def terms_of(raft: Raft) -> list[int]:
-    """The terms of a node's log, as the paper draws them."""
+    """Return the terms of a node's log entries."""
     return [entry.term for entry in raft.log.slice(raft.log.first_index, raft.log.last_index + 1)]
 
 
@@ -49,7 +49,7 @@ def follower(
     config: RaftConfig = CONFIG,
     configuration: Configuration | None = None,
 ) -> Raft:
-    """A node that has just started with this log, in the term of its last entry if none is given."""
+    """Return a node that has just started with this log; by default in the term of its last entry."""
     hard_state = HardState(max(terms, default=0) if term is None else term, voted_for)
     return Raft(
         node_id,
@@ -63,7 +63,7 @@ def follower(
 
 
 def candidate(terms: Sequence[int] = (), **options: object) -> Raft:
-    """A node that has asked for votes; the term is one above that of `follower`."""
+    """Return a candidate; its term is one above that of `follower`."""
     raft = follower(terms, **options)  # type: ignore[arg-type]
     raft.tick(raft.next_timeout())
     carry_out(raft)
@@ -72,7 +72,7 @@ def candidate(terms: Sequence[int] = (), **options: object) -> Raft:
 
 
 def leader(terms: Sequence[int] = (), **options: object) -> Raft:
-    """A node that has won an election and sent its first appends; the term is one above that of `follower`."""
+    """Return a leader that has sent its first appends; its term is one above that of `follower`."""
     raft = candidate(terms, **options)
     for peer in raft.peers[: raft.quorum - 1]:
         receive(raft, peer, RequestVoteReply(vote_granted=True))
@@ -82,12 +82,12 @@ def leader(terms: Sequence[int] = (), **options: object) -> Raft:
 
 
 def receive(raft: Raft, sender: str, body: Body, *, term: int | None = None, now: float = 0.0) -> None:
-    """A message arrives, of the receiver's current term if none is given."""
+    """Deliver a message; by default in the receiver's current term."""
     raft.receive(Message(sender, raft.node_id, raft.current_term if term is None else term, body), now)
 
 
 def carry_out(raft: Raft) -> Ready:
-    """Do what the loop of a node does, with a disk that never fails; returns all that the core asked for."""
+    """Do the work of `Ready` with a disk that never fails. Return all of it."""
     total = Ready()
     while True:
         ready = raft.take_ready()
@@ -104,12 +104,12 @@ def carry_out(raft: Raft) -> Ready:
 
 
 def replies(ready: Ready, kind: type[Body]) -> list[Body]:
-    """The bodies of one kind among all that the ready sends."""
+    """Return the bodies of one type among the messages to send."""
     return [message.body for message in (*ready.early_messages, *ready.messages) if isinstance(message.body, kind)]
 
 
 def vote(raft: Raft, sender: str, body: RequestVote, *, term: int | None = None, now: float = 0.0) -> bool:
-    """Ask a node for its vote; returns the answer."""
+    """Deliver a RequestVote. Return whether the vote is granted."""
     receive(raft, sender, body, term=term, now=now)
     (reply,) = replies(carry_out(raft), RequestVoteReply)
     assert isinstance(reply, RequestVoteReply)
@@ -127,7 +127,7 @@ def append(
     now: float = 0.0,
     read_round: int = 0,
 ) -> AppendEntriesReply:
-    """Send AppendEntries after the entry `prev` (index, term) to a node; returns the answer."""
+    """Deliver AppendEntries after the entry `prev` (index, term). Return the reply."""
     body = AppendEntries(*prev, tuple(entries), commit, read_round)
     receive(raft, sender, body, term=term, now=now)
     (reply,) = replies(carry_out(raft), AppendEntriesReply)
@@ -136,12 +136,12 @@ def append(
 
 
 def raft_events(ready: Ready, kind: type[RaftEvent]) -> list[RaftEvent]:
-    """The raft_events of one kind."""
+    """Return the events of one type."""
     return [raft_event for raft_event in ready.raft_events if isinstance(raft_event, kind)]
 
 
 def acknowledge(raft: Raft, *followers: str, up_to: int | None = None, read_round: int = 0) -> None:
-    """Followers report that they hold the leader's log up to an index; its last one if none is given."""
+    """Deliver successful replies of followers; by default up to the leader's last index."""
     match_index = raft.log.last_index if up_to is None else up_to
     for name in followers:
         receive(raft, name, AppendEntriesReply(True, match_index=match_index, read_round=read_round))

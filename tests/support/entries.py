@@ -1,24 +1,24 @@
-"""What log entries hold."""
+"""Data of log entries."""
 
 from collections.abc import Iterable
 
 from raft_pkg.rpc import raft_pb2 as pb
 
 
-def command_batch(commands: Iterable[tuple[bytes, int, int, int]], time_ms: int = 0) -> pb.CommandEntry:
-    """Commands, each with its session, its number there and the mark below which answers are not needed.
+def command_entry(commands: Iterable[tuple[bytes, int, int, int]], time_ms: int = 0) -> pb.CommandEntry:
+    """Return an entry with commands, each given as (command, session id, sequence number, acknowledged).
 
-    In as few rows as say it, as a leader makes them.
+    Consecutive commands of a session share a batch, as in the entries of a leader.
     """
-    batch = pb.CommandEntry(time_ms=time_ms)
-    row = None
+    entry = pb.CommandEntry(time_ms=time_ms)
+    batch = None
     for command, session_id, sequence, acknowledged in commands:
-        follows = row is not None and (session_id, acknowledged, sequence) == (
-            row.session_id,
-            row.acknowledged,
-            row.first_sequence + (len(row.commands) if session_id else 0),
+        follows = batch is not None and (session_id, acknowledged, sequence) == (
+            batch.session_id,
+            batch.acknowledged,
+            batch.first_sequence + (len(batch.commands) if session_id else 0),
         )
-        if row is None or not follows:
-            row = batch.batches.add(session_id=session_id, first_sequence=sequence, acknowledged=acknowledged)
-        row.commands.append(command)
-    return batch
+        if batch is None or not follows:
+            batch = entry.batches.add(session_id=session_id, first_sequence=sequence, acknowledged=acknowledged)
+        batch.commands.append(command)
+    return entry

@@ -1,4 +1,4 @@
-"""What the tests of membership say in one word: configurations by letters, and a leader that may change them."""
+"""Helpers for tests of membership changes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -21,7 +21,7 @@ def configuration(
     to_promote: Iterable[str] = "",
     incarnations: Mapping[str, int] | None = None,
 ) -> Configuration:
-    """Members by letter, each at its address, in incarnation 0 unless one is given."""
+    """Return a configuration of members with one-letter identities, by default in incarnation 0."""
 
     def members(names: Iterable[str]) -> tuple[Member, ...]:
         return tuple(Member(name, address_of(name), (incarnations or {}).get(name, 0)) for name in names)
@@ -30,7 +30,7 @@ def configuration(
 
 
 def configuration_entry(index: int, term: int, value: Configuration) -> Entry:
-    """The entry of a log that states a configuration."""
+    """Return a log entry with a configuration."""
     return Entry(index, term, EntryKind.CONFIGURATION, value.encode())
 
 
@@ -40,12 +40,12 @@ def lead(
     config: RaftConfig = CONFIG,
     terms: Iterable[int] = (),
     committed: bool = True,
-    silent: Iterable[str] = "",
+    unresponsive: Iterable[str] = "",
 ) -> Raft:
-    """`a` leads by this configuration, and has committed in its term; those in `silent` never said anything."""
+    """Return `a` as the leader of a configuration; members in `unresponsive` have never replied."""
     raft = follower(tuple(terms), config=config, configuration=value)
     raft.tick(raft.next_timeout())
-    others = [peer for peer in raft.peers if peer not in silent]
+    others = [peer for peer in raft.peers if peer not in unresponsive]
     for peer in others:
         receive(raft, peer, RequestVoteReply(vote_granted=True))
     carry_out(raft)
@@ -57,7 +57,7 @@ def lead(
     return raft
 
 
-def refuse(raft: Raft, peer: str, rejected_index: int, conflict_index: int) -> None:
-    """A follower's log is shorter than the leader took it for: it ends before `conflict_index`."""
+def reject(raft: Raft, peer: str, rejected_index: int, conflict_index: int) -> None:
+    """Deliver a rejection: the follower's log ends before `conflict_index`."""
     reply = AppendEntriesReply(False, rejected_index=rejected_index, conflict_index=conflict_index)
     receive(raft, peer, reply)

@@ -13,7 +13,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import split_request
 from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.server.state_machine import StateMachine
-from tests.support.entries import command_batch
+from tests.support.entries import command_entry
 
 Script = Callable[[pb.Request], pb.Outcome | None]
 
@@ -143,7 +143,7 @@ class ReplicatedState:
         self.index += 1
         batch = node.batches[-1]
         session = batch.session_id, request.sequence, batch.acknowledged_below
-        entry = command_batch([(request.commands[0], *session)], self.time_ms)
+        entry = command_entry([(request.commands[0], *session)], self.time_ms)
         (applied,) = self.machine.apply(entry, self.index)
         if applied.expired:
             return pb.Outcome(id=request.id, code=pb.OUTCOME_CODE_SESSION_EXPIRED)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from raft_pkg.client import AsyncRaftClient
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.sessions import SessionedMachine
-from tests.support.entries import command_batch
+from tests.support.entries import command_entry
 from tests.support.examples import LockService
 from tests.unit.client.conftest import ReplicatedState, losing_responses
 
@@ -49,7 +49,7 @@ def test_a_lock_that_was_renewed_since_it_was_read_cannot_be_broken(locks):
 def test_a_repeated_acquire_gets_the_same_token(locks):
     machine = SessionedMachine(locks)
     session = machine.open_session(pb.OpenSession(ttl_ms=1000))
-    entry = command_batch([(b"acquire deploy alice", session, 1, 1)], time_ms=1)
+    entry = command_entry([(b"acquire deploy alice", session, 1, 1)], time_ms=1)
     assert [machine.apply(entry, index)[0].result for index in (1, 2)] == [b"granted 1", b"granted 1"]
 
 

@@ -10,7 +10,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
 from raft_pkg.server import sessions
 from raft_pkg.server.sessions import SessionedMachine
-from tests.support.entries import command_batch
+from tests.support.entries import command_entry
 
 TTL_MS = 1000
 
@@ -54,7 +54,7 @@ def machine(journal):
 def batch(*commands, time_ms=0):
     """Each command is (session, sequence) or (session, sequence, acknowledged below)."""
     full = [(*command, 1)[:3] for command in commands]
-    return command_batch([(f"{command[0]}.{command[1]}".encode(), *command) for command in full], time_ms)
+    return command_entry([(f"{command[0]}.{command[1]}".encode(), *command) for command in full], time_ms)
 
 
 def without_session(*commands, time_ms=0):
