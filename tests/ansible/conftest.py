@@ -1,4 +1,4 @@
-"""What the tests of the playbooks share: a way to run ansible-playbook."""
+"""A fixture that runs ansible-playbook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def run_playbook() -> Playbook:
-    """Runs a playbook of this working copy with the Python that runs the tests; returns, and does not judge."""
+    """Run a playbook of this working copy with the Python of the tests; the caller checks the exit status."""
 
     def run(playbook: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         here = str(Path(sys.executable).parent)

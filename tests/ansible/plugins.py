@@ -1,4 +1,4 @@
-"""Ansible's plugins as modules that tests can call."""
+"""Load Ansible plugins as Python modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def load_plugin(kind: str, name: str) -> ModuleType:
-    """A plugin as a module; Ansible loads them by path, and so do we."""
+    """Return a plugin of `plugins/<kind>` as a module, loaded by path as Ansible does."""
     path = ROOT / "plugins" / kind / f"{name}.py"
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None

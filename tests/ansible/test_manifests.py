@@ -1,4 +1,4 @@
-"""The manifests are valid for the oldest Kubernetes that we meet (Debian's 1.20) and for a new one."""
+"""The manifests are valid for the oldest supported Kubernetes (Debian's 1.20) and for a recent one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from tests.ansible.conftest import ROOT, Playbook
 
-# Each release of kubernetes-validate brings the schemas of some versions; none has both ends.
+# A release of kubernetes-validate per version: none has the schemas of all three.
 VALIDATORS = {"1.20": "1.28.1", "1.25": "1.28.1", "1.34": "1.37.0"}
 VALIDATE = """
 import sys, yaml, kubernetes_validate
@@ -23,25 +23,25 @@ for path in sys.argv[2:]:
 """
 
 
-def rendered(run_playbook: Playbook, place: Path, **more: Any) -> list[Path]:
-    given = {
-        "rendered_dir": str(place),
+def rendered(run_playbook: Playbook, directory: Path, **variables: Any) -> list[Path]:
+    variables = {
+        "rendered_dir": str(directory),
         "client_template": str(ROOT / "k8s-templates" / "client.yml.j2"),
         "__raft_policy_api": "policy/v1",
-        **more,
+        **variables,
     }
-    done = run_playbook("tests/ansible/render.yml", "-e", json.dumps(given))
+    done = run_playbook("tests/ansible/render.yml", "-e", json.dumps(variables))
     assert done.returncode == 0, done.stdout[-3000:]
-    return sorted(place.glob("*.yml"))
+    return sorted(directory.glob("*.yml"))
 
 
 def validator(release: str) -> Path:
-    """A directory with that release of kubernetes-validate, kept for the next run."""
-    place = ROOT / ".testbed" / f"kubernetes-validate-{release}"
-    if not (place / "kubernetes_validate").is_dir():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place)]
+    """Return a directory with that release of kubernetes-validate, which later runs reuse."""
+    directory = ROOT / ".testbed" / f"kubernetes-validate-{release}"
+    if not (directory / "kubernetes_validate").is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory)]
         subprocess.run([*pip, f"kubernetes-validate=={release}"], check=True, timeout=300)
-    return place
+    return directory
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_manifests_are_valid(run_playbook: Playbook, tmp_path: Path, version: st
 
 
 @pytest.mark.parametrize("replicas", [1, 3, 7])
-def test_every_node_names_every_node(run_playbook: Playbook, tmp_path: Path, replicas: int) -> None:
+def test_every_node_lists_all_peers(run_playbook: Playbook, tmp_path: Path, replicas: int) -> None:
     rendered(run_playbook, tmp_path, raft_replicas=replicas)
     statefulset = yaml.safe_load((tmp_path / "raft-statefulset.yml").read_text())
     assert statefulset["spec"]["replicas"] == replicas
@@ -73,7 +73,7 @@ def test_every_node_names_every_node(run_playbook: Playbook, tmp_path: Path, rep
     assert budget["spec"]["maxUnavailable"] == (replicas - 1) // 2
 
 
-def test_the_client_expects_what_it_is_told(run_playbook: Playbook, tmp_path: Path) -> None:
+def test_the_client_gets_the_expected_keys(run_playbook: Playbook, tmp_path: Path) -> None:
     rendered(run_playbook, tmp_path, client_expect={"a/1": "x y", "b": "2"})
     (container,) = yaml.safe_load((tmp_path / "client.yml").read_text())["spec"]["containers"]
     assert container["args"][-2:] == ["--expect=a/1=x y", "--expect=b=2"]

@@ -1,6 +1,6 @@
-"""verify.yml fails, with evidence, when it should.
+"""verify.yml detects violations and reports evidence.
 
-The same three proofs on local processes (slow) and on the kind testbed (e2e). Each leaves the testbed as it found it.
+The same tests run on local processes (slow) and on a kind cluster (e2e). Each restores the deployment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.ansible.conftest import ROOT, Playbook
 
 @dataclass
 class Testbed:
-    """A deployed testbed, and the options that lead every playbook to it."""
+    """A deployment, and the options that select it in every playbook."""
 
     __test__ = False
     run: Playbook
@@ -34,7 +34,7 @@ class Testbed:
         assert done.returncode == 0, done.stdout[-4000:]
 
     def failed_checks(self, *more: str) -> dict[str, str]:
-        """Evidence by name of the checks that failed in a verification that must fail."""
+        """Run a verification that must fail; return the evidence of the failed checks by name."""
         report = self.artifacts / "junit-verify.xml"
         report.unlink(missing_ok=True)
         done = self.run("verify.yml", *self.options, f"-e verify_artifacts_dir={self.artifacts}", *more)
@@ -42,7 +42,7 @@ class Testbed:
         cases = [case for suite in JUnitXml.fromfile(str(report)) for case in suite]
         return {case.name: case.result[0].message for case in cases if case.is_failure}
 
-    def begin_anew(self) -> None:
+    def redeploy(self) -> None:
         done = self.run("playbooks/teardown.yml", *self.options, "-e teardown_cluster=false")
         assert done.returncode == 0, done.stdout[-4000:]
         self.site()
@@ -71,7 +71,7 @@ def testbed(
 
 
 @pytest.mark.timeout(1200)
-def test_a_client_that_does_not_write_is_found_out(testbed: Testbed) -> None:
+def test_a_client_that_does_not_write_is_detected(testbed: Testbed) -> None:
     testbed.site("-e client_operations=0")
     try:
         failed = testbed.failed_checks()
@@ -81,7 +81,7 @@ def test_a_client_that_does_not_write_is_found_out(testbed: Testbed) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_two_of_three_replicas_that_do_not_start_are_found_out(testbed: Testbed) -> None:
+def test_replicas_that_do_not_start_are_detected(testbed: Testbed) -> None:
     try:
         testbed.play("keep_replicas_from_starting")
         failed = testbed.failed_checks("-e verify_ready_seconds_max=10", "-e verify_observations_max=2")
@@ -92,10 +92,10 @@ def test_two_of_three_replicas_that_do_not_start_are_found_out(testbed: Testbed)
 
 
 @pytest.mark.timeout(1200)
-def test_volumes_that_were_emptied_before_a_restart_are_found_out(testbed: Testbed) -> None:
+def test_data_lost_at_a_restart_is_detected(testbed: Testbed) -> None:
     testbed.play("empty_volumes")
     try:
         failed = testbed.failed_checks("-e", '{"verify_phases": ["client", "restart"]}')
     finally:
-        testbed.begin_anew()
+        testbed.redeploy()
     assert failed["earlier writes are still readable"].startswith("0 of 10 keys; lost: client/")

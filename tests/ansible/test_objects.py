@@ -1,4 +1,4 @@
-"""Filters over what the Kubernetes API and raftctl return, and over files."""
+"""Filters over Kubernetes objects, local clusters, files and failed tasks."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_a_pod_that_cannot_pull_its_image_has_an_outcome() -> None:
 
 
 @pytest.mark.parametrize(("minor", "api"), [("20", "policy/v1beta1"), ("21", "policy/v1"), ("33+", "policy/v1")])
-def test_the_disruption_budgets_api_follows_the_server(minor: str, api: str) -> None:
+def test_the_api_version_of_disruption_budgets_depends_on_the_server(minor: str, api: str) -> None:
     assert objects.disruption_budget_api({"kubernetes": {"minor": minor}}) == api
 
 
-def test_readings_are_named_by_incarnation() -> None:
+def test_readings_have_the_node_and_its_incarnation() -> None:
     pod = {"metadata": {"name": "raft-0", "uid": "u"}, "status": {"containerStatuses": [{"restartCount": 2}]}}
     (now,) = objects.pod_readings([{"item": pod, "log": "text"}])
     (before,) = objects.pod_readings([{"item": pod, "log": None}], "previous")
@@ -65,7 +65,7 @@ def test_a_local_cluster_is_pending_until_every_node_follows() -> None:
     assert "no JSON" in local.local_pending("raftctl: broken", 3)
 
 
-def test_the_digest_changes_with_content_names_and_settings_alone(tmp_path: Path) -> None:
+def test_the_digest_depends_on_names_contents_and_settings_only(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "a.py").write_text("a")
     first = content.content_digest(["package"], str(tmp_path), "3.13")
@@ -77,12 +77,12 @@ def test_the_digest_changes_with_content_names_and_settings_alone(tmp_path: Path
     assert content.content_digest(["package"], str(tmp_path), "3.13") != first
 
 
-def test_an_input_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_input_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         content.content_digest(["nowhere"], str(tmp_path))
 
 
-def test_a_failed_loop_says_what_its_items_said() -> None:
+def test_a_failed_loop_reports_the_messages_of_its_items() -> None:
     result = {"msg": "One or more items failed", "results": [{"failed": True, "msg": "no bridge"}, {"failed": False}]}
     assert testbed_report.failure_message(result) == "no bridge"
     assert testbed_report.failure_message({"msg": "rc 1", "stderr": "why\n"}) == "rc 1\nwhy"

@@ -1,4 +1,4 @@
-"""Which offline images are built anew: those whose recipe is not the one of this tree, and nobody else's."""
+"""The state of an offline image depends on the recipe in its label."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def states(images: list[dict]) -> list[str]:
         (None, "other"),
     ],
 )
-def test_state_comes_from_the_label(labels: dict | None, state: str) -> None:
+def test_the_state_depends_on_the_label(labels: dict | None, state: str) -> None:
     image = {"RepoTags": ["localhost:5001/registry:2", "registry:2"], "Config": {"Labels": labels}}
     assert states([image]) == [state]
 
 
-def test_image_without_the_name_does_not_count() -> None:
+def test_an_image_of_another_name_is_absent() -> None:
     assert states([]) == ["absent"]
     assert states([{"RepoTags": ["registry:3"], "Config": {"Labels": {LABEL: "abc"}}}]) == ["absent"]

@@ -1,6 +1,6 @@
-"""etcd goes through the same playbooks: deployed, verified, broken while clients work, reported under its name.
+"""All playbooks accept etcd in place of raft_pkg.
 
-Here on this machine; `make e2e-etcd` does it on kind.
+These tests use local processes; `make e2e-etcd` runs the same playbooks on kind.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import yaml
 
 from tests.ansible.conftest import ROOT, Playbook
 
-# Each follows the one before: the cluster is theirs together.
+# The tests share one cluster and run in order.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("other system")]
 
 PLAN: dict[str, Any] = {
-    "description": "What every system is asked to bear.",
+    "description": "Faults that every system supports, and two that etcd does not.",
     "operations_ok_min": 100,
     "workload": {"rate": 50, "timeout": 2},
     "faults": [
@@ -37,7 +37,7 @@ PLAN: dict[str, Any] = {
 
 @dataclass
 class Deployment:
-    """A cluster of etcd, and the options that lead every playbook to it."""
+    """A cluster of etcd, and the options that select it in every playbook."""
 
     run: Playbook
     options: list[str]
@@ -50,7 +50,7 @@ class Deployment:
 
 
 def require_etcd(directory: Path) -> None:
-    """Without etcd there is nothing to test; where all is tested, it must be there."""
+    """Skip the tests when etcd cannot be fetched; fail in CI."""
     fetched = subprocess.run([ROOT / "systems" / "etcd" / "fetch", directory], capture_output=True, check=False)
     if fetched.returncode and not os.environ.get("CI"):
         pytest.skip(fetched.stderr.decode().strip())
@@ -72,28 +72,28 @@ def deployment(run_playbook: Playbook, tmp_path_factory: pytest.TempPathFactory)
         "chaos_artifacts_dir": str(directory / "artifacts"),
         "verify_artifacts_dir": str(directory / "artifacts"),
     }
-    found = Deployment(run_playbook, ["-e", json.dumps(settings)], directory / "artifacts")
-    found.play("site.yml")
-    yield found
-    found.play("playbooks/teardown.yml", "-e", "teardown_cluster=false")
+    deployed = Deployment(run_playbook, ["-e", json.dumps(settings)], directory / "artifacts")
+    deployed.play("site.yml")
+    yield deployed
+    deployed.play("playbooks/teardown.yml", "-e", "teardown_cluster=false")
 
 
 def test_a_second_deployment_changes_nothing(deployment: Deployment) -> None:
     assert "changed=0 " in deployment.play("site.yml")
 
 
-def test_it_is_verified(deployment: Deployment) -> None:
+def test_verification_passes(deployment: Deployment) -> None:
     assert "platform local, system etcd" in deployment.play("verify.yml")
 
 
-def test_another_systems_data_are_refused(deployment: Deployment) -> None:
+def test_the_data_of_another_system_are_refused(deployment: Deployment) -> None:
     done = deployment.run("site.yml", *deployment.options, "-e", "raft_system=raft_pkg")
     assert done.returncode != 0
     assert "another system" in done.stdout
-    deployment.play("site.yml")  # what was recorded is what runs
+    deployment.play("site.yml")  # restore the deployment state
 
 
-def test_it_keeps_its_promises_while_it_is_broken(deployment: Deployment) -> None:
+def test_the_verdict_under_faults_is_ok(deployment: Deployment) -> None:
     deployment.play("playbooks/chaos.yml")
     (run,) = (deployment.artifacts / "chaos").iterdir()
     assert json.loads((run / "run.json").read_text())["system"] == "etcd"
@@ -102,6 +102,6 @@ def test_it_keeps_its_promises_while_it_is_broken(deployment: Deployment) -> Non
     skipped = {window["fault"]: window["skipped"] for window in windows if window.get("skipped")}
     assert set(skipped) == {"partition", "volume-lost"}
     assert "operator" in skipped["volume-lost"]
-    # one to two times its election time-out
+    # three times the longest election timeout of etcd
     assert {window["unavailability_slo_seconds"] for window in windows if window["fault"] == "kill"} == {6.0}
     assert all(item["holds"] for window in windows for item in window.get("evidence", []))

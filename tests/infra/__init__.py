@@ -1,1 +1,1 @@
-"""The running testbed, looked at from outside; run after site.yml."""
+"""Tests of a deployed testbed from outside; they need site.yml to have run."""

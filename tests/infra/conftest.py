@@ -1,4 +1,4 @@
-"""What was deployed, as site.yml recorded it, and hosts to look at it."""
+"""The deployment state that site.yml saved, and hosts to inspect the deployment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-RECORD = Path(__file__).resolve().parents[2] / ".testbed" / "testbed.json"
+STATE_FILE = Path(__file__).resolve().parents[2] / ".testbed" / "testbed.json"
 
 
 @pytest.fixture(scope="session")
-def record() -> dict[str, Any]:
-    if not RECORD.exists():
-        pytest.fail(f"nothing is deployed: {RECORD} is not there; run `ansible-playbook site.yml` first")
-    return json.loads(RECORD.read_text(encoding="utf-8"))
+def deployment() -> dict[str, Any]:
+    if not STATE_FILE.exists():
+        pytest.fail(f"nothing is deployed: {STATE_FILE} does not exist; run `ansible-playbook site.yml` first")
+    return json.loads(STATE_FILE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +26,10 @@ def machine() -> Host:
 
 
 @pytest.fixture(scope="session")
-def node_names(record: dict[str, Any]) -> list[str]:
-    return [f"raft-{number}" for number in range(record["replicas"])]
+def node_names(deployment: dict[str, Any]) -> list[str]:
+    return [f"raft-{number}" for number in range(deployment["replicas"])]
 
 
-def need(record: dict[str, Any], key: str, value: str) -> None:
-    if record[key] != value:
-        pytest.skip(f"the testbed's {key} is {record[key]}, not {value}")
+def require(deployment: dict[str, Any], key: str, value: str) -> None:
+    if deployment[key] != value:
+        pytest.skip(f"the testbed's {key} is {deployment[key]}, not {value}")
