@@ -29,22 +29,20 @@ class NodeStatus:
         """Return one element of `nodes` in the object that `raftctl status --json` prints."""
         if self.error is not None:
             return {"endpoint": self.endpoint, "reachable": False, "error": self.error}
-        response = self.response
-        return {
-            "endpoint": self.endpoint,
-            "reachable": True,
-            "id": response.id,
-            "role": response.role,
-            "term": response.term,
-            "leader_id": response.leader_id or None,
-            "leader_address": response.leader_address or None,
-            "commit_index": response.commit_index,
-            "applied_index": response.applied_index,
-            "last_log_index": response.last_log_index,
-            "voters": list(response.voters),
-            "version": response.version,
-            "uptime_seconds": round(response.uptime_seconds, 3),
-        }
+        return {"endpoint": self.endpoint, "reachable": True, **_fields_of(self.response)}
+
+
+def _fields_of(response: pb.StatusResponse) -> dict[str, Any]:
+    """Return every field of the message by its name, so that a new field needs no code here. Empty strings are null."""
+    fields: dict[str, Any] = {}
+    for field in pb.StatusResponse.DESCRIPTOR.fields:
+        value = getattr(response, field.name)
+        if isinstance(value, float):
+            value = round(value, 3)
+        elif not isinstance(value, str | int):
+            value = list(value)  # a repeated field
+        fields[field.name] = None if value == "" else value
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ def test_status_shape(running_cluster):
     assert [node["id"] for node in status["nodes"]] == ["raft-0", "raft-1", "raft-2"]
     members = "endpoint reachable id role term leader_id leader_address commit_index applied_index last_log_index"
     for node in status["nodes"]:
-        assert sorted(node) == sorted([*members.split(), "voters", "version", "uptime_seconds"])
+        snapshot = "learners first_log_index snapshot_index"
+        assert sorted(node) == sorted([*members.split(), *snapshot.split(), "voters", "version", "uptime_seconds"])
         assert node["term"] == status["term"]
         assert node["voters"] == ["raft-0", "raft-1", "raft-2"]
 
