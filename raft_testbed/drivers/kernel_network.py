@@ -12,7 +12,7 @@ from raft_testbed.nemesis.errors import CommandError
 from raft_testbed.nemesis.host import Host
 from raft_testbed.nemesis.injection import Injection
 from raft_testbed.nemesis.iptables import CHAIN, chain_commands, chain_packets, netem_packets, removal_commands
-from raft_testbed.proxy.rules import Rule
+from raft_testbed.proxy.link_rules import LinkRule
 
 RESET_SHARE = 0.02
 """Share of a connection's packets that are answered with a reset."""
@@ -40,7 +40,7 @@ class KernelNetwork:
     def __init__(self, pods: PodNetwork) -> None:
         self._pods = pods
 
-    def unavailable(self, rule: Rule) -> str:
+    def unavailable(self, rule: LinkRule) -> str:
         host = self._pods.hosts()[-1]
         if _needs_netem(rule):
             probe = "unshare -n sh -c 'ip link set lo up && tc qdisc add dev lo root netem delay 1ms'"
@@ -50,7 +50,7 @@ class KernelNetwork:
         match = "-m statistic --mode random --probability 0.5"
         return _probe(host, f"unshare -n iptables -A OUTPUT {match} -j DROP", "iptables statistic")
 
-    def apply(self, injection: Injection, rule: Rule) -> None:
+    def apply(self, injection: Injection, rule: LinkRule) -> None:
         """Prepare the rule on every node, then activate it on all at once.
 
         Otherwise a leader whose outbound traffic is dropped first would be deposed before its inbound traffic is.
@@ -68,13 +68,13 @@ class KernelNetwork:
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda host: host.run("\n".join(["set -e", *activations[host]])), activations))
 
-    def effect(self, injection: Injection, rule: Rule) -> Evidence:
+    def effect(self, injection: Injection, rule: LinkRule) -> Evidence:
         del injection  # the kernel's counters start with the rule
         counts = {sender: self._packets(sender, rule) for sender in _senders(rule)}
         per_sender = ", ".join(f"{sender} {count}" for sender, count in counts.items())
         return Evidence("packets are dropped or held", sum(counts.values()) > 0, f"packets by sender: {per_sender}")
 
-    def _packets(self, node_id: str, rule: Rule) -> int:
+    def _packets(self, node_id: str, rule: LinkRule) -> int:
         host, enter = self._pods.host_of(node_id), enter_network(self._pods.pid(node_id))
         if _needs_netem(rule):
             return netem_packets(host.run(f"{enter} tc -s qdisc show dev eth0"))
@@ -113,7 +113,7 @@ def enter_network(pid: int) -> str:
     return f"nsenter -t {pid} -n"
 
 
-def rule_commands(rule: Rule, addresses: list[str]) -> list[str]:
+def rule_commands(rule: LinkRule, addresses: list[str]) -> list[str]:
     """Return the commands that apply a rule to what a Pod sends to these addresses. The last one activates them."""
     if rule.duplicate:
         return [f"tc qdisc add dev eth0 root netem duplicate {100 * rule.duplicate:g}%"]
@@ -129,11 +129,11 @@ def rule_commands(rule: Rule, addresses: list[str]) -> list[str]:
     return chain_commands([f"-d {address}{match} -j DROP" for address in addresses])
 
 
-def _needs_netem(rule: Rule) -> bool:
+def _needs_netem(rule: LinkRule) -> bool:
     return bool(rule.duplicate or rule.bytes_per_second or rule.delay_ms_max)
 
 
-def _senders(rule: Rule) -> list[str]:
+def _senders(rule: LinkRule) -> list[str]:
     return sorted({source for source, _ in rule.links})
 
 

@@ -13,7 +13,7 @@ from raft_testbed.nemesis.errors import FaultError
 from raft_testbed.nemesis.host import Host
 from raft_testbed.nemesis.injection import Injection
 from raft_testbed.nemesis.view import ClusterView
-from raft_testbed.proxy.rules import Rule
+from raft_testbed.proxy.link_rules import LinkRule
 
 Capability = Literal[
     "signals", "volumes", "network", "client_network", "pods", "containers", "images", "scaling", "machines"
@@ -70,15 +70,15 @@ class Volumes(Protocol):
 class NetworkRules(Protocol):
     """Rules for the traffic between nodes."""
 
-    def unavailable(self, rule: Rule) -> str:
+    def unavailable(self, rule: LinkRule) -> str:
         """Return why such a rule can't be applied, whatever its links are; empty: it can."""
         ...
 
-    def apply(self, injection: Injection, rule: Rule) -> None:
+    def apply(self, injection: Injection, rule: LinkRule) -> None:
         """Arm the revert, then apply the rule to all its links at once."""
         ...
 
-    def effect(self, injection: Injection, rule: Rule) -> Evidence:
+    def effect(self, injection: Injection, rule: LinkRule) -> Evidence:
         """Return whether the applied rule affected any traffic since `apply`."""
         ...
 

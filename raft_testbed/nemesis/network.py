@@ -1,6 +1,6 @@
 """Faults of the network: partitions, loss, delay, duplication, and clients that are cut off.
 
-A fault chooses links and what happens to their traffic, as a `Rule` of the proxy. A driver applies it: to whole
+A fault chooses links and what happens to their traffic, as a `LinkRule` of the proxy. A driver applies it: to whole
 messages in a proxy between the nodes, or to packets in the kernel. In the kernel, a loss in one direction of a TCP
 connection stalls the other direction too, once acknowledgements or the send window are exhausted.
 """
@@ -13,11 +13,11 @@ from raft_testbed.nemesis.errors import FaultError
 from raft_testbed.nemesis.fault import Affected, Fault
 from raft_testbed.nemesis.injection import Injection
 from raft_testbed.nemesis.view import ClusterView
-from raft_testbed.proxy.rules import EVERYBODY, Link, Rule
+from raft_testbed.proxy.link_rules import ANY_NODE, Link, LinkRule
 
 
 class NetworkFault(Fault):
-    """A fault of some links, each in one direction. `defaults` are members of `Rule`."""
+    """A fault of some links, each in one direction. `defaults` are members of `LinkRule`."""
 
     needs = ("network",)
     defaults: ClassVar[dict[str, Any]] = {"drop": 1.0}
@@ -29,7 +29,7 @@ class NetworkFault(Fault):
         raise NotImplementedError
 
     def unavailable(self, cluster: Cluster) -> str:
-        sample = make_rule([(EVERYBODY, EVERYBODY)], self.defaults)
+        sample = make_rule([(ANY_NODE, ANY_NODE)], self.defaults)
         return super().unavailable(cluster) or require(cluster.network).unavailable(sample)
 
     def inject(self, cluster: Cluster, injection: Injection) -> None:
@@ -38,13 +38,13 @@ class NetworkFault(Fault):
         require(cluster.network).apply(injection, rule)
 
     def observe(self, cluster: Cluster, injection: Injection) -> None:
-        rule = Rule.from_json(injection.memory["rule"])
+        rule = LinkRule.from_json(injection.memory["rule"])
         injection.record.evidence.append(require(cluster.network).effect(injection, rule))
 
 
-def make_rule(links: list[Link], settings: dict[str, Any]) -> Rule:
+def make_rule(links: list[Link], settings: dict[str, Any]) -> LinkRule:
     """Return the rule with these settings for the links. Raise `ConfigurationError` if a setting is invalid."""
-    return Rule.from_json({**settings, "links": links})
+    return LinkRule.from_json({**settings, "links": links})
 
 
 def both_directions(ones: list[str], others: list[str]) -> list[Link]:

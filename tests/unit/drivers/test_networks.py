@@ -18,7 +18,7 @@ from raft_testbed.nemesis.injection import Injection
 from raft_testbed.nemesis.iptables import chain_packets, netem_packets
 from raft_testbed.nemesis.network import make_rule
 from raft_testbed.proxy.control import ControlServer
-from raft_testbed.proxy.rules import Network
+from raft_testbed.proxy.link_rules import Network
 from tests.support.servers import free_ports
 
 LINK = ("raft-0", "raft-1")
