@@ -1,4 +1,4 @@
-"""Filters over the result of the module testbed_probe: which platform to choose, and what would stop a deployment.
+"""Filters over the result of the module testbed_probe_info: which platform to choose, and what would stop a deployment.
 
 They are pure functions, so that a test can describe any machine to them.
 """

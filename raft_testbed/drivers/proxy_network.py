@@ -28,7 +28,7 @@ class ProxyNetwork:
         injection.arm(self._control_host, shlex.join(clear))
         injection.memory["counts"] = self._counts(rule)
         # the proxy itself ends the rule as well
-        self._ask({"set": injection.id, "rule": rule.to_json(), "seconds": injection.expiry_seconds})
+        self._send({"set": injection.id, "rule": rule.to_json(), "seconds": injection.expiry_seconds})
 
     def effect(self, injection: Injection, rule: LinkRule) -> Evidence:
         before, counter = injection.memory["counts"], _counter(rule)
@@ -40,13 +40,13 @@ class ProxyNetwork:
 
     def _counts(self, rule: LinkRule) -> dict[str, int]:
         """Return how many messages the rule's kind of fault affected so far on each of the rule's links."""
-        links = {(link["from"], link["to"]): link for link in self._ask({"status": True})["links"]}
+        links = {(link["from"], link["to"]): link for link in self._send({"status": True})["links"]}
         return {
             f"{source}>{target}": int(links.get((source, target), {}).get(_counter(rule), 0))
             for source, target in rule.links
         }
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _send(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             return send_request(self._control_address, request)
         except ProxyUnavailableError as error:

@@ -1,5 +1,6 @@
 """What a fault needs, affects and leads the judge to expect."""
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -130,6 +131,13 @@ def test_an_injection_survives_json() -> None:
 
 def test_every_fault_has_a_description() -> None:
     assert [name for name, fault in CATALOGUE.items() if not type(fault).__doc__] == []
+
+
+def test_the_reference_documents_every_fault_and_option() -> None:
+    reference = (Path(__file__).parents[3] / "docs" / "reference" / "faults.md").read_text(encoding="utf-8")
+    assert [name for name in CATALOGUE if f"`{name}`" not in reference] == []
+    options = [f"`{name}: {default}`" for fault in CATALOGUE.values() for name, default in fault.defaults.items()]
+    assert [option for option in options if option not in reference] == []
 
 
 def test_targets_without_expansion_stay_the_targets() -> None:

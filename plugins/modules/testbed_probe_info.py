@@ -1,12 +1,10 @@
-"""Ansible module that looks at this machine once, in one process, and changes nothing.
+"""Ansible module `testbed_probe_info`: the facts of this machine that the choice of a platform depends on.
 
-It owns the looking: tools, engine, images, containers, kubeconfig, ports, memory, disk. It judges nothing; that is
-for the filters in plugins/filter/preflight.py, which tests can call without a machine to match.
+It only collects. The filters in plugins/filter/preflight.py judge the facts, and can be tested on any machine.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,26 +16,29 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped] # the package has no types
 from ansible.module_utils.basic import AnsibleModule
 
+from raft_testbed.nemesis.errors import CommandError
+
 DOCUMENTATION = r"""
-module: testbed_probe
-short_description: Look at what this machine offers a Raft testbed
+module: testbed_probe_info
+short_description: Return what this machine offers a Raft testbed
 description:
-  - Reports tools, container engine, images, kind containers, kubeconfig, ports, memory and disk.
-  - Changes nothing and fails only when it cannot run at all.
+  - Returns the tools, container engine, images, kind containers, kubeconfig, ports, memory and disk space of this
+    machine.
+  - A part that can't be read has its error in the result; the module itself does not fail.
 options:
   kubeconfig:
-    description: Files to read contexts from, separated like PATH.
+    description: Kubeconfig files, separated like E(PATH).
     type: str
     required: true
   context:
-    description: Kubernetes context whose API server is asked whether it answers; none when empty.
+    description: Kubernetes context whose API server is queried; empty for none.
     type: str
     default: ""
   images:
-    description: Container images whose presence in the engine is looked up.
+    description: Container images to look up in the engine.
     type: list
     elements: str
     default: []
@@ -50,23 +51,23 @@ options:
     type: str
     required: true
   image_source_url:
-    description: Address that answers when images can be pulled.
+    description: URL that answers if images can be pulled.
     type: str
     required: true
   port:
-    description: TCP port on 127.0.0.1 of which to say whether somebody listens there.
+    description: TCP port of 127.0.0.1 to check for a listener.
     type: int
     required: true
   state_dir:
-    description: Directory for the testbed's state, of which the free disk space is reported.
+    description: Directory of the testbed's state, whose free disk space is returned.
     type: path
     required: true
 author: [The raft-testbed authors]
 """
 
 EXAMPLES = r"""
-- name: Look at this machine
-  testbed_probe:
+- name: Probe this machine
+  testbed_probe_info:
     kubeconfig: ~/.kube/config
     kind_cluster: raft-testbed
     registry_container: kind-registry
@@ -77,12 +78,49 @@ EXAMPLES = r"""
 
 RETURN = r"""
 probe:
-  description: What was found; every member is there on every machine.
+  description: The facts of this machine. Every member exists on every machine.
   returned: always
   type: dict
+  contains:
+    tools:
+      description: The tools C(kind), C(kubectl) and C(docker), each with C(path), C(version) and C(error).
+      type: dict
+    raftctl:
+      description: Path of raftctl beside this Python; null if it is not installed.
+      type: str
+    python:
+      description: Path of this Python.
+      type: str
+    engine:
+      description:
+        - The container engine. C(answers) tells whether it can be used, C(error) why not.
+        - C(images) are the present images of O(images), C(nodes) the containers of the kind cluster, C(registry) the
+          container of the registry.
+      type: dict
+    images_can_be_pulled:
+      description: Whether O(image_source_url) answers; null if no image is missing.
+      type: bool
+    kubeconfig:
+      description: The contexts of O(kubeconfig) with the URLs of their API servers, and the current context.
+      type: dict
+    api_server:
+      description: Whether the API server of O(context) answers, its version and the error; null without such a context.
+      type: dict
+    port_is_taken:
+      description: Whether a process listens on O(port).
+      type: bool
+    memory_available_bytes:
+      description: Available memory; null if the system does not report it.
+      type: int
+    disk_free_bytes:
+      description: Free disk space of O(state_dir).
+      type: int
+    engine_disk_free_bytes:
+      description: Free disk space of the engine's data; null if it is not readable from here.
+      type: int
 """
 
-ANSWER_SECONDS_MAX = 10
+REPLY_SECONDS_MAX = 10
 VERSION_COMMANDS = {
     "kind": ["kind", "version"],
     "kubectl": ["kubectl", "version", "--client", "-o", "json"],
@@ -93,21 +131,25 @@ KIND_ROLE_LABEL = "io.x-k8s.kind.role"
 
 
 def probe_tool(command: list[str]) -> dict[str, Any]:
+    """Return path and version of a tool, or why it has none."""
     path = shutil.which(command[0])
     if path is None:
         return {"path": None, "version": None, "error": "not on the PATH"}
     try:
-        done = subprocess.run(  # noqa: S603 - fixed commands of tools that were just found
-            [path, *command[1:]], capture_output=True, text=True, timeout=ANSWER_SECONDS_MAX, check=False
+        done = subprocess.run(  # noqa: S603 - fixed commands
+            [path, *command[1:]], capture_output=True, text=True, timeout=REPLY_SECONDS_MAX, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"path": path, "version": None, "error": str(error)}
     version = re.search(r"\d+\.\d+\.\d+", done.stdout)
-    error = None if version else f"{' '.join(command)} printed no version: {(done.stdout + done.stderr).strip()[:200]}"
-    return {"path": path, "version": version.group() if version else None, "error": error}
+    if version is None:
+        output = (done.stdout + done.stderr).strip()[:200]
+        return {"path": path, "version": None, "error": f"{' '.join(command)} printed no version: {output}"}
+    return {"path": path, "version": version.group(), "error": None}
 
 
 def describe_container(container: dict[str, Any]) -> dict[str, Any]:
+    """Return name, state, image, labels and ports of a container of the engine's listing."""
     return {
         "name": container["Names"][0].lstrip("/"),
         "state": container["State"],
@@ -118,7 +160,7 @@ def describe_container(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def probe_engine(images: list[str], kind_cluster: str, registry_container: str) -> dict[str, Any]:
-    """What the container engine says, or why it says nothing."""
+    """Return the facts of the container engine, or why it can't be used."""
     engine: dict[str, Any] = {
         "answers": False,
         "error": None,
@@ -131,15 +173,15 @@ def probe_engine(images: list[str], kind_cluster: str, registry_container: str) 
         "registry": None,
     }
     try:
-        import docker  # noqa: PLC0415 - here, since the local platform needs no engine and so no SDK
+        import docker  # type: ignore[import-untyped] # noqa: PLC0415 - no types; the local platform needs no engine
     except ImportError as error:
         return engine | {"error": f"the Python package docker is missing: {error}"}
     try:
-        client = docker.from_env(timeout=ANSWER_SECONDS_MAX)
+        client = docker.from_env(timeout=REPLY_SECONDS_MAX)
         info = client.api.info()
         tags = {tag for image in client.api.images() for tag in image["RepoTags"] or []}
         containers = client.api.containers(all=True)
-        # the listing shows an id once the name stands for a newer image
+        # the listing has an id instead of the name once the name refers to a newer image
         registry_image = next(
             (
                 client.api.inspect_container(container["Id"])["Config"]["Image"]
@@ -166,7 +208,7 @@ def probe_engine(images: list[str], kind_cluster: str, registry_container: str) 
 
 
 def read_kubeconfig(paths: str) -> dict[str, Any]:
-    """Contexts with the address of their API server."""
+    """Return the contexts with the URLs of their API servers."""
     found: dict[str, Any] = {"paths": paths, "contexts": {}, "current": None, "error": None}
     for path in (Path(part).expanduser() for part in paths.split(os.pathsep)):
         if not path.exists():
@@ -184,27 +226,18 @@ def read_kubeconfig(paths: str) -> dict[str, Any]:
 
 
 def probe_api_server(kubeconfig: str, context: str) -> dict[str, Any]:
-    """Whether the context's API server answers; asked through kubectl, since credentials come in many kinds."""
-    command = ["kubectl", "--kubeconfig", str(Path(kubeconfig).expanduser()), "--context", context]
-    if os.pathsep in kubeconfig:
-        command = ["kubectl", "--context", context]
+    """Return the version of a context's API server, or why it does not answer."""
     try:
-        done = subprocess.run(  # noqa: S603 - fixed commands of tools that were just found
-            [*command, "--request-timeout", f"{ANSWER_SECONDS_MAX}s", "get", "--raw", "/version"],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS_MAX + 5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        from raft_testbed.drivers.kubernetes_api import KubernetesApi  # noqa: PLC0415 - the local platform needs no client
+
+        version = KubernetesApi(kubeconfig, context, namespace="default").server_version(REPLY_SECONDS_MAX)
+    except (ImportError, CommandError) as error:
         return {"answers": False, "version": None, "error": str(error)}
-    if done.returncode != 0:
-        return {"answers": False, "version": None, "error": done.stderr.strip()}
-    return {"answers": True, "version": json.loads(done.stdout)["gitVersion"], "error": None}
+    return {"answers": True, "version": version, "error": None}
 
 
 def images_can_be_pulled(url: str) -> bool:
-    """Whether the place that images come from answers at all; 401 is an answer."""
+    """Return whether a registry answers, with any status: 401 is an answer, too."""
     try:
         with urllib.request.urlopen(url, timeout=3):  # noqa: S310 - the user's own setting
             return True
@@ -215,13 +248,14 @@ def images_can_be_pulled(url: str) -> bool:
 
 
 def port_is_taken(port: int) -> bool:
+    """Return whether a process listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def memory_available_bytes() -> int | None:
-    """What Linux says is available; None on systems that do not say."""
+    """Return the available memory; None on systems that do not report it."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return None
@@ -230,16 +264,17 @@ def memory_available_bytes() -> int | None:
 
 
 def disk_free_bytes(path: str | None) -> int | None:
-    """Free space where path is, or will be; None where that cannot be seen from here."""
+    """Return the free space of a path that may not exist yet; None without a path."""
     if path is None:
         return None
-    place = Path(path)
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(place).free
+    directory = Path(path)
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    return shutil.disk_usage(directory).free
 
 
 def main() -> None:
+    """Entry point of Ansible."""
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "str", "required": True},
@@ -253,15 +288,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    asked = module.params
+    parameters = module.params
     tools = {name: probe_tool(command) for name, command in VERSION_COMMANDS.items()}
     raftctl = Path(sys.executable).parent / "raftctl"
-    engine = probe_engine(asked["images"], asked["kind_cluster"], asked["registry_container"])
-    kubeconfig = read_kubeconfig(asked["kubeconfig"])
+    engine = probe_engine(parameters["images"], parameters["kind_cluster"], parameters["registry_container"])
+    kubeconfig = read_kubeconfig(parameters["kubeconfig"])
     api_server = None
-    if asked["context"] in kubeconfig["contexts"] and tools["kubectl"]["path"]:
-        api_server = probe_api_server(asked["kubeconfig"], asked["context"])
-    needs_pull = engine["answers"] and set(engine["images"]) != set(asked["images"])
+    if parameters["context"] in kubeconfig["contexts"] and tools["kubectl"]["path"]:
+        api_server = probe_api_server(parameters["kubeconfig"], parameters["context"])
+    needs_pull = engine["answers"] and set(engine["images"]) != set(parameters["images"])
     module.exit_json(
         changed=False,
         probe={
@@ -269,12 +304,12 @@ def main() -> None:
             "raftctl": str(raftctl) if raftctl.exists() else None,
             "python": sys.executable,
             "engine": engine,
-            "images_can_be_pulled": images_can_be_pulled(asked["image_source_url"]) if needs_pull else None,
+            "images_can_be_pulled": images_can_be_pulled(parameters["image_source_url"]) if needs_pull else None,
             "kubeconfig": kubeconfig,
             "api_server": api_server,
-            "port_is_taken": port_is_taken(asked["port"]),
+            "port_is_taken": port_is_taken(parameters["port"]),
             "memory_available_bytes": memory_available_bytes(),
-            "disk_free_bytes": disk_free_bytes(asked["state_dir"]),
+            "disk_free_bytes": disk_free_bytes(parameters["state_dir"]),
             "engine_disk_free_bytes": disk_free_bytes(engine["data_dir"]),
         },
     )
