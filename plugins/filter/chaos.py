@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from raft_testbed.faults import FaultRecord
 from raft_testbed.nemesis.scenario import plan_faults
+from raft_testbed.verdict import node_logs
 
 
 def chaos_faults(scenario: dict[str, Any], seed: int, seconds: int = 0) -> list[dict[str, Any]]:
@@ -17,14 +16,14 @@ def chaos_faults(scenario: dict[str, Any], seed: int, seconds: int = 0) -> list[
 
 
 def workload_arguments(workload: dict[str, Any], seed: int, run_id: str, final_seconds_max: int) -> list[str]:
-    """Arguments of `raftctl workload`, which works until it is told that it is enough."""
+    """Return the arguments of a `raftctl workload` that runs until SIGUSR1."""
     options = {name.replace("_", "-"): value for name, value in workload.items()}
     settings = {**options, "duration": 0, "seed": seed, "run-id": run_id, "final-reads-limit": final_seconds_max}
     return [f"--{name}={value}" for name, value in settings.items()]
 
 
 def json_lines(records: list[dict[str, Any]]) -> str:
-    """One JSON object a line."""
+    """Return records as JSON lines."""
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
@@ -37,60 +36,20 @@ def evidence_lines(record: dict[str, Any]) -> list[str]:
 
 
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
-    """The verdict, finding by finding, for people."""
+    """Return verdict and findings as lines for people."""
     findings = [f"{item['verdict'] or 'not judged'}: {item['name']}: {item['summary']}" for item in verdict["findings"]]
-    mutants = [f"the nodes are broken on purpose ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
+    mutants = [f"the nodes run a mutant ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
     return [f"verdict {verdict['verdict']}", *mutants, *findings, f"report: {report}"]
 
 
-SAID_OF = {
-    "state_hash": ("state machine safety", "these nodes log no hashes of their state"),
-    "vote_granted": ("votes", "these nodes log no votes"),
-    "resources_used": ("resources", "these nodes do not log what they use"),
-}
-"""Events that another Raft may lack: which finding then says nothing, and why."""
-
-
 def chaos_not_judged(logs: list[str]) -> dict[str, str]:
-    """What the nodes' logs say nothing of, with the reason."""
-    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
-    return dict(said for event, said in SAID_OF.items() if not any(f'"{event}"' in text for text in texts))
+    """Return the findings that the nodes' logs (paths) allow no verdict on, with the reason."""
+    return node_logs.properties_not_judged(map(node_logs.read_log, logs))
 
 
 def hashes_pending(logs: list[str]) -> str:
-    """Which nodes have not told the newest state hash yet that another has; empty when none lacks it."""
-    newest = dict.fromkeys(logs, 0)
-    for log in logs:
-        for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"state_hash"' in line:
-                newest[log] = max(newest[log], _applied_index(line))
-    last = max(newest.values(), default=0)
-    return ", ".join(f"{log} (up to {index} of {last})" for log, index in newest.items() if index < last)
-
-
-def _applied_index(line: str) -> int:
-    try:
-        return int(json.loads(line)["applied_index"])
-    except (ValueError, KeyError, TypeError):  # a crash tore it
-        return 0
-
-
-def log_since(text: str, since: str) -> str:
-    """The lines of a log since a time (RFC 3339), and before them those of the life that the node was in then."""
-    begin = datetime.fromisoformat(since)
-    lines = text.splitlines(keepends=True)
-    first = 0
-    for number, line in enumerate(lines):
-        try:
-            event = json.loads(line)
-            at = datetime.fromisoformat(event["ts"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if at >= begin:
-            return "".join(lines[first:])
-        if event["event"] == "node_started":
-            first = number
-    return ""
+    """Return which logs (paths) lack the latest state hash that another one has; empty if none does."""
+    return node_logs.state_hashes_pending({log: node_logs.read_log(log) for log in logs})
 
 
 class FilterModule:
@@ -101,7 +60,7 @@ class FilterModule:
             "json_lines": json_lines,
             "evidence_lines": evidence_lines,
             "verdict_lines": verdict_lines,
-            "log_since": log_since,
+            "log_since": node_logs.log_since,
             "chaos_not_judged": chaos_not_judged,
             "hashes_pending": hashes_pending,
         }
