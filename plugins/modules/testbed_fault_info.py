@@ -13,7 +13,7 @@ from raft_testbed.nemesis.nemesis import unavailable
 
 DOCUMENTATION = r"""
 module: testbed_fault_info
-short_description: Tell whether a fault can be injected into a Raft cluster
+short_description: Return whether a fault can be injected into a Raft cluster
 description:
   - Returns why a fault is unavailable for the deployed cluster.
   - A fault is unavailable if the platform lacks a capability that the fault needs, or if the deployed system does not

@@ -93,7 +93,7 @@ probe:
       type: str
     engine:
       description:
-        - The container engine. C(answers) tells whether it can be used, C(error) why not.
+        - The container engine. C(answers) is whether it can be used, C(error) why not.
         - C(images) are the present images of O(images), C(nodes) the containers of the kind cluster, C(registry) the
           container of the registry.
       type: dict

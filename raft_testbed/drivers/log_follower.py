@@ -8,7 +8,6 @@ files, of which the kubelet keeps some. Numbers that remain missing show the che
 """
 
 import gzip
-import json
 import re
 import signal
 import sys
@@ -17,6 +16,7 @@ from collections import deque
 from pathlib import Path
 
 from raft_testbed.drivers.kubernetes_api import KubernetesApi, KubernetesError
+from raft_testbed.events import parse_event
 
 RETRY_SECONDS = 0.3
 ABSENT_SECONDS = 3.0
@@ -116,11 +116,8 @@ def numbered_lines(log: bytes, numbers: range) -> dict[int, bytes]:
 
 
 def running_number(line: bytes) -> int | None:
-    """Return the member `n` of a line's JSON object, or None if it has none."""
-    try:
-        number = json.loads(line).get("n")
-    except (ValueError, AttributeError):
-        return None
+    """Return the member `n` of a line's event, or None if it has none."""
+    number = (parse_event(line.decode(errors="replace")) or {}).get("n")
     return number if isinstance(number, int) else None
 
 

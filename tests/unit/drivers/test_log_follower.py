@@ -91,8 +91,8 @@ def follower(server: ApiServer, tmp_path: Path) -> LogFollower:
     return LogFollower(api, "client", tmp_path / "history.jsonl", threading.Event())
 
 
-def line(**members: Any) -> bytes:
-    return json.dumps(members).encode() + b"\n"
+def line(n: int | None = None, event: str = "operation") -> bytes:
+    return json.dumps({"event": event} if n is None else {"n": n, "event": event}).encode() + b"\n"
 
 
 def test_a_log_that_is_read_again_is_written_once(follower: LogFollower, tmp_path: Path) -> None:
