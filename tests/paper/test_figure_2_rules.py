@@ -44,7 +44,7 @@ def test_committed_entries_are_applied_in_order_and_once():
     ],
     ids=lambda body: type(body).__name__,
 )
-def test_a_newer_term_in_any_message_makes_any_server_a_follower(make, body):
+def test_newer_term_in_any_message_makes_a_follower(make, body):
     """Figure 2, All Servers: "If RPC request or response contains term T > currentTerm" (§5.1)."""
     raft = make()
     receive(raft, "b", body, term=7)
@@ -55,8 +55,8 @@ def test_a_newer_term_in_any_message_makes_any_server_a_follower(make, body):
 
 @pytest.mark.parametrize("make", [follower, candidate, leader])
 @pytest.mark.parametrize("body", [RequestVoteReply(vote_granted=True), AppendEntriesReply(True, match_index=9)])
-def test_an_answer_of_an_older_term_is_passed_over(make, body):
-    """§5.1: stale terms; and an answer needs no answer."""
+def test_reply_of_older_term_is_ignored(make, body):
+    """§5.1: its term is stale; and a reply gets no reply."""
     raft = make(term=4)
     before = (raft.current_term, raft.role, raft.commit_index)
     receive(raft, "b", body, term=3)
@@ -64,7 +64,7 @@ def test_an_answer_of_an_older_term_is_passed_over(make, body):
     assert carry_out(raft).messages == []
 
 
-def test_every_message_carries_the_senders_term():
+def test_every_message_has_the_senders_term():
     """§5.1: "Current terms are exchanged whenever servers communicate"."""
     raft = leader(term=4)
     acknowledge(raft, "b")
@@ -76,7 +76,7 @@ def test_every_message_carries_the_senders_term():
 # --- followers --------------------------------------------------------------------------------------------------------
 
 
-def test_a_follower_starts_nothing_before_its_election_timeout():
+def test_follower_sends_no_requests_before_its_election_timeout():
     """§5.2: followers "issue no requests on their own"."""
     raft = follower(now=10.0)
     raft.tick(raft.next_timeout() - 0.001)
@@ -85,14 +85,14 @@ def test_a_follower_starts_nothing_before_its_election_timeout():
     assert ready.messages == ready.early_messages == []
 
 
-def test_a_follower_that_hears_nothing_becomes_a_candidate():
+def test_follower_without_leader_becomes_candidate():
     """Figure 2, Followers: "If election timeout elapses … convert to candidate"."""
     raft = follower(term=3, now=10.0)
     raft.tick(raft.next_timeout())
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 4)
 
 
-def test_a_follower_whose_leader_keeps_talking_never_stands():
+def test_heartbeats_prevent_elections():
     """§5.2: heartbeats "prevent new elections"."""
     raft = follower(term=1)
     now = 0.0
@@ -103,8 +103,8 @@ def test_a_follower_whose_leader_keeps_talking_never_stands():
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, "b")
 
 
-def test_a_follower_says_whom_it_follows_once():
-    """Log contract: leader_changed, when it changes."""
+def test_leader_change_is_reported_once():
+    """Log contract: leader_changed is logged when the leader changes."""
     raft = follower(term=1)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
@@ -112,8 +112,8 @@ def test_a_follower_says_whom_it_follows_once():
 
 
 @pytest.mark.parametrize("make", [follower, candidate])
-def test_only_a_leader_takes_commands_and_reads(make):
-    """§8: a server that is not the leader rejects the request and names the leader it knows."""
+def test_only_a_leader_accepts_commands_and_reads(make):
+    """§8: a server that is not the leader rejects the request and names the leader that it knows."""
     raft = make()
     with pytest.raises(NotLeaderError, match="unknown") as error:
         raft.propose(b"x")
@@ -127,7 +127,7 @@ def test_only_a_leader_takes_commands_and_reads(make):
 # --- candidates -------------------------------------------------------------------------------------------------------
 
 
-def test_a_candidate_increments_its_term_votes_for_itself_and_asks_all_others():
+def test_candidate_increments_term_votes_for_itself_and_requests_votes():
     """Figure 2, Candidates: "On conversion to candidate, start election"."""
     raft = follower([1, 1], term=2, voters="abcde")
     due = raft.next_timeout()
@@ -140,8 +140,8 @@ def test_a_candidate_increments_its_term_votes_for_itself_and_asks_all_others():
 
 
 @pytest.mark.parametrize(("voters", "needed"), [("abc", 1), ("abcd", 2), ("abcde", 2), ("abcdefg", 3)])
-def test_a_candidate_leads_with_the_votes_of_a_majority_and_no_fewer(voters, needed):
-    """Figure 2, Candidates: "If votes received from majority of servers: become leader"; it has its own."""
+def test_candidate_needs_votes_of_a_majority(voters, needed):
+    """Figure 2, Candidates: "If votes received from majority of servers: become leader"; its own vote counts."""
     raft = candidate(voters=voters)
     for peer in raft.peers[: needed - 1]:
         receive(raft, peer, RequestVoteReply(vote_granted=True))
@@ -152,15 +152,15 @@ def test_a_candidate_leads_with_the_votes_of_a_majority_and_no_fewer(voters, nee
     assert raft_event.votes == ("a", *raft.peers[:needed])
 
 
-def test_one_voter_counts_once():
-    """§5.2: a majority of servers, not of messages, which may be repeated."""
+def test_duplicate_votes_count_once():
+    """§5.2: a majority of servers, not of messages."""
     raft = candidate(voters="abcde")
     for _ in range(5):
         receive(raft, "b", RequestVoteReply(vote_granted=True))
     assert raft.role is Role.CANDIDATE
 
 
-def test_a_refusal_is_no_vote():
+def test_refused_vote_does_not_count():
     """§5.2."""
     raft = candidate(voters="abcde")
     for peer in "bcde":
@@ -168,8 +168,8 @@ def test_a_refusal_is_no_vote():
     assert raft.role is Role.CANDIDATE
 
 
-def test_the_only_server_of_a_cluster_elects_itself():
-    """§5.2: its own vote is a majority of one."""
+def test_sole_server_elects_itself():
+    """§5.2: its own vote is a majority."""
     raft = follower(voters="a")
     raft.tick(raft.next_timeout())
     ready = carry_out(raft)
@@ -178,17 +178,17 @@ def test_the_only_server_of_a_cluster_elects_itself():
     assert [entry.kind for entry in ready.committed] == [EntryKind.NOOP]
 
 
-def test_a_candidate_gives_way_to_the_leader_of_its_term():
+def test_candidate_steps_down_for_the_leader_of_its_term():
     """Figure 2, Candidates: "If AppendEntries RPC received from new leader: convert to follower"."""
     raft = candidate(term=1)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0))
     ready = carry_out(raft)
     assert (raft.role, raft.leader, raft.current_term) == (Role.FOLLOWER, "b", 2)
     assert raft_events(ready, BecameFollower) == [BecameFollower(2, "b", "b leads")]
-    assert ready.hard_state is None  # its vote of this term stays given
+    assert ready.hard_state is None  # its vote in this term stays
 
 
-def test_a_candidate_does_not_give_way_to_a_leader_of_an_older_term():
+def test_candidate_ignores_leader_of_older_term():
     """§5.2: "rejects the RPC and continues in candidate state"."""
     raft = candidate(term=4)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0), term=4)
@@ -196,8 +196,8 @@ def test_a_candidate_does_not_give_way_to_a_leader_of_an_older_term():
     assert (raft.role, message.term, message.body.success) == (Role.CANDIDATE, 5, False)
 
 
-def test_a_candidate_that_neither_wins_nor_loses_stands_again():
-    """Figure 2, Candidates: "If election timeout elapses: start new election"; votes of the old one are void."""
+def test_candidate_starts_new_election_after_timeout():
+    """Figure 2, Candidates: "If election timeout elapses: start new election"; earlier votes do not count."""
     raft = candidate(voters="abcde")
     receive(raft, "b", RequestVoteReply(vote_granted=True))
     raft.tick(raft.next_timeout())
@@ -211,7 +211,7 @@ def test_a_candidate_that_neither_wins_nor_loses_stands_again():
 # --- leaders ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_leader_speaks_to_all_at_once_upon_election():
+def test_new_leader_sends_heartbeats_to_all():
     """Figure 2, Leaders: "Upon election: send initial … AppendEntries RPCs (heartbeat) to each server"."""
     raft = candidate([1, 1], term=2, voters="abcde")
     receive(raft, "b", RequestVoteReply(vote_granted=True))
@@ -224,7 +224,7 @@ def test_a_leader_speaks_to_all_at_once_upon_election():
     assert raft_events(ready, LeaderChanged)[-1] == LeaderChanged(3, "a")
 
 
-def test_an_idle_leader_repeats_heartbeats():
+def test_idle_leader_repeats_heartbeats():
     """Figure 2, Leaders: "repeat during idle periods to prevent election timeouts (§5.2)"."""
     raft = leader()
     acknowledge(raft, "b", "c")
@@ -239,7 +239,7 @@ def test_an_idle_leader_repeats_heartbeats():
         assert raft.next_timeout() == due + CONFIG.heartbeat_interval
 
 
-def test_a_leader_appends_a_command_to_its_log_and_sends_it():
+def test_leader_appends_and_sends_a_command():
     """Figure 2, Leaders: "If command received from client: append entry to local log"."""
     raft = leader()
     acknowledge(raft, "b", "c")
@@ -251,7 +251,7 @@ def test_a_leader_appends_a_command_to_its_log_and_sends_it():
     assert ready.committed == []  # "respond after entry applied to state machine"
 
 
-def test_a_leader_sends_from_next_index_and_takes_note_of_success():
+def test_leader_sends_from_next_index_and_updates_progress():
     """Figure 2, Leaders: "If successful: update nextIndex and matchIndex for follower (§5.3)"."""
     raft = leader([1, 1])
     acknowledge(raft, "b")
@@ -259,7 +259,7 @@ def test_a_leader_sends_from_next_index_and_takes_note_of_success():
     assert (raft.progress["c"].next_index, raft.progress["c"].match_index) == (3, 0)
 
 
-def test_a_leader_retries_from_before_what_was_refused():
+def test_leader_retries_before_the_rejected_index():
     """Figure 2, Leaders: "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry"."""
     raft = leader([1, 1, 1])
     receive(raft, "b", AppendEntriesReply(False, rejected_index=3, conflict_index=2))
@@ -268,7 +268,7 @@ def test_a_leader_retries_from_before_what_was_refused():
     assert [entry.index for entry in body.entries] == [2, 3, 4]
 
 
-def test_a_majority_commits_and_the_commit_index_travels():
+def test_majority_commits_and_followers_learn_the_commit_index():
     """Figure 2, Leaders: "If there exists an N … set commitIndex = N"; §5.3: followers learn of it."""
     raft = leader(voters="abcde")
     raft.propose(b"x")
@@ -284,8 +284,8 @@ def test_a_majority_commits_and_the_commit_index_travels():
     assert {body.leader_commit for body in replies(carry_out(raft), AppendEntries)} == {2}
 
 
-def test_a_leader_counts_itself_only_after_its_own_sync():
-    """§5.3: committed means stored on a majority; what is not synced is not stored."""
+def test_leader_counts_itself_only_after_its_own_sync():
+    """§5.3: committed means stored on a majority; an entry that is not synced is not stored."""
     raft = leader()
     acknowledge(raft, "b", "c")
     carry_out(raft)
@@ -297,8 +297,8 @@ def test_a_leader_counts_itself_only_after_its_own_sync():
     assert raft.commit_index == 2
 
 
-def test_a_leader_does_not_count_what_stood_on_its_disk_before_a_conflict():
-    """§5.3: five entries were synced, then three of them replaced by one; a new fourth is not on disk yet."""
+def test_leader_does_not_count_replaced_entries_on_its_disk():
+    """§5.3: five entries were synced, then three replaced by one; a new fourth entry is not on disk yet."""
     raft = follower([1, 1, 1, 1, 1], term=1)
     append(raft, "b", (2, 1), log_of(1, 1, 2)[2:], term=2)
     raft.tick(raft.next_timeout())
@@ -311,7 +311,7 @@ def test_a_leader_does_not_count_what_stood_on_its_disk_before_a_conflict():
     assert raft.commit_index == 4
 
 
-def test_a_majority_of_followers_commits_without_the_leaders_disk():
+def test_majority_of_followers_commits_without_the_leaders_disk():
     """Dissertation §10.2.1: "the leader may even commit an entry before it has been written to its own disk"."""
     raft = leader()
     acknowledge(raft, "b", "c")
@@ -322,8 +322,8 @@ def test_a_majority_of_followers_commits_without_the_leaders_disk():
     assert raft.commit_index == 2
 
 
-def test_a_sync_of_what_was_replaced_meanwhile_counts_for_nothing():
-    """§5.3: a deposed leader's entry is not the one that now stands at its index."""
+def test_sync_of_a_replaced_entry_does_not_count():
+    """§5.3: the entry of a deposed leader is no longer the one at its index."""
     raft = leader()
     entry = raft.propose(b"x")
     raft.take_ready()
@@ -333,7 +333,7 @@ def test_a_sync_of_what_was_replaced_meanwhile_counts_for_nothing():
     assert raft.commit_index == 0
 
 
-def test_a_leader_never_deletes_or_overwrites_its_own_entries():
+def test_leader_never_deletes_or_overwrites_its_entries():
     """Figure 3, Leader Append-Only (§5.3)."""
     raft = leader([1, 1, 2])
     before = raft.log.slice(1, 5)
@@ -344,8 +344,8 @@ def test_a_leader_never_deletes_or_overwrites_its_own_entries():
     assert raft.log.slice(1, 5) == before
 
 
-def test_a_deposed_leader_stops_to_lead():
-    """Figure 2, All Servers, for the leader: no appends, no heartbeats, an election timer again."""
+def test_deposed_leader_stops_leading():
+    """Figure 2, All Servers, for the leader: it sends no appends and no heartbeats, and starts an election timer."""
     raft = leader()
     receive(raft, "b", RequestVoteReply(vote_granted=False), term=5, now=1.0)
     ready = carry_out(raft)

@@ -1,7 +1,7 @@
-"""Figure 3 while everything changes: members come, go and lose their disks, logs are compacted, snapshots installed.
+"""Figure 3 under membership changes, lost disks, compaction and snapshots.
 
-The hostile world of `test_figure_3_random_schedules`, with §6, §7 and the dissertation's §4 in it. One disk is lost at
-a time, and only while a majority by every configuration that anybody goes by stays.
+It adds §6, §7 and §4 of the dissertation to the faults of `test_figure_3_random_schedules`. One disk is lost at a time,
+and only if a majority of every configuration in use remains.
 """
 
 from dataclasses import replace
@@ -12,22 +12,22 @@ from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError
 from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import EntryKind
-from tests.paper.test_figure_3_random_schedules import EXTENDED, STEPS, HostileWorld
+from tests.paper.test_figure_3_random_schedules import EXTENDED, STEPS, FaultyCluster
 from tests.support.changing import ChangingCluster, address_of
 
 ALL = "abcdefg"
 CHANGING = replace(EXTENDED, snapshot_chunk_bytes=100, tail_entries_max=2)
 
 
-class ChangingWorld(HostileWorld):
-    """Adds what changes to what breaks."""
+class ChangingFaultyCluster(FaultyCluster):
+    """Adds membership changes, snapshots and lost disks to the faults."""
 
     cluster: ChangingCluster
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed, extended=True)
         self.wiped = 0
-        self.deeds += [
+        self.actions += [
             (8.0, self.snapshot),
             (5.0, self.change),
             (4.0, self.wipe),
@@ -54,7 +54,7 @@ class ChangingWorld(HostileWorld):
         change = self.random.choice([add, add, Promote(node_id), Remove(node_id), Remove(node_id)])
         for raft in self.cluster.running:
             if isinstance(change, Remove) and node_id in raft.voters and len(raft.voters) <= 3:
-                continue  # two voters bear no loss
+                continue  # two voters tolerate no loss
             try:
                 raft.change_members(change, self.cluster.now)
             except (NotLeaderError, ChangeRefusedError):
@@ -63,36 +63,36 @@ class ChangingWorld(HostileWorld):
 
     def wipe(self) -> None:
         leader = self.cluster.leader
-        if leader is not None and self.bears_a_loss(leader):
+        if leader is not None and self.tolerates_a_loss(leader):
             self.wiped += 1
             node_id = self.random.choice(leader.voters)
             self.cluster.wipe(node_id)
             self.forget_reads(node_id)
 
-    def bears_a_loss(self, leader: Raft) -> bool:
-        """Whether a majority by every configuration that anybody goes by stays when one voter is lost for ever."""
+    def tolerates_a_loss(self, leader: Raft) -> bool:
+        """Return whether a majority of every configuration in use remains if one voter is lost for good."""
         configuration = leader.configuration
         members = [self.cluster.members[member.node_id].raft for member in configuration.members]
-        settled = leader.log.term_at(leader.commit_index) == leader.current_term
+        has_committed = leader.log.term_at(leader.commit_index) == leader.current_term
         agreed = all(raft is not None and raft.configuration == configuration for raft in members)
         alive = all(self.incarnation_of(member.node_id) == member.incarnation for member in configuration.members)
-        return settled and agreed and alive and not configuration.is_joint and len(configuration.voters) > 2
+        return has_committed and agreed and alive and not configuration.is_joint and len(configuration.voters) > 2
 
     def incarnation_of(self, node_id: str) -> int:
         raft = self.cluster.members[node_id].raft
         return raft.incarnation if raft else 0
 
     def forget_reads(self, node_id: str) -> None:
-        self.must_see = {read: index for read, index in self.must_see.items() if read[0] != node_id}
+        self.committed_before = {read: index for read, index in self.committed_before.items() if read[0] != node_id}
 
     def read_anywhere(self) -> None:
         raft = self.random.choice(self.cluster.running) if self.cluster.running else None
         if raft is not None and raft.leader is not None:
-            self.must_see[raft.node_id, raft.read_index(any_node=True)] = len(self.cluster.properties.committed)
+            self.committed_before[raft.node_id, raft.read_index(any_node=True)] = len(self.cluster.properties.committed)
             self.carry_out(raft.node_id)
 
-    def end_well(self) -> None:
-        """With the faults over, whoever lost its disk is a voter again, and all members apply the same."""
+    def recover(self) -> None:
+        """With all faults over, the cluster makes progress, and all nodes apply the same entries."""
         self.cluster.heal()
         for node_id, member in self.cluster.members.items():
             if member.raft is None:
@@ -113,27 +113,27 @@ class ChangingWorld(HostileWorld):
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_the_properties_of_figure_3_hold_while_members_change(seed):
-    """Figure 3, §6, §7, dissertation §4: nothing that changes may cost safety."""
-    world = ChangingWorld(seed)
-    world.run(STEPS)
-    world.end_well()
+def test_figure_3_properties_hold_during_membership_changes(seed):
+    """Figure 3, §6, §7, dissertation §4: no change affects safety."""
+    faulty = ChangingFaultyCluster(seed)
+    faulty.run(STEPS)
+    faulty.recover()
 
 
-def test_the_schedules_change_enough():
-    """A check of the check."""
+def test_schedules_have_enough_changes():
+    """Check that the schedules above can find a bug at all."""
     committed = configurations = wiped = installed = reads = 0
     for seed in range(25):
-        world = ChangingWorld(seed)
-        world.run(STEPS)
-        entries = world.cluster.properties.committed
+        faulty = ChangingFaultyCluster(seed)
+        faulty.run(STEPS)
+        entries = faulty.cluster.properties.committed
         committed += len(entries)
         configurations += sum(entry.kind is EntryKind.CONFIGURATION for entry in entries)
-        wiped += world.wiped
-        installed += world.cluster.installed
-        reads += world.reads_answered
-    figures = committed, configurations, wiped, installed, reads
-    assert committed > 300, figures
+        wiped += faulty.wiped
+        installed += faulty.cluster.installed
+        reads += faulty.reads_served
+    counts = committed, configurations, wiped, installed, reads
+    assert committed > 300, counts
     assert configurations > 50
     assert wiped > 5
     assert installed > 10

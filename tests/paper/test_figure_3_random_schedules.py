@@ -1,8 +1,8 @@
-"""Figure 3, the properties that Raft keeps at all times, over random schedules of a hostile world.
+"""Figure 3: the safety properties on random schedules of faults.
 
-Messages are lost, repeated and reordered, links are cut, nodes crash in the middle of a write or between the sync and
-the answers, and restart with what their disks hold. Every step is checked (`tests.support.cluster.Properties`).
-The seeds are fixed, so a failure comes again.
+Messages are lost, duplicated and reordered, links are cut, nodes crash during a write or between the sync and the
+replies, and restart with the state on their disks. Every step is checked (`tests.support.cluster.Properties`). Seeds
+are fixed, so that a failure can be reproduced.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,20 @@ EXTENDED = replace(PLAIN, pre_vote=True, check_quorum=True)
 STEPS = 2500
 
 
-class HostileWorld:
-    """One cluster and one source of rng; each step does one thing to it."""
+class FaultyCluster:
+    """A cluster and a random number generator; each step does one thing to the cluster."""
 
     def __init__(self, seed: int, *, extended: bool) -> None:
         self.random = Random(seed)
         self.cluster = self.build(seed, self.random.choice(["abc", "abcd", "abcde"]), extended=extended)
-        self.commands = self.reads_answered = self.crashes_amid_writes = 0
-        self.must_see: dict[tuple[str, int], int] = {}
-        """Node and number of each read under way: what was committed anywhere when it was asked for."""
-        self.deeds: list[tuple[float, Callable[[], None]]] = [
+        self.commands = self.reads_served = self.crashes_during_writes = 0
+        self.committed_before: dict[tuple[str, int], int] = {}
+        """Node and request id of each pending read, and how many entries were committed when it was requested."""
+        self.actions: list[tuple[float, Callable[[], None]]] = [
             (100, self.deliver),
             (6, self.lose),
-            (6, self.repeat),
-            (12, self.let_time_pass),
+            (6, self.duplicate),
+            (12, self.expire_timeout),
             (10, self.propose),
             (6, self.read),
             (0.7, self.crash),
@@ -48,13 +48,13 @@ class HostileWorld:
         return Cluster(voters, seed=seed, config=EXTENDED if extended else PLAIN)
 
     def run(self, steps: int) -> None:
-        weights = [weight for weight, _ in self.deeds]
-        for _, deed in self.random.choices(self.deeds, weights, k=steps):
-            deed()
+        weights = [weight for weight, _ in self.actions]
+        for _, action in self.random.choices(self.actions, weights, k=steps):
+            action()
             self.check_reads()
 
-    def end_well(self) -> None:
-        """With the faults over, the cluster makes progress, and all nodes apply the same."""
+    def recover(self) -> None:
+        """With all faults over, the cluster makes progress, and all nodes apply the same entries."""
         self.cluster.heal()
         for node_id, member in self.cluster.members.items():
             if member.raft is None:
@@ -65,7 +65,7 @@ class HostileWorld:
         self.cluster.run(1.0)
         assert {len(member.applied) for member in self.cluster.members.values()} == {last.index}
 
-    # --- deeds ------------------------------------------------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------------------------------------------
 
     def deliver(self) -> None:
         if self.cluster.network:
@@ -80,15 +80,15 @@ class HostileWorld:
             self.carry_out(message.recipient)
 
     def carry_out(self, node_id: str) -> None:
-        """As `Cluster.carry_out`, and now and then a crash in the middle."""
+        """Do all work of a member's core, with an occasional crash in the middle."""
         while (ready := self.cluster.write(node_id)) is not None:
             if self.random.random() < 0.004:
-                self.crashes_amid_writes += 1
+                self.crashes_during_writes += 1
                 unsynced = self.cluster.members[node_id].disk.unsynced
                 self.cluster.crash(node_id, survivors=self.random.randint(0, unsynced))
                 return
             if self.random.random() < 0.002:
-                self.crashes_amid_writes += 1
+                self.crashes_during_writes += 1
                 self.cluster.members[node_id].disk.sync()
                 self.cluster.crash(node_id)
                 return
@@ -98,11 +98,11 @@ class HostileWorld:
         if self.cluster.network:
             self.cluster.network.pop(self.random.randrange(len(self.cluster.network)))
 
-    def repeat(self) -> None:
+    def duplicate(self) -> None:
         if self.cluster.network:
             self.cluster.network.append(self.random.choice(self.cluster.network))
 
-    def let_time_pass(self) -> None:
+    def expire_timeout(self) -> None:
         if self.cluster.running:
             raft = min(self.cluster.running, key=lambda raft: raft.next_timeout())
             if self.random.random() < 0.2:
@@ -121,7 +121,7 @@ class HostileWorld:
     def read(self) -> None:
         for raft in self.cluster.running:
             if raft.role is Role.LEADER:
-                self.must_see[raft.node_id, raft.read_index()] = len(self.cluster.properties.committed)
+                self.committed_before[raft.node_id, raft.read_index()] = len(self.cluster.properties.committed)
                 self.carry_out(raft.node_id)
 
     def transfer(self) -> None:
@@ -141,45 +141,47 @@ class HostileWorld:
         for node_id, member in self.cluster.members.items():
             if member.raft is None:
                 self.cluster.start(node_id)
-                self.must_see = {read: index for read, index in self.must_see.items() if read[0] != node_id}
+                self.committed_before = {
+                    read: index for read, index in self.committed_before.items() if read[0] != node_id
+                }
                 return
 
     def cut(self) -> None:
         voters = self.cluster.voters
         self.cluster.isolate(*self.random.sample(voters, self.random.randint(1, len(voters) // 2)))
-        if self.random.random() < 0.3:  # one way only
+        if self.random.random() < 0.3:  # in one direction
             self.cluster.cut = {link for link in sorted(self.cluster.cut) if self.random.random() < 0.5}
 
     def check_reads(self) -> None:
-        """Linearizable reads (dissertation §6.4): they see all that was committed when they were asked for."""
+        """Linearizable reads (dissertation §6.4): the read index covers all entries that were committed before."""
         for node_id, member in self.cluster.members.items():
-            for number, index in member.served_reads.items():
-                self.reads_answered += 1
-                least = self.must_see.pop((node_id, number), 0)
-                assert index >= least, f"read {number} of {node_id} saw {index}, and {least} was committed before it"
+            for request_id, index in member.served_reads.items():
+                self.reads_served += 1
+                minimum = self.committed_before.pop((node_id, request_id), 0)
+                assert index >= minimum, f"read {request_id} of {node_id} has index {index}, expected {minimum} or more"
             member.served_reads.clear()
 
 
-@pytest.mark.parametrize("extended", [False, True], ids=["section 5 alone", "all extensions"])
+@pytest.mark.parametrize("extended", [False, True], ids=["section 5 only", "all extensions"])
 @pytest.mark.parametrize("seed", range(25))
-def test_the_properties_of_figure_3_hold_on_random_schedules(seed, extended):
+def test_figure_3_properties_hold_on_random_schedules(seed, extended):
     """Figure 3: Election Safety, Leader Append-Only, Log Matching, Leader Completeness, State Machine Safety."""
-    world = HostileWorld(seed, extended=extended)
-    world.run(STEPS)
-    world.end_well()
+    faulty = FaultyCluster(seed, extended=extended)
+    faulty.run(STEPS)
+    faulty.recover()
 
 
-def test_the_schedules_are_hostile_enough():
-    """A check of the check: where little happens, little can go wrong, and the test above would show nothing."""
+def test_schedules_have_enough_faults():
+    """Check that the schedules above can find a bug at all."""
     terms = committed = replaced = reads = crashes = 0
     for seed in range(12):
-        world = HostileWorld(seed, extended=False)
-        world.run(STEPS)
-        terms += len(world.cluster.properties.leaders)
-        committed += len(world.cluster.properties.committed)
-        replaced += world.cluster.properties.replaced
-        reads += world.reads_answered
-        crashes += world.crashes_amid_writes
+        faulty = FaultyCluster(seed, extended=False)
+        faulty.run(STEPS)
+        terms += len(faulty.cluster.properties.leaders)
+        committed += len(faulty.cluster.properties.committed)
+        replaced += faulty.cluster.properties.replaced
+        reads += faulty.reads_served
+        crashes += faulty.crashes_during_writes
     assert terms > 100
     assert committed > 300
     assert replaced > 50

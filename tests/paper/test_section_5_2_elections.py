@@ -1,4 +1,4 @@
-"""§5.2, leader election: randomized time-outs, split votes, one leader a term."""
+"""§5.2, leader election: randomized time-outs, split votes, one leader per term."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ from tests.support.core import CONFIG, append, follower
 
 
 @pytest.mark.parametrize("voters", ["a", "abc", "abcd", "abcde", "abcdefg"])
-def test_a_cluster_elects_one_leader_whom_all_follow(voters):
+def test_cluster_elects_one_leader_that_all_nodes_follow(voters):
     """§5.2, §9.3."""
     cluster = Cluster(voters)
     cluster.run(3.0)
@@ -21,8 +21,8 @@ def test_a_cluster_elects_one_leader_whom_all_follow(voters):
     assert {raft.current_term for raft in cluster.running} == {cluster.leader.current_term}
 
 
-def test_a_leader_that_is_heard_stays():
-    """§5.2: heartbeats suppress elections: with no fault, a term lasts for ever."""
+def test_heartbeats_keep_the_leader():
+    """§5.2: heartbeats suppress elections, so the term does not change without a fault."""
     cluster = Cluster("abcde")
     cluster.run(2.0)
     term = cluster.leader.current_term
@@ -31,7 +31,7 @@ def test_a_leader_that_is_heard_stays():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_crashed_leader_is_replaced(seed):
+def test_crashed_leader_is_replaced(seed):
     """§5.2, §9.3: within a few election time-outs."""
     cluster = Cluster("abc", seed=seed)
     cluster.run(3.0)
@@ -42,7 +42,7 @@ def test_a_crashed_leader_is_replaced(seed):
     assert cluster.leader.current_term > old.current_term
 
 
-def test_each_timeout_is_drawn_anew_from_the_interval():
+def test_each_timeout_is_drawn_from_the_interval():
     """§5.2: "election timeouts are chosen randomly from a fixed interval"."""
     raft = follower(term=1)
     drawn = []
@@ -54,7 +54,7 @@ def test_each_timeout_is_drawn_anew_from_the_interval():
     assert len(set(drawn)) > 290
 
 
-def test_candidates_draw_a_new_timeout_for_each_election():
+def test_candidate_draws_new_timeout_for_each_election():
     """§5.2: "Each candidate restarts its randomized election timeout at the start of an election"."""
     raft = follower(voters="abcde")
     waits = set()
@@ -67,8 +67,8 @@ def test_candidates_draw_a_new_timeout_for_each_election():
     assert raft.current_term == 20
 
 
-def test_servers_with_different_chance_wait_for_different_times():
-    """§5.2: the draw must differ between servers, or votes split for ever."""
+def test_nodes_with_different_rngs_draw_different_timeouts():
+    """§5.2: equal time-outs would split the votes of each election."""
     waits = {
         Raft("a", Configuration.of(*"abc"), config=CONFIG, random=Random(seed), now=0.0).next_timeout()
         for seed in range(10)
@@ -76,10 +76,10 @@ def test_servers_with_different_chance_wait_for_different_times():
     assert len(waits) == 10
 
 
-def test_a_split_vote_is_resolved_by_the_next_election():
-    """§5.2, "split votes": no majority, no leader; then one times out first and wins."""
+def test_split_vote_is_resolved_by_next_election():
+    """§5.2, "split votes": there is no majority and no leader; in the next term one node times out first and wins."""
     cluster = Cluster("abcd")
-    for node_id in "ab":  # both stand before either hears of the other
+    for node_id in "ab":  # both campaign before they receive each other's request
         cluster.now = max(cluster.now, cluster[node_id].next_timeout())
         cluster[node_id].tick(cluster.now)
     for node_id in "ab":
@@ -96,10 +96,10 @@ def test_a_split_vote_is_resolved_by_the_next_election():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_clusters_that_all_time_out_at_once_still_elect_soon(seed):
+def test_simultaneous_timeouts_delay_election_only_briefly(seed):
     """§5.2, §9.3: randomization makes split votes rare, and short when they happen."""
     cluster = Cluster("abcde", seed=seed)
-    for raft in cluster.running:  # all of them candidates of term 1
+    for raft in cluster.running:  # all are candidates in term 1
         raft.tick(1.0)
     cluster.now = 1.0
     for node_id in "abcde":
@@ -109,8 +109,8 @@ def test_clusters_that_all_time_out_at_once_still_elect_soon(seed):
     assert cluster.leader is not None
 
 
-def test_without_a_majority_nobody_leads():
-    """§5.2: and with one again, somebody does."""
+def test_no_leader_without_majority():
+    """§5.2: a leader is elected again once there is a majority."""
     cluster = Cluster("abcde")
     for node_id in "cde":
         cluster.crash(node_id)
@@ -121,8 +121,8 @@ def test_without_a_majority_nobody_leads():
     assert cluster.leader is not None
 
 
-def test_a_cut_off_leader_is_deposed_by_the_first_word_of_a_newer_term():
-    """§5.1, §5.2: two nodes may believe to lead, but never in one term; the older one learns of it and follows."""
+def test_partitioned_leader_steps_down_on_newer_term():
+    """§5.1, §5.2: two nodes can lead at the same time, but never in one term; the older leader becomes a follower."""
     cluster = Cluster("abcde")
     cluster.elect("a")
     cluster.isolate("a")

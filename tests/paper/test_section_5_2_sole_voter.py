@@ -1,4 +1,4 @@
-"""§5.2: a voter that is a majority by itself leads without asking anybody, and its term must be on its disk before."""
+"""§5.2: a sole voter is a majority by itself, so it leads without messages; its vote must be durable before it does."""
 
 from random import Random
 
@@ -12,12 +12,12 @@ CONFIGURATION = Configuration((Member("a"),), learners=(Member("d"),))
 
 
 def start(node_id):
-    """A node with an empty disk in a cluster of one voter and one learner."""
+    """Return a node with an empty disk in a cluster of one voter and one learner."""
     return Raft(node_id, CONFIGURATION, config=CONFIG, random=Random(0), now=0.0)
 
 
 def lead(raft, command):
-    """The node elects itself and takes a command in the same turn."""
+    """Let the node elect itself and accept a command in one iteration."""
     raft.tick(raft.next_timeout())
     assert raft.role is Role.LEADER
     raft.propose(command)
@@ -29,7 +29,7 @@ def deliver(messages, recipient):
     return carry_out(recipient).messages
 
 
-def test_a_leader_by_its_own_vote_sends_nothing_before_that_vote_is_on_disk():
+def test_sole_voter_sends_nothing_before_its_vote_is_durable():
     leader = start("a")
     lead(leader, b"x")
     ready = leader.take_ready()
@@ -38,12 +38,11 @@ def test_a_leader_by_its_own_vote_sends_nothing_before_that_vote_is_on_disk():
     assert [type(message.body) for message in ready.messages] == [RequestVote, AppendEntries]
 
 
-def test_a_sole_voter_that_crashes_before_its_sync_leads_no_term_twice():
-    """Log Matching (§5.3): else the learner would keep what the first life of that term had sent, and the second one,
-    which leads the same term, would take other commands for the same places."""
+def test_sole_voter_does_not_lead_a_term_twice_after_crash():
+    """Log Matching (§5.3): the learner would get different entries of one term from the two incarnations."""
     leader, learner = start("a"), start("d")
     lead(leader, b"x")
-    deliver(leader.take_ready().early_messages, learner)  # and the leader crashes before it has synced
+    deliver(leader.take_ready().early_messages, learner)  # the leader crashes before its sync
 
     leader = start("a")
     lead(leader, b"y")

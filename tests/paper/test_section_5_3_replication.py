@@ -1,4 +1,4 @@
-"""§5.3, log replication: Figure 7's logs, the fast back-up of nextIndex, pipelining and what limits it."""
+"""§5.3, log replication: the logs of Figure 7, the fast back-up of nextIndex, pipelining and its limits."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ FIGURE_7 = {
 
 
 def pair(follower_log, leader_log):
-    """A cluster of three, in which "l" leads and "x", which could not vote, holds the follower's log."""
+    """Return a cluster of three in which "l" leads and "x" has the follower's log."""
     term = max(*follower_log, *leader_log)
     cluster = Cluster("lxy", logs={"l": leader_log, "x": follower_log, "y": leader_log}, term=term)
     cluster.isolate("x")
@@ -31,8 +31,8 @@ def pair(follower_log, leader_log):
 
 
 @pytest.mark.parametrize("name", FIGURE_7)
-def test_figure_7_each_log_is_brought_to_equal_the_leaders(name):
-    """§5.3, Figure 7: missing entries, extra uncommitted entries, or both: the leader's log prevails."""
+def test_figure_7_leader_repairs_each_log(name):
+    """§5.3, Figure 7: followers may lack entries, have extra uncommitted entries, or both."""
     cluster = pair(FIGURE_7[name], LEADER_LOG)
     cluster.run(0.2)
     assert terms_of(cluster["x"]) == terms_of(cluster["l"])
@@ -40,8 +40,8 @@ def test_figure_7_each_log_is_brought_to_equal_the_leaders(name):
     assert cluster.members["x"].applied == cluster.members["l"].applied == cluster["l"].log.slice(1, 100)
 
 
-def test_figure_7_all_at_once():
-    """§5.3, Figure 7: the leader on top and its six followers, when it comes to power for term 8."""
+def test_figure_7_leader_repairs_all_logs():
+    """§5.3, Figure 7: the leader of term 8 and its six followers."""
     cluster = Cluster("labcdef", logs={"l": LEADER_LOG, **FIGURE_7}, term=7)
     cluster.elect("l")
     assert cluster["l"].current_term == 8
@@ -52,7 +52,7 @@ def test_figure_7_all_at_once():
 
 
 def round_trips(cluster):
-    """How many appends the leader sends to "x" until the first that "x" accepts."""
+    """Return how many appends the leader sends to "x" up to the first that "x" accepts."""
     leading, lagging = cluster["l"], cluster["x"]
     cluster.network.clear()
     leading.tick(leading.next_timeout())
@@ -71,31 +71,31 @@ def round_trips(cluster):
     raise AssertionError("the logs were not brought together")
 
 
-def test_a_log_that_is_too_short_is_found_out_in_one_round_trip():
-    """§5.3: the refusal says where the log ends."""
+def test_short_log_takes_one_round_trip():
+    """§5.3: the rejection tells where the log ends."""
     assert round_trips(pair((1,), (1,) * 500)) == 2
 
 
-def test_a_long_run_of_conflicting_entries_takes_one_round_trip():
+def test_conflicting_entries_of_one_term_take_one_round_trip():
     """§5.3: "one AppendEntries RPC will be required for each term with conflicting entries"."""
     assert round_trips(pair((1,) + (2,) * 500, (1,) + (3,) * 500)) == 2
 
 
 def test_each_conflicting_term_takes_at_most_one_round_trip():
-    """§5.3: five terms of a hundred entries each."""
+    """§5.3: five terms with a hundred entries each."""
     theirs = (1, *(term for term in (2, 4, 6, 8, 10) for _ in range(100)))
     ours = (1, *(term for term in (3, 5, 7, 9, 11) for _ in range(100)))
     assert round_trips(pair(theirs, ours)) <= 6
 
 
-def test_a_term_that_the_leader_has_too_is_entered_at_its_end():
-    """§5.3: the leader goes on behind its own last entry of the conflicting term; what is equal is not sent again."""
+def test_leader_backs_up_to_its_own_last_entry_of_the_conflicting_term():
+    """§5.3: entries of that term that match are not sent again."""
     cluster = pair((1,) + (4,) * 9, (1, 4, 4, 5, 5, 5, 5))
     assert round_trips(cluster) == 2
     assert cluster["l"].progress["x"].match_index == 8
 
 
-def test_a_refusal_names_the_first_entry_of_the_conflicting_term():
+def test_rejection_has_first_index_of_conflicting_term():
     """§5.3: "the term of the conflicting entry and the first index it stores for that term"."""
     cluster = Cluster("lxy", logs={"x": (1, 2, 2, 2, 3)})
     receive(cluster["x"], "l", AppendEntries(4, 3, (), 0, 0), term=4)
@@ -103,8 +103,8 @@ def test_a_refusal_names_the_first_entry_of_the_conflicting_term():
     assert reply == AppendEntriesReply(False, rejected_index=4, conflict_term=2, conflict_index=2)
 
 
-def test_while_the_logs_may_differ_one_append_at_a_time_is_under_way():
-    """A leader that does not know where the logs agree sends one append, and the next when that was answered."""
+def test_probing_leader_sends_one_append_at_a_time():
+    """The leader does not know where the logs match, and waits for each reply."""
     raft = leader([1] * 5)
     for _ in range(3):
         raft.propose(b"x")
@@ -114,8 +114,8 @@ def test_while_the_logs_may_differ_one_append_at_a_time_is_under_way():
     assert (body.prev_log_index, len(body.entries)) == (6, 3)
 
 
-def test_once_the_logs_agree_appends_do_not_wait_for_answers():
-    """Dissertation §10.2.1, pipelining: nextIndex runs ahead of the answers."""
+def test_appends_are_pipelined_once_the_logs_match():
+    """Dissertation §10.2.1, pipelining: nextIndex runs ahead of the replies."""
     raft = leader()
     acknowledge(raft, "b", "c")
     for number in range(5):
@@ -123,8 +123,8 @@ def test_once_the_logs_agree_appends_do_not_wait_for_answers():
         assert [body.prev_log_index for body in replies(carry_out(raft), AppendEntries)] == [number + 1] * 2
 
 
-def test_appends_under_way_to_one_follower_are_limited():
-    """Flow control: a follower that does not answer gets `appends_in_flight_max`, then heartbeats alone."""
+def test_appends_in_flight_are_limited():
+    """Flow control: an unresponsive follower gets `appends_in_flight_max` appends, then only heartbeats."""
     raft = leader(config=replace(CONFIG, appends_in_flight_max=3))
     acknowledge(raft, "b")
     sent = 0
@@ -139,8 +139,8 @@ def test_appends_under_way_to_one_follower_are_limited():
     assert [len(body.entries) for body in replies(carry_out(raft), AppendEntries)] == [7]
 
 
-def test_an_append_is_limited_in_bytes_but_never_empty():
-    """Flow control: entries are cut into several appends; one entry above the limit still goes."""
+def test_append_is_limited_in_bytes_but_has_at_least_one_entry():
+    """Flow control: entries are split into several appends; an entry above the limit is sent alone."""
     raft = leader(config=replace(CONFIG, append_bytes_max=10))
     acknowledge(raft, "b")
     carry_out(raft)
@@ -151,7 +151,7 @@ def test_an_append_is_limited_in_bytes_but_never_empty():
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_lost_append_shows_at_the_next_heartbeat_and_is_sent_again(lost):
+def test_next_heartbeat_reveals_lost_append(lost):
     """§5.3: "the leader retries AppendEntries RPCs indefinitely"."""
     cluster = Cluster("abc")
     cluster.elect("a")
@@ -165,15 +165,15 @@ def test_a_lost_append_shows_at_the_next_heartbeat_and_is_sent_again(lost):
     assert cluster["b"].commit_index == cluster["a"].commit_index == 4
 
 
-def test_a_lost_probe_is_sent_again_with_the_next_heartbeat():
-    """§5.3: also while the leader does not know yet where the logs agree."""
+def test_lost_probe_is_sent_again_at_next_heartbeat():
+    """§5.3: retries happen also while the leader is probing."""
     raft = leader([1, 1])
     raft.tick(raft.next_timeout())
     assert [len(body.entries) for body in replies(carry_out(raft), AppendEntries)] == [1, 1]
 
 
-def test_a_probe_is_not_sent_again_with_each_round_of_reads():
-    """Regression: a follower that was probed got its entries, up to a megabyte, with every read of a client."""
+def test_round_of_reads_does_not_resend_probe():
+    """Regression: each read of a client sent the entries of the probe, up to a megabyte, again."""
     raft = leader(voters="abcde")
     acknowledge(raft, "b", "c")
     carry_out(raft)
@@ -183,8 +183,8 @@ def test_a_probe_is_not_sent_again_with_each_round_of_reads():
     assert [body.entries for body in sent.values()] == [()] * 4
 
 
-def test_a_refusal_of_something_older_does_not_move_the_leader_back():
-    """§5.5: messages may be late; what is known to match is known for ever (in one term)."""
+def test_stale_rejection_does_not_change_next_index():
+    """§5.5: messages may be delayed; a match stays a match during the term."""
     raft = leader([1] * 9)
     acknowledge(raft, "b", up_to=10)
     receive(raft, "b", AppendEntriesReply(False, rejected_index=4, conflict_index=1))
@@ -193,7 +193,7 @@ def test_a_refusal_of_something_older_does_not_move_the_leader_back():
     assert raft.progress["c"].next_index == 10
 
 
-def test_an_old_success_does_not_move_the_match_index_back():
+def test_stale_success_does_not_decrease_match_index():
     """Figure 2, State: matchIndex "increases monotonically"."""
     raft = leader([1] * 9)
     acknowledge(raft, "b", up_to=10)
@@ -201,8 +201,8 @@ def test_an_old_success_does_not_move_the_match_index_back():
     assert (raft.progress["b"].match_index, raft.progress["b"].next_index) == (10, 11)
 
 
-def test_a_crashed_follower_is_brought_up_to_date_when_it_returns():
-    """§5.3, §5.5: entries that it had not synced are sent again."""
+def test_restarted_follower_is_brought_up_to_date():
+    """§5.3, §5.5: entries that it lost before their sync are sent again."""
     cluster = Cluster("abc")
     cluster.elect("a")
     cluster.propose("a")
@@ -217,7 +217,7 @@ def test_a_crashed_follower_is_brought_up_to_date_when_it_returns():
     assert len(cluster.members["c"].applied) == 22
 
 
-def test_a_slow_follower_holds_nobody_up():
+def test_slow_follower_does_not_delay_commits():
     """§5.3: a majority is enough to commit."""
     cluster = Cluster("abcde")
     cluster.elect("a")
@@ -229,8 +229,8 @@ def test_a_slow_follower_holds_nobody_up():
     assert cluster["a"].commit_index == 11
 
 
-def test_logs_of_entries_are_equal_after_any_repair():
-    """Figure 3, Log Matching, by example: the data too, not only the terms."""
+def test_repaired_logs_have_equal_entries():
+    """Figure 3, Log Matching, by example: the data are equal, too, not only the terms."""
     cluster = pair((1, 2, 2), (1, 3, 3))
     cluster.propose("l", b"new")
     cluster.run(0.2)

@@ -20,14 +20,14 @@ from tests.support.core import acknowledge, carry_out, follower, leader, terms_o
         pytest.param((1,), 0, 0, False, id="empty against one"),
     ],
 )
-def test_a_vote_goes_only_to_a_log_at_least_as_up_to_date(own_log, last_log_index, last_log_term, granted):
-    """§5.4.1: the later term of the last entries wins; in one term, the longer log."""
+def test_vote_requires_log_at_least_as_up_to_date(own_log, last_log_index, last_log_term, granted):
+    """§5.4.1: the later last term wins; with equal terms, the longer log."""
     raft = follower(own_log, term=5)
     assert vote(raft, "b", RequestVote(last_log_index, last_log_term), term=6) is granted
 
 
-def test_who_lacks_a_committed_entry_is_not_elected():
-    """§5.4.1: a candidate needs the votes of a majority, and one of them has the entry."""
+def test_candidate_without_committed_entry_is_not_elected():
+    """§5.4.1: at least one voter of every majority has the entry."""
     cluster = Cluster("abc")
     cluster.elect("a")
     cluster.deliver_all()
@@ -55,8 +55,8 @@ def test_leader_commits_only_entries_from_current_term():
     assert [entry.term for entry in carry_out(raft).committed] == [1, 1, 2, 3]
 
 
-def test_a_new_leader_appends_an_entry_of_its_own_term():
-    """§8, §5.4.2: so that what its predecessors left is committed without waiting for a client."""
+def test_new_leader_appends_entry_of_its_own_term():
+    """§8, §5.4.2: entries of previous terms are then committed without waiting for a client."""
     cluster = Cluster("abc", logs={"a": (1, 1), "b": (1, 1), "c": (1,)})
     cluster.elect("a")
     cluster.deliver_all()
@@ -65,9 +65,12 @@ def test_a_new_leader_appends_an_entry_of_its_own_term():
 
 
 def figure_8_until_c():
-    """Figure 8 (a) to (c), S1 to S5 being "1" to "5": entry 2 of term 2 is on S1 and S2, and S1 leads term 4."""
+    """Return the cluster of Figure 8 (a) to (c), with S1 to S5 as "1" to "5".
+
+    Entry 2 of term 2 is on S1 and S2, and S1 leads term 4.
+    """
     cluster = Cluster("12345", logs=dict.fromkeys("12345", (1,)))
-    # (a) S1 leads term 2 and replicates the entry at index 2 to S2 alone.
+    # (a) S1 leads term 2 and replicates the entry at index 2 only to S2.
     cluster.elect("1")
     cluster.deliver_all(lambda message: message.recipient == "2")
     cluster.network.clear()
@@ -88,7 +91,7 @@ def figure_8_until_c():
 
 
 def replicate_entry_2_to_s3(cluster):
-    """Figure 8 (c), end: S1 continues to replicate; the entry at index 2 is on a majority now."""
+    """Figure 8 (c), end: S1 continues to replicate, so that entry 2 is on a majority."""
     leading = cluster["1"]
     entry = leading.log.slice(2, 3)[0]
     body = AppendEntries(1, 1, (entry,), leading.commit_index, 0)
@@ -101,15 +104,15 @@ def replicate_entry_2_to_s3(cluster):
     assert [leading.progress[node].match_index for node in "23"] == [2, 2]
 
 
-def test_figure_8_c_an_entry_of_an_old_term_on_a_majority_is_not_committed():
-    """§5.4.2, Figure 8 (c): it is on S1, S2 and S3, and it could still be lost."""
+def test_figure_8_c_entry_of_old_term_on_majority_is_not_committed():
+    """§5.4.2, Figure 8 (c): the entry is on S1, S2 and S3, and can still be lost."""
     cluster = figure_8_until_c()
     replicate_entry_2_to_s3(cluster)
     assert cluster["1"].commit_index == 0
 
 
-def test_figure_8_d_that_entry_can_be_overwritten():
-    """§5.4.2, Figure 8 (d): S5 is elected by S2, S3 and S4 and replaces the entry; nothing committed is lost."""
+def test_figure_8_d_entry_of_old_term_is_overwritten():
+    """§5.4.2, Figure 8 (d): S2, S3 and S4 elect S5, which replaces the entry; no committed entry is lost."""
     cluster = figure_8_until_c()
     replicate_entry_2_to_s3(cluster)
     cluster.crash("1")
@@ -123,8 +126,8 @@ def test_figure_8_d_that_entry_can_be_overwritten():
     assert {tuple(terms_of(raft)) for raft in cluster.running} == {(1, 3, 5)}
 
 
-def test_figure_8_e_with_an_entry_of_the_current_term_both_are_safe():
-    """§5.4.2, Figure 8 (e): once S1's entry of term 4 is on a majority, S5 can't win any more."""
+def test_figure_8_e_entry_of_current_term_commits_both():
+    """§5.4.2, Figure 8 (e): once S1's entry of term 4 is on a majority, S5 cannot win an election."""
     cluster = figure_8_until_c()
     cluster.tick("1")
     cluster.deliver_all()

@@ -1,4 +1,4 @@
-"""§5.5 and §5.1: RPCs are idempotent; losing, repeating or reordering any of them is safe."""
+"""§5.5 and §5.1: RPCs are idempotent; lost, duplicated and reordered messages are safe."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.cluster import Cluster
 from tests.support.core import append, candidate, carry_out, follower, log_of, receive, terms_of
 
 
-def test_a_repeated_append_is_answered_alike_and_changes_nothing():
+def test_duplicate_append_gets_the_same_reply():
     """§5.5: entries that are in the log already are ignored."""
     raft = follower(term=1)
     answers = [append(raft, "b", (0, 0), log_of(1, 1), commit=1) for _ in range(3)]
@@ -16,16 +16,16 @@ def test_a_repeated_append_is_answered_alike_and_changes_nothing():
     assert (terms_of(raft), raft.commit_index) == ([1, 1], 1)
 
 
-def test_an_old_append_that_arrives_late_takes_nothing_back():
-    """§5.5 with Figure 2, AppendEntries receiver 3: the log behind it stays, and so does the commit index."""
+def test_stale_append_changes_nothing():
+    """§5.5, and Figure 2, AppendEntries receiver 3: later entries and the commit index stay."""
     raft = follower(term=1)
     append(raft, "b", (0, 0), log_of(1, 1, 1, 1), commit=4)
     append(raft, "b", (0, 0), log_of(1, 1), commit=1)
     assert (terms_of(raft), raft.commit_index) == ([1, 1, 1, 1], 4)
 
 
-def test_appends_in_the_wrong_order_are_refused_until_the_gap_is_closed():
-    """§5.3: the consistency check keeps logs without gaps, whatever the network does."""
+def test_reordered_append_is_rejected_until_the_gap_is_closed():
+    """§5.3: the consistency check keeps logs without gaps."""
     raft = follower(term=1)
     assert not append(raft, "b", (2, 1), log_of(1, 1, 1)[2:]).success
     assert append(raft, "b", (0, 0), log_of(1, 1)).success
@@ -33,8 +33,8 @@ def test_appends_in_the_wrong_order_are_refused_until_the_gap_is_closed():
     assert terms_of(raft) == [1, 1, 1]
 
 
-def test_repeated_votes_elect_nobody_twice():
-    """§5.5: nor does a repeated request for a vote give a second one."""
+def test_duplicate_vote_messages_have_no_effect():
+    """§5.5: a duplicate RequestVote does not yield a second vote, either."""
     raft = candidate()
     for _ in range(3):
         receive(raft, "b", RequestVoteReply(vote_granted=True))
@@ -46,8 +46,8 @@ def test_repeated_votes_elect_nobody_twice():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_message_delivered_twice_and_in_any_order(seed):
-    """§5.5: the outcome is that of a network that does neither."""
+def test_duplicated_and_reordered_messages_give_the_same_outcome(seed):
+    """§5.5: the outcome is that of a reliable network."""
     cluster = Cluster("abc", seed=seed)
     cluster.elect("a")
     for number in range(10):
@@ -62,8 +62,8 @@ def test_every_message_delivered_twice_and_in_any_order(seed):
     assert len({tuple(member.applied) for member in cluster.members.values()}) == 1
 
 
-def test_a_message_from_before_a_crash_is_harmless_after_it():
-    """§5.5: an answer that comes after the one who asked has restarted is passed over."""
+def test_reply_to_a_request_from_before_a_crash_is_ignored():
+    """§5.5: the node has restarted since it sent the request."""
     cluster = Cluster("abc")
     cluster.elect("a")
     late = list(cluster.network)
@@ -78,8 +78,8 @@ def test_a_message_from_before_a_crash_is_harmless_after_it():
     assert cluster.leader is not None
 
 
-def test_an_append_may_bring_what_the_follower_has_and_what_it_has_not():
-    """§5.5: an overlap is recognized entry by entry."""
+def test_append_may_overlap_the_followers_log():
+    """§5.5: the overlap is recognized entry by entry."""
     raft = follower([1, 1, 2], term=3)
     receive(raft, "b", AppendEntries(1, 1, tuple(log_of(1, 1, 3, 3)[1:]), 0, 0))
     assert [entry.index for entry in carry_out(raft).entries] == [3, 4]

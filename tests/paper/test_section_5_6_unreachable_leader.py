@@ -1,4 +1,4 @@
-"""§5.6: safety does not depend on timing. Whose leader is gone need not wait for a time-out."""
+"""§5.6: safety does not depend on timing. Followers of an unreachable leader need not wait for a time-out."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ USUAL = replace(CONFIG, pre_vote=True, check_quorum=True)
 
 
 def followed(config=USUAL, *, leased=False, **options):
-    """A follower that has just heard from its leader, b."""
+    """Return a follower that has just heard from its leader, b."""
     raft = follower(term=1, config=config, **options)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0, leased), term=1, now=10.0)
     carry_out(raft)
@@ -27,7 +27,7 @@ def grants_pre_vote(raft, now):
     return reply.vote_granted
 
 
-def test_whose_leader_is_gone_asks_for_pre_votes_before_the_least_time_out():
+def test_follower_of_unreachable_leader_starts_pre_vote_early():
     waits = set()
     for seed in range(20):
         raft = followed(seed=seed)
@@ -35,20 +35,20 @@ def test_whose_leader_is_gone_asks_for_pre_votes_before_the_least_time_out():
         waits.add(raft.next_timeout() - 10.0)
         raft.tick(raft.next_timeout())
         assert raft.role is Role.PRE_CANDIDATE
-        assert raft.current_term == 1, "a term begins when a majority agrees"
+        assert raft.current_term == 1, "a term begins only when a majority agrees"
     least = USUAL.election_timeout_min
     assert all(0.1 * least <= wait <= 0.75 * least for wait in waits)
-    assert len(waits) == 20, "they do not all stand at once"
+    assert len(waits) == 20, "the delays differ"
 
 
-def test_whose_leader_is_gone_helps_others_to_stand():
+def test_follower_of_unreachable_leader_grants_pre_votes():
     raft = followed()
     assert not grants_pre_vote(raft, 10.01)
     raft.peer_unreachable("b", 10.01)
     assert grants_pre_vote(raft, 10.01)
 
 
-def test_a_leader_that_comes_back_is_followed_and_protected_again():
+def test_leader_that_is_reachable_again_is_followed():
     raft = followed()
     raft.peer_unreachable("b", 10.0)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0), term=1, now=10.001)
@@ -56,14 +56,14 @@ def test_a_leader_that_comes_back_is_followed_and_protected_again():
     assert not grants_pre_vote(raft, 10.002)
 
 
-def test_an_election_is_never_put_off():
+def test_unreachable_leader_never_delays_an_election():
     raft = followed()
     before = raft.next_timeout()
     raft.peer_unreachable("b", before - 0.001)
     assert raft.next_timeout() == before
 
 
-def test_the_end_of_others_says_nothing():
+def test_other_unreachable_peers_do_not_matter():
     raft = followed()
     before = raft.next_timeout()
     raft.peer_unreachable("c", 10.0)
@@ -74,12 +74,12 @@ def test_the_end_of_others_says_nothing():
 @pytest.mark.parametrize(
     ("config", "leased"),
     [(USUAL, True), (replace(USUAL, pre_vote=False), False)],
-    ids=["a lease may hold", "nobody is asked before an election"],
+    ids=["the leader may have a lease", "without pre-vote"],
 )
-def test_where_more_depends_on_it_the_time_out_is_waited_for(config, leased):
-    """Dissertation §6.4.1: a leader with a lease answers reads because nobody votes before a time-out.
+def test_time_out_is_waited_for_if_timing_matters(config, leased):
+    """Dissertation §6.4.1: a leader with a lease serves reads because no voter votes before a time-out.
 
-    It is the leader that knows whether it has one: nodes may be told to, one after the other.
+    Only the leader knows whether it has one: nodes are reconfigured one after the other.
     """
     raft = followed(config, leased=leased)
     before = raft.next_timeout()
@@ -89,7 +89,7 @@ def test_where_more_depends_on_it_the_time_out_is_waited_for(config, leased):
 
 
 @pytest.mark.parametrize("lease_reads", [False, True])
-def test_a_leader_says_whether_it_may_have_a_lease(lease_reads):
+def test_leader_announces_whether_it_uses_leases(lease_reads):
     cluster = Cluster("abc", config=replace(USUAL, lease_reads=lease_reads))
     cluster.elect("a")
     appends = [message.body for message in cluster.network if isinstance(message.body, AppendEntries)]
@@ -97,7 +97,7 @@ def test_a_leader_says_whether_it_may_have_a_lease(lease_reads):
     assert {append.leased for append in appends} == {lease_reads}
 
 
-def test_a_leader_does_not_mind():
+def test_leader_ignores_unreachable_peers():
     cluster = Cluster("abc", config=USUAL)
     leader = cluster.elect("a")
     cluster.run(1.0)
@@ -108,7 +108,7 @@ def test_a_leader_does_not_mind():
     assert leader.next_timeout() == before
 
 
-def test_one_follower_that_is_wrong_about_its_leader_replaces_nobody():
+def test_one_follower_alone_does_not_replace_the_leader():
     cluster = Cluster("abc", config=USUAL)
     cluster.elect("a")
     cluster.run(1.0)
@@ -119,7 +119,7 @@ def test_one_follower_that_is_wrong_about_its_leader_replaces_nobody():
     assert cluster["a"].current_term == term
 
 
-def test_all_whose_leader_is_gone_elect_another_before_a_time_out():
+def test_followers_of_unreachable_leader_elect_another_early():
     cluster = Cluster("abc", config=USUAL)
     cluster.elect("a")
     cluster.run(1.0)
@@ -130,8 +130,8 @@ def test_all_whose_leader_is_gone_elect_another_before_a_time_out():
     assert cluster.leader in (cluster["b"], cluster["c"])
 
 
-def test_without_protected_leaders_the_time_out_is_waited_for():
-    """Else the leader itself would help to replace it."""
+def test_without_check_quorum_the_time_out_is_waited_for():
+    """Otherwise the leader itself would help to replace it."""
     raft = followed(replace(USUAL, check_quorum=False))
     before = raft.next_timeout()
     raft.peer_unreachable("b", 10.0)

@@ -46,7 +46,7 @@ PROTECTED = replace(CONFIG, check_quorum=True)
         pytest.param("cde", True, id="with a voter that only C_old has"),
     ],
 )
-def test_a_joint_election_needs_both_majorities(votes, elected):
+def test_joint_election_needs_both_majorities(votes, elected):
     """§6: "Agreement (for elections and entry commitment) requires separate majorities from both"."""
     raft = candidate(configuration=JOINT)
     for voter in votes:
@@ -58,14 +58,14 @@ def test_a_joint_election_needs_both_majorities(votes, elected):
     ("followers", "committed"),
     [("bd", True), ("cde", True), ("de", False), ("bc", False), ("cd", False), ("b", False)],
 )
-def test_a_joint_commit_needs_both_majorities(followers, committed):
-    """§6, as above, for entries."""
+def test_joint_commit_needs_both_majorities(followers, committed):
+    """§6, the same for commitment."""
     raft = lead(JOINT, committed=False)
     acknowledge(raft, *followers, up_to=1)
     assert (raft.commit_index == 1) is committed
 
 
-def test_entries_go_to_the_servers_of_both_configurations():
+def test_entries_are_replicated_to_both_configurations():
     """§6: "Log entries are replicated to all servers in both configurations"."""
     raft = lead(JOINT, committed=False)
     acknowledge(raft, "b", "c", "d", "e", up_to=0)
@@ -73,7 +73,7 @@ def test_entries_go_to_the_servers_of_both_configurations():
     assert sorted(message.recipient for message in carry_out(raft).early_messages) == ["b", "c", "d", "e"]
 
 
-def test_any_server_of_either_configuration_may_lead():
+def test_any_voter_of_either_configuration_may_lead():
     """§6: "Any server from either configuration may serve as leader"."""
     raft = follower(node_id="c", configuration=JOINT)
     raft.tick(raft.next_timeout())
@@ -82,10 +82,10 @@ def test_any_server_of_either_configuration_may_lead():
     assert raft.role is Role.LEADER
 
 
-# --- which configuration counts, and when -----------------------------------------------------------------------------
+# --- the effective configuration --------------------------------------------------------------------------------------
 
 
-def test_a_server_goes_by_the_newest_configuration_of_its_log_committed_or_not():
+def test_newest_configuration_in_the_log_is_effective_before_commit():
     """§6: "a server always uses the latest configuration in its log, regardless of whether the entry is committed"."""
     raft = follower(term=1, configuration=OLD)
     receive(raft, "b", AppendEntries(0, 0, (configuration_entry(1, 1, JOINT),), 0, 0))
@@ -95,8 +95,8 @@ def test_a_server_goes_by_the_newest_configuration_of_its_log_committed_or_not()
     assert sorted(ready.addresses) == ["a", "b", "c", "d", "e"]
 
 
-def test_a_configuration_that_is_truncated_counts_no_more():
-    """§6, §5.3: what stands in the log counts, and so what is taken out of it does not."""
+def test_truncated_configuration_is_no_longer_effective():
+    """§6, §5.3: the log determines the effective configuration."""
     raft = follower(term=1, configuration=OLD)
     append(raft, "b", (0, 0), [configuration_entry(1, 1, OLD), configuration_entry(2, 1, JOINT)])
     append(raft, "b", (2, 1), [configuration_entry(3, 1, NEW)])
@@ -106,7 +106,7 @@ def test_a_configuration_that_is_truncated_counts_no_more():
     assert raft.peers == ("b", "c")
 
 
-def test_a_truncation_behind_the_configuration_leaves_it():
+def test_truncation_after_the_configuration_leaves_it_effective():
     """§6, §5.3."""
     raft = follower(term=1, configuration=OLD)
     append(raft, "b", (0, 0), [configuration_entry(1, 1, JOINT), *log_of(1, 1)[1:]])
@@ -116,8 +116,8 @@ def test_a_truncation_behind_the_configuration_leaves_it():
     assert raft.configuration == JOINT
 
 
-def test_a_restarted_server_goes_by_the_configuration_of_its_log():
-    """§6: what it was started with is older than anything that its log says."""
+def test_restarted_server_uses_the_configuration_of_its_log():
+    """§6: the configuration that it is started with is older."""
     entries = [configuration_entry(1, 1, OLD), *log_of(1, 1)[1:], configuration_entry(3, 1, JOINT)]
     raft = Raft("a", OLD, config=CONFIG, random=Random(0), now=0.0, hard_state=HardState(1), entries=entries)
     assert (raft.configuration, raft.configuration_index) == (JOINT, 3)
@@ -128,7 +128,7 @@ def test_a_restarted_server_goes_by_the_configuration_of_its_log():
 
 
 def configurations(raft):
-    """All that this log says about who belongs to the cluster."""
+    """Return all configurations in a log."""
     return [
         (entry.index, raft.configuration_at(entry.index))
         for entry in raft.log.slice(raft.log.first_index, raft.log.last_index + 1)
@@ -136,7 +136,7 @@ def configurations(raft):
     ]
 
 
-def test_a_change_of_voters_begins_with_c_old_new():
+def test_change_of_voters_begins_with_c_old_new():
     """§6: it "stores the configuration for joint consensus (C_old,new …) as a log entry and replicates that entry"."""
     raft = lead(OLD)
     raft.change_members(Remove("c"), 0.0)
@@ -166,8 +166,8 @@ def test_c_new_follows_only_when_c_old_new_is_committed():
     assert not raft.configuration.is_joint
 
 
-def test_the_commitment_of_what_was_before_leads_to_no_c_new():
-    """§6: the majorities that count are those of C_old,new already, and C_old,new itself is not committed by that."""
+def test_commit_of_earlier_entries_does_not_start_c_new():
+    """§6: the quorum is that of C_old,new already, but C_old,new itself is not committed yet."""
     raft = lead(configuration("abcd"))
     entry = raft.propose(b"x")
     raft.change_members(Remove("d"), 0.0)
@@ -177,7 +177,7 @@ def test_the_commitment_of_what_was_before_leads_to_no_c_new():
     assert configurations(raft) == [(entry.index + 1, configuration("abc", outgoing="abcd"))]
 
 
-def test_c_new_is_committed_by_its_own_majority_alone():
+def test_c_new_is_committed_by_its_own_majority():
     """§6: "the old configuration is irrelevant and servers not in the new configuration can be shut down"."""
     raft = lead(configuration("abcde"))
     for gone in "ed":
@@ -194,8 +194,8 @@ def test_c_new_is_committed_by_its_own_majority_alone():
     assert raft.commit_index == raft.log.last_index
 
 
-def test_a_new_leader_finishes_what_its_predecessor_began():
-    """§6: a leader that finds C_old,new committed in its log goes on to C_new."""
+def test_new_leader_completes_the_change():
+    """§6: a leader that commits the C_old,new of its log continues with C_new."""
     raft = follower(term=1, configuration=OLD)
     append(raft, "b", (0, 0), [configuration_entry(1, 1, JOINT)], commit=1)
     raft.tick(raft.next_timeout())
@@ -207,7 +207,7 @@ def test_a_new_leader_finishes_what_its_predecessor_began():
     assert configurations(raft) == [(1, JOINT), (3, NEW)]
 
 
-def test_a_new_leader_without_c_old_new_goes_by_c_old():
+def test_new_leader_without_c_old_new_uses_c_old():
     """§6: "If the leader crashes, a new leader may be chosen under either C_old or C_old,new"."""
     raft = follower([1], configuration=OLD)
     raft.tick(raft.next_timeout())
@@ -216,8 +216,8 @@ def test_a_new_leader_without_c_old_new_goes_by_c_old():
     assert sorted(raft.progress) == ["b", "c"]
 
 
-def test_a_learner_comes_and_goes_in_one_step():
-    """§6: majorities stay what they are, so nothing needs two of them."""
+def test_learner_is_added_and_removed_in_one_step():
+    """§6: the majorities do not change, so no joint configuration is needed."""
     raft = lead(configuration("abc", learners="d"))
     raft.change_members(Remove("d"), 0.0)
     carry_out(raft)
@@ -230,8 +230,8 @@ def test_a_learner_comes_and_goes_in_one_step():
 # --- one change at a time ---------------------------------------------------------------------------------------------
 
 
-def test_no_change_begins_before_the_last_one_is_committed():
-    """§6: C_old,new of one change would be C_old of none."""
+def test_change_is_refused_while_another_is_in_progress():
+    """§6: the C_old of the second change would not be committed."""
     raft = lead(configuration("abcd"))
     raft.change_members(Remove("d"), 0.0)
     carry_out(raft)
@@ -247,7 +247,7 @@ def test_no_change_begins_before_the_last_one_is_committed():
 # --- a leader that is not part of C_new -------------------------------------------------------------------------------
 
 
-def test_a_leader_that_is_not_in_c_new_steps_down_once_that_is_committed():
+def test_removed_leader_steps_down_when_c_new_is_committed():
     """§6: "the leader steps down (returns to follower state) once it has committed the C_new log entry"."""
     raft = lead(OLD)
     raft.change_members(Remove("a"), 0.0)
@@ -264,7 +264,7 @@ def test_a_leader_that_is_not_in_c_new_steps_down_once_that_is_committed():
     assert raft_events(ready, BecameFollower) == [BecameFollower(1, None, "this node was removed from the voters")]
 
 
-def test_meanwhile_it_does_not_count_itself():
+def test_leader_that_is_being_removed_does_not_count_itself():
     """§6: "it replicates log entries but does not count itself in majorities"."""
     raft = lead(OLD)
     raft.change_members(Remove("a"), 0.0)
@@ -277,7 +277,7 @@ def test_meanwhile_it_does_not_count_itself():
     assert raft.commit_index == 2
 
 
-def test_it_hands_over_to_who_has_most_of_its_log():
+def test_removed_leader_sends_timeout_now_to_most_up_to_date_voter():
     """Dissertation §4.2.2: the cluster need not wait for an election time-out."""
     raft = lead(configuration("abcd"))
     raft.change_members(Remove("a"), 0.0)
@@ -291,8 +291,8 @@ def test_it_hands_over_to_who_has_most_of_its_log():
     assert message.recipient in "cd"
 
 
-def test_a_removed_server_stands_for_no_election():
-    """Dissertation §4.2.2: once it knows that C_new is committed."""
+def test_removed_server_does_not_campaign():
+    """Dissertation §4.2.2: it knows that C_new is committed."""
     raft = follower(term=1, configuration=OLD)
     append(raft, "b", (0, 0), [configuration_entry(1, 1, configuration("bc"))], commit=1)
     before = raft.next_timeout()
@@ -303,7 +303,7 @@ def test_a_removed_server_stands_for_no_election():
     assert raft.next_timeout() > before
 
 
-def test_until_then_it_may_be_the_only_one_that_can_be_elected():
+def test_server_campaigns_until_its_removal_is_committed():
     """Dissertation §4.2.2, Figure 4.6: "a server that is not part of its own latest configuration should still start
     new elections", and it does not count its own vote."""
     raft = follower(term=1, configuration=OLD)
@@ -320,8 +320,8 @@ def test_until_then_it_may_be_the_only_one_that_can_be_elected():
 
 
 @pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, pre_vote=True, check_quorum=True)])
-def test_a_leader_that_crashes_with_the_entry_that_removes_it_comes_back_to_finish(config):
-    """Dissertation §4.2.2, Figure 4.6: b goes by C_old,new and needs a's vote; a's log is better than b's."""
+def test_restarted_leader_completes_its_own_removal(config):
+    """Dissertation §4.2.2, Figure 4.6: b uses C_old,new and needs the vote of a, whose log is more up to date."""
     cluster = ChangingCluster("ab", config=config)
     cluster.run(2.0)
     first = cluster.leader.node_id
@@ -338,10 +338,10 @@ def test_a_leader_that_crashes_with_the_entry_that_removes_it_comes_back_to_fini
     assert cluster[first].role is Role.FOLLOWER
 
 
-# --- removed servers disturb nobody -----------------------------------------------------------------------------------
+# --- disruptive removed servers ---------------------------------------------------------------------------------------
 
 
-def test_a_removed_server_that_does_not_know_it_deposes_nobody():
+def test_removed_server_does_not_depose_the_leader():
     """§6, third issue: servers "disregard RequestVote RPCs when they believe a current leader exists"."""
     raft = lead(OLD, config=PROTECTED)
     receive(raft, "removed", RequestVote(99, 9), term=9)
@@ -349,7 +349,7 @@ def test_a_removed_server_that_does_not_know_it_deposes_nobody():
     assert replies(carry_out(raft), RequestVoteReply) == []
 
 
-def test_followers_that_hear_their_leader_disregard_it():
+def test_followers_that_hear_their_leader_ignore_removed_server():
     """§6: within "the minimum election timeout of hearing from a current leader", no vote is given."""
     raft = follower(term=1, config=PROTECTED, configuration=OLD)
     append(raft, "b", (0, 0), now=5.0)
@@ -359,8 +359,8 @@ def test_followers_that_hear_their_leader_disregard_it():
     assert (raft.current_term, raft.voted_for) == (9, "removed")
 
 
-def test_its_answers_count_for_nothing():
-    """§6: who is in no configuration is in no majority, and its term is no reason to step down."""
+def test_replies_of_removed_server_are_ignored():
+    """§6: it is in no configuration, so it has no vote, and its term is not adopted."""
     raft = lead(OLD)
     raft.propose(b"x")
     carry_out(raft)
@@ -373,7 +373,7 @@ def test_its_answers_count_for_nothing():
 # --- non-voting members -----------------------------------------------------------------------------------------------
 
 
-def test_a_new_server_first_gets_the_log_without_a_vote():
+def test_new_server_joins_as_learner():
     """§6, first issue: "new servers join the cluster as non-voting members (the leader replicates log entries to
     them, but they are not considered for majorities)"."""
     raft = lead(configuration("abc", learners="d"))
@@ -386,8 +386,8 @@ def test_a_new_server_first_gets_the_log_without_a_vote():
     assert raft.commit_index == 2
 
 
-def test_a_server_that_is_unknown_to_the_leader_is_greeted_before_it_is_added():
-    """§6: it takes its place in the configuration as the incarnation that answers."""
+def test_new_server_is_discovered_before_it_is_added():
+    """§6: it becomes a member in the incarnation that replies."""
     raft = lead(OLD)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     ready = carry_out(raft)

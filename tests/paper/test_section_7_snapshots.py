@@ -1,4 +1,4 @@
-"""§7, log compaction, and Figure 13: every line of InstallSnapshot, for the receiver and for the sender."""
+"""§7, log compaction, and Figure 13: every rule of InstallSnapshot, for receiver and sender."""
 
 from dataclasses import replace
 from random import Random
@@ -35,12 +35,12 @@ NO_TAIL = replace(CONFIG, tail_entries_max=0, snapshot_chunk_bytes=4)
 
 
 def snapshot(index=5, term=2, *, data=DATA, who=ABC):
-    """What a snapshot with these bytes is."""
+    """Return the metadata of a snapshot with these bytes."""
     return SnapshotMetadata(index, term, who, len(data), crc32(data))
 
 
 def send_chunk(raft, metadata, offset, data, *, sender="b", term=None, now=0.0, read_round=0):
-    """A chunk of a leader's snapshot arrives; returns the answer and all that the node does."""
+    """Deliver a chunk of a leader's snapshot. Return the reply, and all work of the node."""
     receive(raft, sender, InstallSnapshot(metadata, offset, data, read_round), term=term, now=now)
     ready = carry_out(raft)
     (reply,) = replies(ready, InstallSnapshotReply)
@@ -50,7 +50,7 @@ def send_chunk(raft, metadata, offset, data, *, sender="b", term=None, now=0.0, 
 # --- Figure 13, receiver implementation -------------------------------------------------------------------------------
 
 
-def test_1_a_snapshot_of_an_older_term_is_refused():
+def test_1_snapshot_of_older_term_is_rejected():
     """Figure 13, receiver 1: "Reply immediately if term < currentTerm"."""
     raft = follower(term=3)
     receive(raft, "b", InstallSnapshot(snapshot(), 0, DATA, 0), term=2)
@@ -60,7 +60,7 @@ def test_1_a_snapshot_of_an_older_term_is_refused():
     assert ready.chunks == []
 
 
-def test_2_the_first_chunk_begins_a_new_snapshot():
+def test_2_first_chunk_begins_a_new_snapshot():
     """Figure 13, receiver 2: "Create new snapshot file if first chunk (offset is 0)"."""
     reply, ready = send_chunk(follower(term=3), snapshot(), 0, DATA[:4])
     assert ready.chunks == [SnapshotChunk(snapshot(), 0, DATA[:4])]
@@ -77,8 +77,8 @@ def test_3_chunks_are_written_at_their_offsets_in_order():
 
 
 @pytest.mark.parametrize("offset", [0, 2, 6], ids=["a second time", "overlapping", "with a gap"])
-def test_3_a_chunk_at_another_place_is_not_written(offset):
-    """Figure 13, receiver 3, on a network that repeats and reorders: the answer says which chunk is the next."""
+def test_3_chunk_at_unexpected_offset_is_not_written(offset):
+    """Figure 13, receiver 3, on a network that duplicates and reorders: the reply tells the next offset."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
     reply, ready = send_chunk(raft, snapshot(), offset, DATA[offset : offset + 4])
@@ -86,13 +86,13 @@ def test_3_a_chunk_at_another_place_is_not_written(offset):
     assert reply.next_offset == 4
 
 
-def test_3_a_chunk_that_reaches_beyond_the_end_is_not_written():
-    """Figure 13, receiver 3: its size was announced."""
+def test_3_chunk_beyond_the_size_is_not_written():
+    """Figure 13, receiver 3: the metadata have the size."""
     reply, ready = send_chunk(follower(term=3), snapshot(), 0, DATA + b"more")
     assert (ready.chunks, reply.next_offset) == ([], 0)
 
 
-def test_4_more_chunks_are_waited_for():
+def test_4_incomplete_snapshot_is_not_installed():
     """Figure 13, receiver 4: "Reply and wait for more data chunks if done is false"."""
     raft = follower([1, 1], term=3)
     reply, ready = send_chunk(raft, snapshot(), 0, DATA[:9])
@@ -101,7 +101,7 @@ def test_4_more_chunks_are_waited_for():
     assert (terms_of(raft), raft.commit_index, raft.snapshot) == ([1, 1], 0, None)
 
 
-def test_5_another_snapshot_takes_the_place_of_one_that_is_not_complete():
+def test_5_another_snapshot_replaces_an_incomplete_one():
     """Figure 13, receiver 5: "discard any existing or partial snapshot with a smaller index"."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
@@ -114,9 +114,9 @@ def test_5_another_snapshot_takes_the_place_of_one_that_is_not_complete():
 
 
 @pytest.mark.parametrize("terms", [(1, 1, 1, 2, 2, 2, 2), (1, 1, 1, 2, 2)], ids=["with entries after it", "to its end"])
-def test_6_a_log_that_has_the_last_included_entry_is_kept(terms):
+def test_6_log_with_the_last_included_entry_is_kept(terms):
     """Figure 13, receiver 6: "If existing log entry has same index and term … retain log entries following it and
-    reply"; and §7: entries up to there are committed."""
+    reply"; §7: the entries up to there are committed."""
     raft = follower(terms, term=3)
     reply, ready = send_chunk(raft, snapshot(), 0, DATA[:4])
     assert reply == InstallSnapshotReply(5, len(DATA))
@@ -125,8 +125,8 @@ def test_6_a_log_that_has_the_last_included_entry_is_kept(terms):
     assert (raft.commit_index, [entry.index for entry in ready.committed]) == (5, [1, 2, 3, 4, 5])
 
 
-def test_6_a_snapshot_of_what_is_committed_is_not_installed_again():
-    """§7: what comes late, or twice, does not take the state machine back."""
+def test_6_snapshot_of_committed_entries_is_not_installed():
+    """§7: a stale or duplicate snapshot does not take the state machine back."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA)
     append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:], commit=7)
@@ -136,7 +136,7 @@ def test_6_a_snapshot_of_what_is_committed_is_not_installed_again():
 
 
 @pytest.mark.parametrize("terms", [(), (1, 1), (1, 1, 1, 1, 1, 1, 1)], ids=["empty", "shorter", "in conflict"])
-def test_7_any_other_log_is_discarded(terms):
+def test_7_other_log_is_discarded(terms):
     """Figure 13, receiver 7: "Discard the entire log"."""
     raft = follower(terms, term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
@@ -146,7 +146,7 @@ def test_7_any_other_log_is_discarded(terms):
     assert (raft.log.base_index, raft.log.last_index, raft.log.last_term) == (5, 5, 2)
 
 
-def test_8_the_snapshots_configuration_holds_from_then_on():
+def test_8_configuration_of_the_snapshot_takes_effect():
     """Figure 13, receiver 8: "load snapshot's cluster configuration"."""
     who = configuration("ab", learners="d")
     raft = follower(term=3, configuration=ABC)
@@ -156,7 +156,7 @@ def test_8_the_snapshots_configuration_holds_from_then_on():
     assert sorted(ready.addresses) == ["a", "b", "d"]
 
 
-def test_8_what_it_replaces_is_committed_and_is_not_applied_again():
+def test_8_covered_entries_are_committed_and_not_applied():
     """Figure 13, receiver 8: "Reset state machine using snapshot contents"."""
     raft = follower([1, 1], term=3)
     _, ready = send_chunk(raft, snapshot(), 0, DATA)
@@ -166,11 +166,11 @@ def test_8_what_it_replaces_is_committed_and_is_not_applied_again():
     assert [entry.index for entry in ready.entries] == [entry.index for entry in ready.committed] == [6]
 
 
-# --- what else a receiver does ----------------------------------------------------------------------------------------
+# --- other rules for receivers ----------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_with_a_wrong_checksum_is_not_installed():
-    """§7, on disks that err: it is asked for anew, from the beginning."""
+def test_snapshot_with_wrong_checksum_is_not_installed():
+    """§7, on faulty disks: the snapshot is sent again from the beginning."""
     raft = follower([1], term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
     reply, ready = send_chunk(raft, snapshot(), 4, b"damage")
@@ -181,16 +181,16 @@ def test_a_snapshot_with_a_wrong_checksum_is_not_installed():
     assert send_chunk(raft, snapshot(), 4, DATA[4:])[1].chunks[-1].is_last
 
 
-def test_another_leader_goes_on_with_the_same_snapshot():
-    """Figure 13: equal metadata mean equal bytes, whoever sends them."""
+def test_another_leader_continues_the_same_snapshot():
+    """Figure 13: snapshots with equal metadata have equal bytes."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
     reply, _ = send_chunk(raft, snapshot(), 4, DATA[4:], sender="c", term=4)
     assert (reply.next_offset, raft.snapshot) == (len(DATA), snapshot())
 
 
-def test_a_snapshot_without_bytes_can_be_installed():
-    """§7: a state machine may have nothing to say."""
+def test_empty_snapshot_can_be_installed():
+    """§7: the state of a state machine may be empty."""
     empty = snapshot(data=b"")
     raft = follower(term=3)
     reply, ready = send_chunk(raft, empty, 0, b"")
@@ -198,38 +198,38 @@ def test_a_snapshot_without_bytes_can_be_installed():
     assert raft.snapshot == empty
 
 
-def test_a_chunk_without_bytes_asks_how_far_the_follower_has_come():
-    """§5.2: while a snapshot is sent, heartbeats go on, and they write nothing."""
+def test_chunk_without_data_requests_the_offset():
+    """§5.2: heartbeats continue during a snapshot, and write nothing."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
     reply, ready = send_chunk(raft, snapshot(), 4, b"", read_round=7)
     assert (reply, ready.chunks) == (InstallSnapshotReply(5, 4, read_round=7), [])
 
 
-def test_a_chunk_is_a_sign_of_life():
-    """§5.2: it comes from the leader, and so puts off the election."""
+def test_chunk_resets_the_election_timer():
+    """§5.2: it comes from the current leader."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4], now=7.0)
     assert raft.leader == "b"
     assert raft.next_timeout() >= 7.0 + CONFIG.election_timeout_min
 
 
-def test_a_candidate_gives_way_to_who_sends_a_snapshot():
-    """§5.2: of its own term, that can only be the leader."""
+def test_candidate_steps_down_on_snapshot_of_its_term():
+    """§5.2: only the leader of the term sends one."""
     raft = candidate(term=3)
     _, ready = send_chunk(raft, snapshot(), 0, DATA[:4])
     assert raft_events(ready, BecameFollower) == [BecameFollower(4, "b", "b leads")]
 
 
-def test_two_leaders_of_a_term_stop_here_too():
+def test_leader_raises_on_snapshot_of_another_leader():
     """Figure 3, Election Safety."""
     raft = lead(ABC)
     with pytest.raises(InvariantError, match="Election Safety"):
         receive(raft, "b", InstallSnapshot(snapshot(), 0, DATA, 0))
 
 
-def test_entries_from_before_the_snapshot_are_passed_over():
-    """§7, Figure 2, receiver 2: up to its base a log is committed, so whatever precedes matches."""
+def test_entries_covered_by_the_snapshot_are_skipped():
+    """§7, Figure 2, receiver 2: compacted entries are committed, so they match."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA)
     reply = append(raft, "b", (2, 1), log_of(1, 1, 2, 2, 2, 3, 3)[2:], commit=6)
@@ -237,8 +237,8 @@ def test_entries_from_before_the_snapshot_are_passed_over():
     assert ([entry.index for entry in raft.log.slice(6, 8)], raft.commit_index) == ([6, 7], 6)
 
 
-def test_an_append_that_ends_before_the_snapshot_matches_up_to_it():
-    """§7: and nothing is taken back."""
+def test_append_covered_by_the_snapshot_matches():
+    """§7: and it changes nothing."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA)
     reply = append(raft, "b", (1, 1), log_of(1, 1, 1)[1:], commit=3)
@@ -246,8 +246,8 @@ def test_an_append_that_ends_before_the_snapshot_matches_up_to_it():
     assert (raft.commit_index, raft.log.last_index) == (5, 5)
 
 
-def test_a_log_in_conflict_behind_a_snapshot_is_refused_from_its_beginning():
-    """§5.3, §7: the fast back-up does not reach behind the base."""
+def test_rejection_does_not_back_up_behind_the_snapshot():
+    """§5.3, §7: the fast back-up stops at the base of the log."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA)
     append(raft, "b", (5, 2), log_of(1, 1, 1, 1, 1, 3, 3)[5:])
@@ -255,8 +255,8 @@ def test_a_log_in_conflict_behind_a_snapshot_is_refused_from_its_beginning():
     assert (reply.success, reply.conflict_term, reply.conflict_index) == (False, 3, 6)
 
 
-def test_a_server_restarts_from_its_snapshot():
-    """Figure 13: the snapshot stands for what the log no longer has."""
+def test_server_restarts_from_its_snapshot():
+    """Figure 13: the snapshot covers the entries that the log does not have."""
     who = configuration("abc", learners="d")
     raft = Raft(
         "a",
@@ -274,8 +274,8 @@ def test_a_server_restarts_from_its_snapshot():
     assert [raft.log.term_at(index) for index in (3, 4, 5, 6)] == [2, 2, 2, 3]
 
 
-def test_a_server_restarts_from_a_snapshot_that_is_newer_than_its_log():
-    """Figure 13, receiver 7: it stopped between taking the snapshot and discarding the log."""
+def test_server_restarts_from_snapshot_newer_than_its_log():
+    """Figure 13, receiver 7: it crashed between the snapshot and discarding the log."""
     raft = Raft(
         "a",
         ABC,
@@ -294,7 +294,7 @@ def test_a_server_restarts_from_a_snapshot_that_is_newer_than_its_log():
 
 
 def compacted(*, entries=10, config=NO_TAIL, upto=None):
-    """A leader in term 2 that has committed so many entries of term 1 and one of its own, and has a snapshot."""
+    """Return a leader in term 2 with committed entries of term 1, one of its own, and a snapshot."""
     raft = lead(ABC, terms=[1] * entries, config=config, unresponsive="c")
     index = upto or raft.commit_index
     taken = snapshot(index, raft.log.term_at(index))
@@ -302,15 +302,15 @@ def compacted(*, entries=10, config=NO_TAIL, upto=None):
     return raft, taken
 
 
-def test_a_snapshot_lets_the_log_before_it_go():
+def test_log_is_compacted_up_to_the_snapshot():
     """§7: "Once a server completes writing a snapshot, it may delete all log entries up through the last included"."""
     raft, taken = compacted()
     assert (raft.log.base_index, raft.log.last_index, raft.snapshot) == (11, 11, taken)
     assert raft.configuration_at(11) == ABC
 
 
-def test_a_tail_is_kept_for_slow_followers():
-    """Dissertation §5.1.3: so that who is a little behind needs no snapshot."""
+def test_tail_is_kept_for_slow_followers():
+    """Dissertation §5.1.3: a follower that is slightly behind needs no snapshot."""
     raft, _ = compacted(config=replace(CONFIG, tail_entries_max=3))
     assert (raft.log.base_index, raft.log.first_index) == (8, 9)
     reject(raft, "c", 10, 9)
@@ -318,20 +318,20 @@ def test_a_tail_is_kept_for_slow_followers():
     assert [entry.index for entry in body.entries] == [9, 10, 11]
 
 
-def test_the_tail_is_bounded_by_its_bytes():
-    """Dissertation §5.1.3: each of these entries has a byte, and the leader's own has none."""
+def test_tail_is_limited_in_bytes():
+    """Dissertation §5.1.3: each of these entries has one byte; the no-op entry of the leader has none."""
     raft, _ = compacted(config=replace(CONFIG, tail_bytes_max=2))
     assert raft.log.first_index == 9
 
 
-def test_a_log_that_is_shorter_than_the_tail_is_left_as_it_is():
+def test_log_shorter_than_the_tail_is_not_compacted():
     """Dissertation §5.1.3."""
     raft, _ = compacted(config=CONFIG)
     assert (raft.log.base_index, raft.log.last_index) == (0, 11)
 
 
-def test_entries_after_the_snapshot_stay():
-    """§7: a snapshot covers committed entries, and the log goes on."""
+def test_entries_after_the_snapshot_are_kept():
+    """§7: a snapshot covers only committed entries."""
     raft, _ = compacted(upto=4)
     assert (raft.log.base_index, raft.log.last_index) == (4, 11)
 
@@ -340,24 +340,24 @@ def test_entries_after_the_snapshot_stay():
 
 
 def behind(config=NO_TAIL):
-    """A leader whose follower c needs a snapshot, and that has been asked for entries from the first on."""
+    """Return a leader whose follower c needs the first entries, which are compacted."""
     raft, taken = compacted(config=config)
     reject(raft, "c", 10, 1)
     return raft, taken
 
 
 def chunks(ready):
-    """Recipient and offset of each chunk that leaves."""
+    """Return recipient and offset of each chunk that is sent."""
     return [(message.recipient, body.offset) for message, body in ready.snapshot_messages]
 
 
 def answer(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
-    """A follower says how far it has come."""
+    """Deliver a follower's reply with its offset."""
     receive(raft, sender, InstallSnapshotReply(taken.index, next_offset, read_round), now=now)
     return carry_out(raft)
 
 
-def test_a_follower_that_needs_what_is_gone_gets_the_snapshot():
+def test_follower_that_needs_compacted_entries_gets_the_snapshot():
     """§7: "when the leader has already discarded the next log entry that it needs to send to a follower"."""
     raft, taken = behind()
     ready = carry_out(raft)
@@ -366,7 +366,7 @@ def test_a_follower_that_needs_what_is_gone_gets_the_snapshot():
     assert raft.progress["c"].snapshot == taken
 
 
-def test_chunks_go_one_after_the_other_each_when_the_last_is_on_disk():
+def test_next_chunk_is_sent_when_the_last_is_acknowledged():
     """Figure 13: "Leaders always send chunks in order"."""
     raft, taken = behind()
     assert chunks(carry_out(raft)) == [("c", 0)]
@@ -376,7 +376,7 @@ def test_chunks_go_one_after_the_other_each_when_the_last_is_on_disk():
     assert chunks(answer(raft, taken, 8)) == [("c", 8)]
 
 
-def test_after_the_last_chunk_the_entries_go_on():
+def test_entries_follow_the_last_chunk():
     """Figure 13, §7: the follower's log matches up to the snapshot's index."""
     raft, taken = behind()
     entry = raft.propose(b"x")
@@ -388,8 +388,8 @@ def test_after_the_last_chunk_the_entries_go_on():
     assert (progress.match_index, progress.snapshot) == (taken.index, None)
 
 
-def test_a_snapshot_that_is_there_counts_for_the_commitment():
-    """§7: what it stands for is on that disk."""
+def test_installed_snapshot_counts_for_commitment():
+    """§7: the entries that it covers are on that disk."""
     raft = lead(configuration("abc"), terms=[1] * 3, config=NO_TAIL, unresponsive="c")
     raft.snapshot_taken(snapshot(4, 2))
     entry = raft.propose(b"x")
@@ -402,8 +402,8 @@ def test_a_snapshot_that_is_there_counts_for_the_commitment():
     assert raft.commit_index == entry.index
 
 
-def test_a_lost_chunk_is_sent_again_after_some_heartbeats():
-    """Figure 13 on a network that loses messages; chunks are heavy, so not at once."""
+def test_lost_chunk_is_sent_again_after_some_heartbeats():
+    """Figure 13 on a network that loses messages; chunks are large, so not at the next heartbeat."""
     raft, _ = behind()
     carry_out(raft)
     for _ in range(CHUNK_HEARTBEATS_MAX):
@@ -415,26 +415,26 @@ def test_a_lost_chunk_is_sent_again_after_some_heartbeats():
     assert chunks(carry_out(raft)) == [("c", 0)]
 
 
-def test_a_broken_transfer_goes_on_where_the_follower_is():
-    """Figure 13: the follower's answer names the place."""
+def test_interrupted_snapshot_continues_at_the_followers_offset():
+    """Figure 13: the reply has the offset."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 4)  # the chunk from 4 on is lost
+    answer(raft, taken, 4)  # the chunk at offset 4 is lost
     raft.tick(raft.next_timeout())
     carry_out(raft)
     assert chunks(answer(raft, taken, 8)) == [("c", 8)]
 
 
-def test_a_follower_that_lost_what_it_had_gets_it_from_the_beginning():
-    """Figure 13: it has restarted, or its checksum was wrong."""
+def test_follower_that_lost_its_chunks_starts_again():
+    """Figure 13: it has restarted, or the checksum was wrong."""
     raft, taken = behind()
     carry_out(raft)
     answer(raft, taken, 8)
     assert chunks(answer(raft, taken, 0)) == [("c", 0)]
 
 
-def test_a_newer_snapshot_is_sent_from_its_beginning():
-    """§7: the log after the older one may be gone."""
+def test_newer_snapshot_is_sent_from_the_beginning():
+    """§7: the entries after the older one may be compacted."""
     raft, taken = behind()
     carry_out(raft)
     answer(raft, taken, 4)
@@ -445,18 +445,18 @@ def test_a_newer_snapshot_is_sent_from_its_beginning():
     raft.snapshot_taken(newer)
     ready = carry_out(raft)
     assert [(body.metadata, body.offset) for _, body in ready.snapshot_messages] == [(newer, 0)]
-    assert chunks(answer(raft, taken, 8)) == []  # an answer about the older one
+    assert chunks(answer(raft, taken, 8)) == []  # a reply for the older one
 
 
-def test_an_answer_about_another_snapshot_proves_nothing():
-    """Figure 13: only what was sent is answered."""
+def test_reply_for_another_snapshot_is_ignored():
+    """Figure 13: it does not belong to a request in flight."""
     raft, _ = behind()
     carry_out(raft)
     receive(raft, "c", InstallSnapshotReply(3, 10))
     assert raft.progress["c"].match_index == 0
 
 
-def test_an_answer_after_entries_matched_changes_nothing():
+def test_snapshot_reply_after_a_match_changes_nothing():
     """§5.3: matchIndex "increases monotonically"."""
     raft, taken = behind()
     carry_out(raft)
@@ -465,7 +465,7 @@ def test_an_answer_after_entries_matched_changes_nothing():
     assert (raft.progress["c"].match_index, raft.progress["c"].snapshot) == (11, None)
 
 
-def test_who_no_longer_leads_takes_no_answers_about_snapshots():
+def test_former_leader_ignores_snapshot_replies():
     """Figure 2, All Servers."""
     raft, taken = behind()
     carry_out(raft)
@@ -474,15 +474,15 @@ def test_who_no_longer_leads_takes_no_answers_about_snapshots():
     assert (raft.role, raft.progress) == (Role.FOLLOWER, {})
 
 
-def test_an_answer_of_a_newer_term_deposes_the_leader():
+def test_snapshot_reply_of_newer_term_deposes_the_leader():
     """Figure 13: term in the results is "for leader to update itself"."""
     raft, taken = behind()
     receive(raft, "c", InstallSnapshotReply(taken.index, 0), term=9)
     assert (raft.role, raft.current_term) == (Role.FOLLOWER, 9)
 
 
-def test_the_others_go_on_while_one_gets_the_snapshot():
-    """§7: a slow follower holds nobody up."""
+def test_snapshot_to_one_follower_does_not_delay_commits():
+    """§7: a majority is enough to commit."""
     raft, taken = behind()
     carry_out(raft)
     assert raft.is_sending_snapshot()
@@ -495,8 +495,8 @@ def test_the_others_go_on_while_one_gets_the_snapshot():
     assert not raft.is_sending_snapshot()
 
 
-def test_a_silent_follower_keeps_no_snapshot_from_being_taken():
-    """§7: nobody knows when it comes back."""
+def test_unresponsive_follower_does_not_prevent_a_new_snapshot():
+    """§7: it may never return."""
     raft, taken = behind()
     carry_out(raft)
     answer(raft, taken, 4, now=1.0)
@@ -505,8 +505,8 @@ def test_a_silent_follower_keeps_no_snapshot_from_being_taken():
     assert not raft.is_sending_snapshot()
 
 
-def test_chunks_confirm_leadership_for_reads():
-    """Dissertation §6.4: a piece is answered as a heartbeat is."""
+def test_chunk_replies_confirm_reads():
+    """Dissertation §6.4: a reply to a chunk counts like one to a heartbeat."""
     raft, taken = behind()
     carry_out(raft)
     number = raft.read_index()
@@ -515,8 +515,8 @@ def test_chunks_confirm_leadership_for_reads():
     assert answer(raft, taken, 4, read_round=1).reads == [(number, 11)]
 
 
-def test_a_leader_that_has_neither_the_entry_nor_a_snapshot_stops():
-    """§7: that can't be, and going on would spread the damage."""
+def test_leader_without_entry_and_snapshot_raises():
+    """§7: that is impossible, and continuing would spread the damage."""
     raft, _ = behind()
     raft._state.snapshot = None
     with pytest.raises(InvariantError, match="a leads, and has neither entry 1 nor a snapshot"):
@@ -526,8 +526,8 @@ def test_a_leader_that_has_neither_the_entry_nor_a_snapshot_stops():
 # --- a whole cluster --------------------------------------------------------------------------------------------------
 
 
-def test_a_follower_far_behind_is_caught_up_by_snapshot_and_then_by_entries():
-    """§7, over chunks that are cut anywhere, with a crash of the follower in the middle."""
+def test_slow_follower_catches_up_by_snapshot_then_entries():
+    """§7, with chunks of any size, and a crash of the follower in between."""
     cluster = ChangingCluster("abc", config=replace(NO_TAIL, snapshot_chunk_bytes=50))
     cluster.run(2.0)
     leader = cluster.leader.node_id
@@ -553,8 +553,8 @@ def test_a_follower_far_behind_is_caught_up_by_snapshot_and_then_by_entries():
     assert cluster.members[slow].applied[-1].data == b"after"
 
 
-def test_a_snapshot_carries_the_configuration_to_who_was_away():
-    """§7, §6: it missed the change, and the entries that made it."""
+def test_snapshot_brings_the_configuration():
+    """§7, §6: the follower missed the change, and its entries are compacted."""
     cluster = ChangingCluster("abcd", config=NO_TAIL)
     cluster.run(2.0)
     leader = cluster.leader.node_id
