@@ -138,7 +138,7 @@ def violation_plot(violation: ExplainedViolation, start: int) -> figure:
     plot.xaxis.ticker = list(range(len(moments)))
     plot.xaxis.major_label_overrides = {steps[p]: f"{(at - start) / 1e9:.3f}" for p, at in times.items()}
     plot.xaxis.major_label_orientation = 0.9
-    plot.xaxis.axis_label = "seconds of calls and outcomes (not to scale)"
+    plot.xaxis.axis_label = "time of calls and outcomes in seconds (not to scale)"
     plot.ygrid.visible = False
     return plot
 

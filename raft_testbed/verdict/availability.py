@@ -98,7 +98,7 @@ def judge_availability(run: Run) -> Finding:
     if unknown:
         return Finding(NAME, Verdict.UNKNOWN, _describe(unknown[0]), details, data)
     summary = (
-        f"{len(met)} SLOs met; longest time without an acknowledged write: {longest.seconds:.3f} s, "
+        f"{len(met)} of {len(met)} SLOs met; longest time without an acknowledged write: {longest.seconds:.3f} s, "
         f"{fault_free:.3f} s without a fault"
     )
     return Finding(NAME, Verdict.OK, summary, details, data)

@@ -21,7 +21,7 @@ def judge_coverage(run: Run) -> Finding:
         names = ", ".join(map(str, deciding))
         summary = f"{len(deciding)} of {len(injected)} faults {effect} the expected effect: {names}"
     elif injected:
-        summary = f"all {len(injected)} faults had the expected effect" + (
+        summary = f"{len(injected)} of {len(injected)} faults had the expected effect" + (
             f"; {len(skipped)} skipped" if skipped else ""
         )
     else:
