@@ -1,7 +1,10 @@
-"""A Raft that keeps its promises: a pure core, a durable log, gRPC between nodes and to clients, a key-value store.
+"""Raft: a pure protocol core, a durable log, gRPC between nodes and for clients, and a key-value store.
 
-Embed a node with `raft_pkg.server`, talk to a cluster with `raft_pkg.client`, drive the bare protocol with
-`raft_pkg.core.raft`. This package imports nothing by itself, so that each of these costs only what it needs.
+- `raft_pkg.server` runs a node in your process.
+- `raft_pkg.client` executes operations on a cluster.
+- `raft_pkg.core.raft` is the protocol without I/O.
+
+The package itself imports none of these, so that a program loads only what it uses.
 """
 
 __version__ = "0.1.0"
