@@ -29,12 +29,3 @@ def test_readiness_follows_the_leader_and_liveness_does_not(free_port):
     finally:
         server.shutdown()
         server.server_close()
-
-
-@pytest.fixture
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
