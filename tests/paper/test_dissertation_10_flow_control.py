@@ -1,4 +1,4 @@
-"""Dissertation §10.2: pipelining and batching, and what bounds them."""
+"""Dissertation §10.2: pipelining, batching, and their limits."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ ABC = configuration("abc")
 
 
 def sent_to(ready, follower):
-    """The indexes that each append to a follower carries."""
+    """Return the indexes of the entries in each append to a follower."""
     bodies = [m.body for m in ready.early_messages if m.recipient == follower and isinstance(m.body, AppendEntries)]
     return [[entry.index for entry in body.entries] for body in bodies]
 
 
-def test_appends_to_each_follower_in_flight_are_bounded():
-    """§10.2.1.3: a slow follower has so many unanswered appends and no more, and the others go on."""
+def test_appends_in_flight_are_limited_per_follower():
+    """§10.2.1.3: a slow follower gets no more appends; the others do."""
     raft = lead(ABC, config=replace(CONFIG, appends_in_flight_max=2))
     outputs = []
     for _ in range(4):
@@ -27,8 +27,8 @@ def test_appends_to_each_follower_in_flight_are_bounded():
     assert [sent_to(ready, "c") for ready in outputs] == [[[2]], [[3]], [], []]
 
 
-def test_what_waited_goes_in_one_append_when_there_is_room():
-    """§10.2.2, batching: what has gathered meanwhile shares one message."""
+def test_waiting_entries_share_one_append():
+    """§10.2.2, batching."""
     raft = lead(ABC, config=replace(CONFIG, appends_in_flight_max=1))
     for _ in range(4):
         raft.propose(b"x")
@@ -37,15 +37,15 @@ def test_what_waited_goes_in_one_append_when_there_is_room():
     assert sent_to(carry_out(raft), "c") == [[3, 4, 5]]
 
 
-def test_an_append_takes_no_more_once_it_is_full():
-    """§10.2.2: a limit of bytes; no entry is too large to go alone."""
+def test_append_is_limited_in_bytes():
+    """§10.2.2: an entry of any size is sent alone."""
     raft = lead(ABC, config=replace(CONFIG, append_bytes_max=4))
     for size in (1, 3, 9, 1):
         raft.propose(b"x" * size)
     assert sent_to(carry_out(raft), "b") == [[2, 3], [4], [5]]
 
 
-def test_learners_are_bounded_alike():
+def test_appends_to_learners_are_limited():
     """§10.2, §4.2.1."""
     raft = lead(configuration("abc", learners="d"), config=replace(CONFIG, appends_in_flight_max=1))
     for _ in range(3):
@@ -54,8 +54,8 @@ def test_learners_are_bounded_alike():
     assert list(raft.progress["d"].in_flight) == [2]
 
 
-def test_a_leader_that_does_not_know_where_the_logs_agree_sends_one_append_at_a_time():
-    """§10.2.1: pipelining is for followers whose log is known; anything else would be thrown away."""
+def test_probing_leader_does_not_pipeline():
+    """§10.2.1: the follower might reject all further appends."""
     raft = lead(ABC, terms=[1] * 5, config=replace(CONFIG, append_bytes_max=1), unresponsive="c")
     assert raft.progress["c"].probing
     raft.propose(b"x")
@@ -66,8 +66,8 @@ def test_a_leader_that_does_not_know_where_the_logs_agree_sends_one_append_at_a_
     assert sent_to(carry_out(raft), "c") == [[2], [3], [4], [5], [6, 7]]
 
 
-def test_reads_wait_in_one_row_however_many_there_are():
-    """§6.4, §10.2.2: at most one round of heartbeats is under way for them."""
+def test_one_round_of_heartbeats_for_any_number_of_reads():
+    """§6.4, §10.2.2: at most one round is in progress."""
     raft = lead(ABC)
     rounds = set()
     for _ in range(10):

@@ -18,16 +18,16 @@ from tests.support.cluster import Cluster
 from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, leader, raft_events, receive, replies
 
 
-def settled(config=BOTH, voters="abc"):
-    """A leader to whom everybody has answered."""
-    raft = leader(config=config, voters=voters) if not config.pre_vote else elected(config, voters)
+def ready_leader(config=BOTH, voters="abc"):
+    """Return a leader to which all followers have replied."""
+    raft = leader(config=config, voters=voters) if not config.pre_vote else elected_by_pre_vote(config, voters)
     acknowledge(raft, *raft.peers)
     carry_out(raft)
     return raft
 
 
-def elected(config, voters):
-    """A leader by way of a pre-vote."""
+def elected_by_pre_vote(config, voters):
+    """Return a leader that was elected with a pre-vote."""
     raft = follower(config=config, voters=voters)
     raft.tick(raft.next_timeout())
     for peer in raft.peers:
@@ -39,18 +39,18 @@ def elected(config, voters):
     return raft
 
 
-def test_a_target_that_is_up_to_date_is_told_to_time_out_at_once():
+def test_up_to_date_target_gets_timeout_now_at_once():
     """§3.10, step 3: TimeoutNow."""
-    raft = settled()
+    raft = ready_leader()
     raft.transfer_leadership("b", 0.0)
     ready = carry_out(raft)
     assert [(message.recipient, message.body) for message in ready.messages] == [("b", TimeoutNow())]
     assert raft_events(ready, TransferStarted) == [TransferStarted(1, "b")]
 
 
-def test_a_target_that_lags_is_brought_up_to_date_first():
-    """§3.10, step 2: its log must be like the leader's, or it could not win."""
-    raft = settled()
+def test_target_is_brought_up_to_date_first():
+    """§3.10, step 2: without the leader's log it could not win."""
+    raft = ready_leader()
     raft.propose(b"x")
     carry_out(raft)
     raft.transfer_leadership("b", 0.0)
@@ -61,45 +61,45 @@ def test_a_target_that_lags_is_brought_up_to_date_first():
     assert replies(carry_out(raft), TimeoutNow) == [TimeoutNow()]
 
 
-def test_a_leader_takes_no_commands_while_it_hands_over():
-    """§3.10, step 1: else the target's log never catches up."""
-    raft = settled()
+def test_leader_accepts_no_commands_during_a_transfer():
+    """§3.10, step 1: otherwise the target's log might never catch up."""
+    raft = ready_leader()
     raft.transfer_leadership("b", 0.0)
     with pytest.raises(NotLeaderError):
         raft.propose(b"x")
 
 
 @pytest.mark.parametrize("target", ["a", "non-member"])
-def test_a_transfer_to_nobody_is_refused(target):
+def test_transfer_to_non_voter_is_refused(target):
     """§3.10: the target must be able to win."""
-    raft = settled()
+    raft = ready_leader()
     with pytest.raises(TransferRefusedError, match="voter"):
         raft.transfer_leadership(target, 0.0)
     raft.propose(b"x")
 
 
-def test_a_transfer_to_a_silent_node_is_refused():
-    """§3.10: it would only be a pause in the service."""
-    raft = settled(CONFIG)
+def test_transfer_to_unresponsive_node_is_refused():
+    """§3.10: it would only interrupt the service."""
+    raft = ready_leader(CONFIG)
     with pytest.raises(TransferRefusedError, match=r"b has not replied for 60\.0 s"):
         raft.transfer_leadership("b", 60.0)
 
 
-def test_a_transfer_in_a_cluster_of_one_is_refused():
+def test_transfer_in_cluster_of_one_is_refused():
     """§3.10."""
     with pytest.raises(TransferRefusedError, match="other voters: none"):
-        settled(voters="a").transfer_leadership("b", 0.0)
+        ready_leader(voters="a").transfer_leadership("b", 0.0)
 
 
-def test_only_the_leader_hands_over():
+def test_only_the_leader_transfers_leadership():
     """§3.10."""
     with pytest.raises(NotLeaderError):
         follower().transfer_leadership("b", 0.0)
 
 
-def test_a_leader_goes_on_when_the_target_does_not_take_over():
-    """§3.10: it gives up after an election time-out and takes commands again."""
-    raft = settled(CONFIG)
+def test_transfer_is_aborted_after_an_election_timeout():
+    """§3.10: the leader then accepts commands again."""
+    raft = ready_leader(CONFIG)
     raft.transfer_leadership("b", 0.0)
     carry_out(raft)
     for _ in range(10):
@@ -108,17 +108,17 @@ def test_a_leader_goes_on_when_the_target_does_not_take_over():
     assert raft.propose(b"x").index == 2
 
 
-def test_the_order_is_repeated_while_it_may_have_been_lost():
+def test_timeout_now_is_repeated_with_heartbeats():
     """§3.10 on a network that loses messages."""
-    raft = settled()
+    raft = ready_leader()
     raft.transfer_leadership("b", raft.next_timeout())
     carry_out(raft)
     raft.tick(raft.next_timeout())
     assert replies(carry_out(raft), TimeoutNow) == [TimeoutNow()]
 
 
-def test_who_is_told_to_time_out_stands_at_once_without_asking_before():
-    """§3.10, §4.2.3, §9.6: no pre-vote, and a flag that keeps the others from protecting the leader."""
+def test_target_campaigns_at_once_without_pre_vote():
+    """§3.10, §4.2.3, §9.6: its requests have a flag, so that voters do not reject them because of the leader."""
     raft = follower([1], term=1, config=BOTH)
     append(raft, "b", (1, 1))
     receive(raft, "b", TimeoutNow())
@@ -128,28 +128,28 @@ def test_who_is_told_to_time_out_stands_at_once_without_asking_before():
 
 
 def test_only_the_leader_can_order_an_election():
-    """§3.10: an order of somebody else, or of an older term, is passed over."""
+    """§3.10: TimeoutNow of another node, or of an older term, is ignored."""
     raft = follower([1], term=1, config=BOTH)
     append(raft, "b", (1, 1))
     receive(raft, "c", TimeoutNow())
     receive(raft, "b", TimeoutNow(), term=0)
     assert (raft.role, raft.current_term) == (Role.FOLLOWER, 1)
-    leading = settled()
+    leading = ready_leader()
     receive(leading, "b", TimeoutNow())
     assert leading.role is Role.LEADER
 
 
-def test_a_deposed_leader_forgets_the_transfer():
-    """§3.10: another leader's doing is none of its own."""
-    raft = settled()
+def test_deposed_leader_forgets_the_transfer():
+    """§3.10: the next leader does not know of it."""
+    raft = ready_leader()
     raft.transfer_leadership("b", 0.0)
     receive(raft, "c", AppendEntries(0, 0, (), 0, 0), term=7)
     assert raft.transfer_target is None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_leadership_goes_to_the_target_in_the_next_term(seed):
-    """§3.10: from one to the next around the cluster, each time within an election time-out, and nothing is lost."""
+def test_target_leads_the_next_term(seed):
+    """§3.10: around the whole cluster, each time within an election time-out, and no entry is lost."""
     cluster = Cluster("abcde", seed=seed, config=BOTH)
     cluster.run(3.0)
     for target in "abcdeabcde":
@@ -166,9 +166,9 @@ def test_leadership_goes_to_the_target_in_the_next_term(seed):
         assert cluster.members[target].applied[-2].data == target.encode()
 
 
-def test_a_reply_of_the_target_before_it_is_up_to_date_orders_nothing():
-    """§3.10, step 2: a match short of the leader's last entry is not enough."""
-    raft = settled()
+def test_target_that_is_not_up_to_date_gets_no_timeout_now():
+    """§3.10, step 2: its matchIndex must be the leader's last index."""
+    raft = ready_leader()
     raft.propose(b"x")
     raft.propose(b"y")
     carry_out(raft)

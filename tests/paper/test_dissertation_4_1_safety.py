@@ -1,4 +1,4 @@
-"""Dissertation §4.1, §4.3: who answers whom while configurations differ, and when a change may begin."""
+"""Dissertation §4.1, §4.3: messages between nodes with different configurations, and when a change may begin."""
 
 import pytest
 
@@ -33,32 +33,32 @@ from tests.support.members import configuration, configuration_entry, lead
 ABC = configuration("abc")
 
 
-# --- requests are answered "without consulting their current configurations" ------------------------------------------
+# --- requests are processed "without consulting their current configurations" -----------------------------------------
 
 
-def test_a_voter_answers_a_candidate_that_is_not_in_its_configuration():
-    """§4.1: the candidate may have been added by an entry that this voter does not have yet."""
+def test_voter_votes_for_candidate_outside_its_configuration():
+    """§4.1: the entry that adds the candidate may not have reached this voter."""
     raft = follower(term=1, configuration=ABC)
     assert vote(raft, "newcomer", RequestVote(0, 0), term=2)
     assert raft.voted_for == "newcomer"
 
 
-def test_its_vote_is_the_only_one_of_the_term_all_the_same():
-    """§5.2: and the log check stays what it is."""
+def test_such_a_vote_follows_the_usual_rules():
+    """§5.2: there is one vote per term, and the log is checked."""
     raft = follower([1], term=1, configuration=ABC)
     assert not vote(raft, "newcomer", RequestVote(0, 0), term=2)
     assert vote(raft, "newcomer", RequestVote(1, 1), term=2)
     assert not vote(raft, "b", RequestVote(1, 1), term=2)
 
 
-def test_a_pre_vote_of_a_non_member_is_answered_too():
-    """§4.1 with §9.6: else the election it asks about could not be won."""
+def test_pre_vote_of_non_member_is_processed():
+    """§4.1 with §9.6: otherwise such a candidate could not win."""
     raft = follower(term=1, configuration=ABC)
     receive(raft, "newcomer", PreVote(2, 0, 0))
     assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(2, vote_granted=True)]
 
 
-def test_a_server_obeys_a_leader_that_is_not_in_its_configuration():
+def test_server_follows_leader_outside_its_configuration():
     """§4.1: "a server accepts AppendEntries requests from a leader that is not part of the server's latest
     configuration. Otherwise, a new server could never be added"."""
     raft = follower(term=1, configuration=ABC)
@@ -66,8 +66,8 @@ def test_a_server_obeys_a_leader_that_is_not_in_its_configuration():
     assert (raft.leader, terms_of(raft), raft.commit_index) == ("newcomer", [2], 1)
 
 
-def test_a_server_without_any_configuration_obeys_a_leader():
-    """§4.1: as a new server does, whose log says nothing yet."""
+def test_server_without_configuration_follows_a_leader():
+    """§4.1: a new server has an empty log."""
     cluster = ChangingCluster("abc")
     cluster.add("d", peers="abc")
     raft = cluster["d"]
@@ -77,11 +77,11 @@ def test_a_server_without_any_configuration_obeys_a_leader():
     assert (raft.leader, raft.configuration) == ("a", ABC)
 
 
-# --- whose answers count ----------------------------------------------------------------------------------------------
+# --- replies count only from members ----------------------------------------------------------------------------------
 
 
-def test_a_candidate_counts_only_the_votes_of_its_own_configuration():
-    """§4.1: whom it asks, and who counts, is for its own latest configuration to say."""
+def test_candidate_counts_only_votes_of_its_own_configuration():
+    """§4.1: its own latest configuration determines which votes count."""
     raft = candidate(configuration=configuration("abcde"))
     for non_member in "xyz":
         receive(raft, non_member, RequestVoteReply(vote_granted=True))
@@ -91,21 +91,21 @@ def test_a_candidate_counts_only_the_votes_of_its_own_configuration():
     assert raft.role is Role.LEADER
 
 
-def test_the_vote_of_a_learner_counts_for_nothing():
-    """§4.2.1: it has none by the candidate's configuration, though it answers when asked."""
+def test_vote_of_learner_does_not_count():
+    """§4.2.1: it has no vote in the candidate's configuration, although it replies."""
     raft = candidate(configuration=configuration("abc", learners="d"))
     receive(raft, "d", RequestVoteReply(vote_granted=True))
     assert raft.role is Role.CANDIDATE
 
 
-def test_a_learner_votes_when_it_is_asked():
-    """§4.1: the candidate may know a newer configuration, in which this learner is a voter, and need its vote."""
+def test_learner_votes_on_request():
+    """§4.1: the candidate may have a newer configuration, in which this learner is a voter."""
     raft = follower(node_id="d", term=1, configuration=configuration("abc", learners="d"))
     assert vote(raft, "a", RequestVote(0, 0), term=2)
 
 
-def test_a_cluster_elects_a_leader_that_its_last_voter_does_not_know():
-    """§4.1: b has C_new with the newcomer in it, c has not heard of it; the newcomer needs the votes of both."""
+def test_new_voter_is_elected_with_votes_of_both_configurations():
+    """§4.1: b has C_new with the new voter, c has not; the new voter needs the votes of both."""
     raft = follower(node_id="d", terms=[1], term=1, configuration=configuration("abcd"))
     raft.tick(raft.next_timeout())
     for voter in "bc":
@@ -122,9 +122,9 @@ def test_a_cluster_elects_a_leader_that_its_last_voter_does_not_know():
 @pytest.mark.parametrize(
     "change", [AddLearner("e", "e:6000"), Promote("d"), Remove("b")], ids=lambda change: type(change).__name__
 )
-def test_no_change_before_the_leader_has_committed_in_its_own_term(change):
-    """§4.1 as corrected: else a leader could overwrite a change of its predecessor that it does not know of, and both
-    would have decided by majorities that need not overlap."""
+def test_no_change_before_leader_commits_in_its_own_term(change):
+    """§4.1 as corrected: otherwise a leader could overwrite a change of its predecessor, and the majorities of both
+    changes need not overlap."""
     raft = lead(configuration("abc", learners="d"), terms=[1, 1, 1], committed=False)
     acknowledge(raft, "b", "c", "d", up_to=3)
     with pytest.raises(ChangeRefusedError, match="the leader has committed no entry of its term 2 yet; try again soon"):
@@ -133,9 +133,9 @@ def test_no_change_before_the_leader_has_committed_in_its_own_term(change):
     raft.change_members(change, 0.0)
 
 
-def test_the_single_server_change_bug_can_not_happen():
-    """The counter-example: a of {a, b, c, d} adds e and is cut off; b, of the old four, removes a and commits with c;
-    then a comes back and finds a majority of {a, b, c, d, e} for itself."""
+def test_single_server_change_bug_cannot_happen():
+    """The counter-example: a of {a, b, c, d} adds e and is partitioned; b, of the old four, removes a and commits with
+    c; then a returns and has a majority of {a, b, c, d, e}."""
     cluster = ChangingCluster("abcd")
     cluster.add("e", peers="abcd")
     cluster.run(2.0)
@@ -154,7 +154,7 @@ def test_the_single_server_change_bug_can_not_happen():
     assert first not in cluster[second].voters
     cluster.heal()
     leaders = set()
-    for _ in range(30):  # those that were removed may disturb, but never lead
+    for _ in range(30):  # removed servers may campaign, but never lead
         cluster.run(0.1)
         leaders |= {cluster.leader.node_id} if cluster.leader else set()
     assert leaders
@@ -162,7 +162,7 @@ def test_the_single_server_change_bug_can_not_happen():
     assert "e" not in cluster.leader.voters
 
 
-# --- refusals, each with its reason -----------------------------------------------------------------------------------
+# --- refused changes --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_the_single_server_change_bug_can_not_happen():
         (Remove("e"), r"e is not a member \(a, b, c, d\)"),
     ],
 )
-def test_a_change_that_makes_no_sense_is_refused(change, why):
-    """§4.3: the administrator is told why, and nothing has changed."""
+def test_invalid_change_is_refused(change, why):
+    """§4.3: the error has the reason, and nothing is changed."""
     raft = lead(configuration("abc", learners="d"))
     with pytest.raises(ChangeRefusedError, match=why):
         raft.change_members(change, 0.0)
@@ -185,35 +185,35 @@ def test_a_change_that_makes_no_sense_is_refused(change, why):
     raft.change_members(Remove("d"), 0.0)
 
 
-def test_an_identity_that_no_member_can_have_is_an_error():
-    """§4.3: whoever asks made a mistake."""
+def test_invalid_identity_is_an_error():
+    """§4.3: the caller made a mistake."""
     with pytest.raises(ValueError, match="cannot be a member"):
         lead(ABC).change_members(AddLearner("", "d:6000"), 0.0)
 
 
-def test_the_last_voter_stays():
-    """§4.3: without it there is no cluster."""
+def test_last_voter_cannot_be_removed():
+    """§4.3: the cluster would be left without a voter."""
     raft = lead(configuration("a"))
     with pytest.raises(ChangeRefusedError, match="a is the last voter"):
         raft.change_members(Remove("a"), 0.0)
 
 
-def test_only_a_leader_changes_members():
+def test_only_a_leader_changes_the_configuration():
     """§4.1: configurations are entries of the log."""
     with pytest.raises(NotLeaderError):
         follower(configuration=ABC).change_members(Remove("b"), 0.0)
 
 
-def test_no_change_while_leadership_is_handed_over():
-    """Dissertation §3.10: the leader takes nothing new."""
+def test_no_change_during_leadership_transfer():
+    """Dissertation §3.10: the leader accepts no proposals."""
     raft = lead(configuration("abcd"))
     raft.transfer_leadership("b", 0.0)
     with pytest.raises(ChangeRefusedError, match="leadership is being transferred to b"):
         raft.change_members(Remove("c"), 0.0)
 
 
-def test_a_change_that_would_lose_the_quorum_is_refused():
-    """§4.3: with c silent, b is needed."""
+def test_change_that_would_lose_quorum_is_refused():
+    """§4.3: c is unresponsive, so b is needed."""
     raft = lead(ABC)
     acknowledge_at(raft, "b", now=9.0)
     with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b respond"):
@@ -221,15 +221,15 @@ def test_a_change_that_would_lose_the_quorum_is_refused():
     raft.change_members(Remove("c"), 9.0)
 
 
-def test_who_has_not_answered_a_new_leader_is_not_counted_on():
-    """§4.3: a leader that was just elected does not know yet that c is dead; C_old,new could never be left."""
+def test_node_that_never_replied_counts_as_unresponsive():
+    """§4.3: a new leader does not know yet that c has crashed; it could never leave C_old,new."""
     raft = lead(ABC, unresponsive="c")
     with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, c only a, b respond"):
         raft.change_members(Remove("b"), 0.0)
 
 
-def test_both_majorities_of_c_old_new_must_answer():
-    """§6, §4.3: of {a, b} both are needed before d can help."""
+def test_both_majorities_of_c_old_new_must_be_responsive():
+    """§6, §4.3: both of {a, b} are needed before d can help."""
     raft = lead(configuration("ab", learners="d"))
     acknowledge_at(raft, "d", now=9.0)
     with pytest.raises(ChangeRefusedError, match="it would lose quorum: of the voters a, b, d only a, d respond"):
@@ -240,16 +240,16 @@ def acknowledge_at(raft, follower_id, now):
     receive(raft, follower_id, AppendEntriesReply(True, match_index=raft.log.last_index), now=now)
 
 
-def test_a_cluster_of_64_takes_no_more():
-    """A limit on everything."""
+def test_cluster_has_at_most_64_members():
+    """The number of members is limited."""
     names = [f"n{number}" for number in range(62)]
     raft = lead(configuration(["a", "b"], learners=names))
     with pytest.raises(ChangeRefusedError, match="at most 64 members"):
         raft.change_members(AddLearner("c", "c:6000"), 0.0)
 
 
-def test_the_paper_s_clusters_of_voters_alone_still_work():
-    """§4: a configuration that was given and never changed is as good as one of the log."""
+def test_configuration_that_is_not_in_the_log_works():
+    """§4: a node may be started with a configuration that never changes."""
     cluster = Cluster("abc")
     cluster.elect("a")
     cluster.deliver_all()

@@ -1,4 +1,4 @@
-"""Dissertation §4.2.2: a leader that is being removed may be needed once more, until C_new is committed."""
+"""Dissertation §4.2.2: a leader that is being removed may be needed until C_new is committed."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ C_NEW = Entry(3, 2, EntryKind.CONFIGURATION, Configuration((B,)).encode())
 
 
 def start(node_id, *entries):
-    """A node that starts in term 2 with this log, of which it does not know what is committed."""
+    """Return a node that starts in term 2 with this log, and does not know the commit index."""
     return Raft(
         node_id,
         Configuration(),
@@ -27,8 +27,8 @@ def start(node_id, *entries):
     )
 
 
-def talk(*nodes):
-    """Deliver all messages of these nodes until they have nothing more to say."""
+def exchange(*nodes):
+    """Deliver all messages of these nodes until none is left."""
     for _ in range(100):
         outputs = [carry_out(raft) for raft in nodes]
         messages = [message for ready in outputs for message in (*ready.early_messages, *ready.messages)]
@@ -40,23 +40,23 @@ def talk(*nodes):
     raise AssertionError("the nodes do not stop to talk")
 
 
-def test_of_two_the_leaving_leader_that_crashed_with_c_new_lets_the_other_go_on():
-    """Figure 4.6: b counts by C_old,new and needs the vote of a, whose log is longer. So a has to lead once more: it
-    counts b's vote alone, commits C_new, and hands over."""
+def test_restarted_leader_completes_its_removal_from_two_voters():
+    """Figure 4.6: b uses C_old,new and needs the vote of a, whose log is longer. So a must lead once more: it counts
+    only b's vote, commits C_new, and steps down."""
     leaving, staying = start("a", C_OLD, C_OLD_NEW, C_NEW), start("b", C_OLD, C_OLD_NEW)
     staying.tick(staying.next_timeout())
-    talk(leaving, staying)
+    exchange(leaving, staying)
     assert staying.role is not Role.LEADER
 
     leaving.tick(leaving.next_timeout())
-    talk(leaving, staying)
+    exchange(leaving, staying)
     assert (leaving.role, staying.role) == (Role.FOLLOWER, Role.LEADER)
     assert staying.voters == ("b",)
     assert staying.commit_index == staying.log.last_index > C_NEW.index
 
 
-def test_once_c_new_is_known_to_be_committed_who_has_left_stands_no_more():
-    """§4.2.2: it is not needed any longer."""
+def test_removed_server_does_not_campaign_once_c_new_is_committed():
+    """§4.2.2: it is no longer needed."""
     left = start("a", C_OLD, C_OLD_NEW, C_NEW)
     receive(left, "b", AppendEntries(3, 2, (), 3, 0))
     carry_out(left)

@@ -20,18 +20,18 @@ BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
 FEW = replace(CONFIG, appends_in_flight_max=2)
 
 
-def say_hello(raft, sender, *, incarnation=7, uninitialized=True, now=0.0, address=""):
-    """A node that belongs to no cluster, or to another one, says who it is: it was asked."""
+def reply_to_discovery(raft, sender, *, incarnation=7, uninitialized=True, now=0.0, address=""):
+    """Deliver the discovery reply of a node that belongs to no cluster, or to another one."""
     challenge = raft._changes._challenges.get(sender, 0)
     discovery = Discovery(uninitialized, (), address or address_of(sender), is_reply=True, challenge=challenge)
     raft.receive(Message(sender, raft.node_id, 0, discovery, incarnation, 0), now)
 
 
-# --- §4.2.1: learners count for nothing -------------------------------------------------------------------------------
+# --- §4.2.1: learners have no vote ------------------------------------------------------------------------------------
 
 
-def test_a_learner_counts_for_no_commit():
-    """§4.2.1: it is not yet counted towards majorities."""
+def test_learner_does_not_count_for_commitment():
+    """§4.2.1: it does not count towards majorities."""
     raft = lead(WITH_LEARNER)
     raft.propose(b"x")
     carry_out(raft)
@@ -39,8 +39,8 @@ def test_a_learner_counts_for_no_commit():
     assert raft.commit_index == 1
 
 
-def test_a_learner_is_no_sign_of_a_quorum():
-    """§6.2 with §4.2.1: a leader whom only learners hear steps down."""
+def test_learner_does_not_count_for_check_quorum():
+    """§6.2 with §4.2.1: a leader that hears only from learners steps down."""
     raft = lead(WITH_LEARNER, config=replace(CONFIG, check_quorum=True))
     now = 0.0
     while raft.role is Role.LEADER and now < 5.0:
@@ -50,7 +50,7 @@ def test_a_learner_is_no_sign_of_a_quorum():
     assert CONFIG.election_timeout_max < now < 2 * CONFIG.election_timeout_max
 
 
-def test_a_learner_confirms_no_read():
+def test_learner_does_not_confirm_reads():
     """§6.4 with §4.2.1."""
     raft = lead(WITH_LEARNER)
     number = raft.read_index()
@@ -61,7 +61,7 @@ def test_a_learner_confirms_no_read():
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_a_learner_never_stands():
+def test_learner_never_campaigns():
     """§4.2.1."""
     raft = follower(node_id="d", term=1, configuration=WITH_LEARNER)
     append(raft, "a", (0, 0))
@@ -72,8 +72,8 @@ def test_a_learner_never_stands():
     assert replies(ready, RequestVote) == []
 
 
-def test_a_learner_is_not_handed_the_leadership():
-    """§3.10 with §4.2.1: neither by order, nor when it gets one."""
+def test_learner_cannot_become_leader_by_transfer():
+    """§3.10 with §4.2.1: the leader refuses it as a target, and the learner ignores TimeoutNow."""
     raft = lead(WITH_LEARNER)
     with pytest.raises(TransferRefusedError, match=r"d is not another voter; other voters: b, c"):
         raft.transfer_leadership("d", 0.0)
@@ -83,16 +83,16 @@ def test_a_learner_is_not_handed_the_leadership():
     assert learner.role is Role.FOLLOWER
 
 
-# --- §4.2.1: how one comes in -----------------------------------------------------------------------------------------
+# --- §4.2.1: joining --------------------------------------------------------------------------------------------------
 
 
-def test_a_new_server_is_asked_who_it_is_and_added_as_that():
-    """§4.2.1, §4.1: it joins by address alone; the configuration names the incarnation that answered."""
+def test_new_server_is_added_in_the_incarnation_that_replies():
+    """§4.2.1, §4.1: the command has only its address; the configuration has the incarnation of the reply."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
     assert (message.recipient, message.recipient_incarnation, message.body.leader) == ("d", 0, "a")
-    say_hello(raft, "d", incarnation=7)
+    reply_to_discovery(raft, "d", incarnation=7)
     ready = carry_out(raft)
     assert raft.configuration == configuration("abc", learners="d", incarnations={"d": 7})
     assert [m.recipient_incarnation for m in ready.early_messages if m.recipient == "d"] == [7]
@@ -100,7 +100,7 @@ def test_a_new_server_is_asked_who_it_is_and_added_as_that():
     assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
 
 
-def test_it_is_asked_again_until_it_answers():
+def test_discovery_is_sent_again_until_the_new_server_replies():
     """§4.2.1 on a network that loses messages."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
@@ -109,8 +109,8 @@ def test_it_is_asked_again_until_it_answers():
     assert [m.recipient for m in carry_out(raft).messages] == ["d"]
 
 
-def test_who_does_not_answer_is_given_up():
-    """§4.2.1: the leader aborts the change when the new server is unavailable, and says so."""
+def test_change_fails_if_the_new_server_does_not_reply():
+    """§4.2.1: the leader aborts the change when the new server is unavailable."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     with pytest.raises(ChangeRefusedError, match="another change is in progress: d is being added"):
@@ -123,16 +123,16 @@ def test_who_does_not_answer_is_given_up():
     why = "d did not reply at d:6000 within 6 s; does it run there?"
     assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
     assert sorted(ready.addresses) == ["a", "b", "c"]
-    say_hello(raft, "d", now=raft.next_timeout())
+    reply_to_discovery(raft, "d", now=raft.next_timeout())
     assert raft.configuration == ABC
 
 
-def test_a_new_server_that_comes_too_late_is_not_added():
-    """§4.3: by then no quorum answers, so the change could not be committed."""
+def test_new_server_is_not_added_without_quorum():
+    """§4.3: when it replies, no quorum is responsive, so the change could not be committed."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     carry_out(raft)
-    say_hello(raft, "d", now=5.0)
+    reply_to_discovery(raft, "d", now=5.0)
     ready = carry_out(raft)
     why = "it would lose quorum: of the voters a, b, c only a respond"
     assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
@@ -140,13 +140,13 @@ def test_a_new_server_that_comes_too_late_is_not_added():
     assert raft.configuration == ABC
 
 
-def test_a_deposed_leader_forgets_who_was_to_be_added():
-    """§4.1: another leader's doing is none of its own."""
+def test_deposed_leader_forgets_the_joining_server():
+    """§4.1: the next leader has to be asked again."""
     raft = lead(ABC)
     raft.change_members(AddLearner("d", "d:6000"), 0.0)
     append(raft, "b", (0, 0), term=9)
     assert sorted(raft.addresses) == ["a", "b", "c"]
-    say_hello(raft, "d")
+    reply_to_discovery(raft, "d")
     assert raft.configuration == ABC
 
 
@@ -154,44 +154,44 @@ def test_a_deposed_leader_forgets_who_was_to_be_added():
 
 
 def caught_up_to(index):
-    """A leader of eleven entries whose learner d has those up to an index."""
+    """Return a leader with eleven entries whose learner d has those up to an index."""
     raft = lead(WITH_LEARNER, terms=[1] * 10, config=FEW, unresponsive="d")
     acknowledge(raft, "d", up_to=index)
     carry_out(raft)
     return raft
 
 
-def test_a_learner_that_has_caught_up_can_be_promoted():
-    """§4.2.1: within what may be in flight, it will not hold the cluster up."""
+def test_learner_that_has_caught_up_is_promoted():
+    """§4.2.1: it lacks no more entries than may be in flight, so it will not delay commits."""
     raft = caught_up_to(9)
     raft.change_members(Promote("d"), 0.0)
     assert raft.configuration == configuration("abcd", outgoing="abc")
 
 
-def test_a_learner_that_lags_is_refused():
+def test_learner_that_lags_is_not_promoted():
     """§4.2.1: as a voter it could be needed for a majority at once."""
     raft = caught_up_to(8)
     with pytest.raises(ChangeRefusedError, match="d has not caught up: it lacks 3 entries, or is unresponsive"):
         raft.change_members(Promote("d"), 0.0)
 
 
-def test_a_learner_that_is_silent_is_refused():
-    """§4.2.1: however much of the log it once had."""
+def test_unresponsive_learner_is_not_promoted():
+    """§4.2.1: regardless of the entries that it has."""
     raft = caught_up_to(11)
     acknowledge(raft, "b")
     with pytest.raises(ChangeRefusedError, match="or is unresponsive"):
         raft.change_members(Promote("d"), 1.0)
 
 
-def test_a_learner_that_never_answered_is_refused_however_short_the_log():
-    """§4.2.1: an empty log lacks little of a short one."""
+def test_learner_that_never_replied_is_not_promoted():
+    """§4.2.1: an empty log lacks only few entries of a short one."""
     raft = lead(WITH_LEARNER, unresponsive="d")
     with pytest.raises(ChangeRefusedError, match="d has not caught up: it lacks 1 entries, or is unresponsive"):
         raft.change_members(Promote("d"), 0.0)
 
 
-def test_who_is_to_be_promoted_is_as_soon_as_it_has_caught_up():
-    """§4.2.1: one order adds a voter; the leader waits until it is ready."""
+def test_learner_is_promoted_automatically_when_it_has_caught_up():
+    """§4.2.1: a single command adds a voter; the leader waits until it has caught up."""
     raft = lead(configuration("abc", learners="d", to_promote="d"), terms=[1] * 10, config=FEW, unresponsive="d")
     raft.tick(raft.next_timeout())
     assert not raft.configuration.is_joint
@@ -203,8 +203,8 @@ def test_who_is_to_be_promoted_is_as_soon_as_it_has_caught_up():
     assert raft.configuration == configuration("abcd", outgoing="abc")
 
 
-def test_any_later_leader_promotes_it():
-    """§4.2.1: the order is part of the configuration, not of a leader's memory."""
+def test_later_leader_promotes_the_learner():
+    """§4.2.1: `to_promote` is part of the configuration."""
     cluster = ChangingCluster("abc", config=BOTH)
     cluster.add("d", peers="abc", start=False)
     cluster.run(2.0)
@@ -224,8 +224,8 @@ def test_any_later_leader_promotes_it():
 # --- §4.2.2: removing the current leader ------------------------------------------------------------------------------
 
 
-def test_a_cluster_goes_on_at_once_when_its_leader_is_removed():
-    """§4.2.2: it manages the cluster until C_new is committed, steps down, and hands over."""
+def test_cluster_continues_at_once_when_its_leader_is_removed():
+    """§4.2.2: the leader manages the cluster until C_new is committed, steps down, and sends TimeoutNow."""
     cluster = ChangingCluster("abc", config=BOTH)
     cluster.run(2.0)
     first, term = cluster.leader.node_id, cluster.leader.current_term
@@ -241,7 +241,7 @@ def test_a_cluster_goes_on_at_once_when_its_leader_is_removed():
     assert cluster[first].current_term == term
 
 
-def test_its_lease_ends_before_it_hands_over():
+def test_lease_ends_before_removed_leader_sends_timeout_now():
     """§4.2.2, §6.4.1: the next leader may be elected at once."""
     raft = lead(ABC, config=replace(CONFIG, check_quorum=True, lease_reads=True))
     raft.change_members(Remove("a"), 0.0)
@@ -253,7 +253,7 @@ def test_its_lease_ends_before_it_hands_over():
     assert raft._leader_reads.is_lease_revoked
 
 
-def test_the_last_two_part():
+def test_either_of_two_voters_can_be_removed():
     """§4.2.2, §4.3: of two, either can go."""
     for gone in "ab":
         raft = lead(configuration("ab"))
@@ -272,9 +272,11 @@ def test_the_last_two_part():
 # --- §4.2.3: disruptive servers ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [BOTH, replace(CONFIG, check_quorum=True)], ids=["with pre-vote", "without"])
-def test_a_removed_server_that_never_heard_of_it_disturbs_nobody(config):
-    """§4.2.3: it was cut off when it was removed, and comes back."""
+@pytest.mark.parametrize(
+    "config", [BOTH, replace(CONFIG, check_quorum=True)], ids=["with pre-vote", "without pre-vote"]
+)
+def test_partitioned_removed_server_is_not_disruptive(config):
+    """§4.2.3: it was partitioned when it was removed, and returns."""
     cluster = ChangingCluster("abcd", config=config)
     cluster.run(2.0)
     leader, term = cluster.leader.node_id, cluster.leader.current_term
@@ -291,8 +293,9 @@ def test_a_removed_server_that_never_heard_of_it_disturbs_nobody(config):
     assert cluster.members[leader].applied[-1].data == b"x"
 
 
-def test_leadership_is_not_handed_to_who_is_about_to_be_removed():
-    """§3.10, §6: who will have no vote can't take over; anybody else can, also in the middle of the change."""
+def test_voter_that_is_being_removed_is_no_transfer_target():
+    """§3.10, §6: a node without a vote in C_new cannot become leader; others can, also while the configuration is
+    joint."""
     raft = lead(configuration("abcd"))
     raft.change_members(Remove("d"), 0.0)
     carry_out(raft)

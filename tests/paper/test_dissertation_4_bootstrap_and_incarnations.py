@@ -1,7 +1,7 @@
-"""Dissertation §4.4, how a cluster begins, and §3.8 turned round: what becomes of a server that lost its disk.
+"""Dissertation §4.4, bootstrapping, and nodes that have lost their disks.
 
-A disk that was never used before makes its node another one, an incarnation of the same identity: what the former
-one has promised or acknowledged is void, and so is what is meant for it.
+A node with a new disk has a new incarnation: votes and acknowledgements of its previous incarnation do not count, and
+it ignores messages to that one. §3.8 requires persistent state, which is lost here.
 """
 
 from dataclasses import replace
@@ -32,7 +32,7 @@ PEERS = ("a", "b", "c")
 
 
 def uninitialized(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, hard_state=None, entries=(), now=0.0):
-    """A node that was told of its peers and belongs to no cluster."""
+    """Return a node with bootstrap peers that belongs to no cluster."""
     return Raft(
         node_id,
         Configuration(),
@@ -49,7 +49,7 @@ def uninitialized(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, har
 def discovery(
     raft, sender, *, is_uninitialized=True, peers=PEERS, incarnation=1, answer=True, leader="", to=None, now=0.0
 ):
-    """Somebody says who it is; to a leader that asks for it, again."""
+    """Deliver a discovery; to a leader, with the reply to its challenge."""
     body = Discovery(
         is_uninitialized, tuple(peers), address_of(sender), answer, leader, address_of(leader) if leader else ""
     )
@@ -60,8 +60,8 @@ def discovery(
     raft.receive(Message(sender, raft.node_id, 0, body, incarnation, recipient_incarnation), now)
 
 
-def said(raft, sender, body, *, incarnation=0, term=None, to=0, now=0.0):
-    """A message of one incarnation to one incarnation."""
+def receive_from(raft, sender, body, *, incarnation=0, term=None, to=0, now=0.0):
+    """Deliver a message from and to given incarnations."""
     term = raft.current_term if term is None else term
     raft.receive(Message(sender, raft.node_id, term, body, incarnation, to), now)
 
@@ -69,8 +69,8 @@ def said(raft, sender, body, *, incarnation=0, term=None, to=0, now=0.0):
 # --- bootstrap --------------------------------------------------------------------------------------------------------
 
 
-def test_uninitialized_nodes_ask_each_other_who_they_are():
-    """§4.4: and go on asking."""
+def test_uninitialized_nodes_send_discoveries():
+    """§4.4: they repeat them."""
     raft = uninitialized()
     for _ in range(2):
         raft.tick(raft.next_timeout())
@@ -83,8 +83,8 @@ def test_uninitialized_nodes_ask_each_other_who_they_are():
     assert raft.next_timeout() <= 2 * CONFIG.heartbeat_interval
 
 
-def test_one_of_them_begins_when_all_are_uninitialized_and_were_told_the_same():
-    """§4.4: with a configuration as the first entry of its log; each in the incarnation that has answered."""
+def test_one_node_bootstraps_when_all_peers_are_uninitialized():
+    """§4.4: the first entry of its log is a configuration with the incarnations that replied."""
     raft = uninitialized()
     discovery(raft, "b", incarnation=5)
     assert not raft.configuration
@@ -98,8 +98,8 @@ def test_one_of_them_begins_when_all_are_uninitialized_and_were_told_the_same():
     assert (raft.role, raft.current_term) == (Role.CANDIDATE, 2)
 
 
-def test_only_the_least_of_the_identities_begins():
-    """§4.4: two that begin at once would be two clusters."""
+def test_only_the_smallest_identity_bootstraps():
+    """§4.4: two nodes could bootstrap two clusters."""
     raft = uninitialized("b")
     for other in "ac":
         discovery(raft, other)
@@ -109,14 +109,14 @@ def test_only_the_least_of_the_identities_begins():
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param({"is_uninitialized": False}, id="one that has voted or has a log"),
-        pytest.param({"peers": ("a", "b", "c", "d")}, id="one that was told otherwise"),
-        pytest.param({"answer": False}, id="a greeting, which may be from long ago"),
-        pytest.param({"to": 99}, id="an answer to a former life of this node"),
+        pytest.param({"is_uninitialized": False}, id="a peer that has voted or has a log"),
+        pytest.param({"peers": ("a", "b", "c", "d")}, id="a peer with other bootstrap peers"),
+        pytest.param({"answer": False}, id="a request, which may be stale"),
+        pytest.param({"to": 99}, id="a reply to the previous incarnation"),
     ],
 )
-def test_nobody_begins_while_one_is_not_uninitialized(answer):
-    """§4.4: a node that lost its disk would make a cluster beside the old one, of itself and others that are empty."""
+def test_no_bootstrap_unless_all_peers_are_uninitialized(answer):
+    """§4.4: a node that lost its disk would bootstrap a second cluster."""
     raft = uninitialized()
     discovery(raft, "b")
     discovery(raft, "c", **answer)
@@ -126,8 +126,8 @@ def test_nobody_begins_while_one_is_not_uninitialized(answer):
     assert raft.configuration
 
 
-def test_who_was_uninitialized_and_is_no_longer_counts_no_longer():
-    """§4.4: it may have voted meanwhile."""
+def test_peer_that_is_no_longer_uninitialized_does_not_count():
+    """§4.4: it may have voted since."""
     raft = uninitialized()
     discovery(raft, "b")
     discovery(raft, "b", is_uninitialized=False)
@@ -135,15 +135,15 @@ def test_who_was_uninitialized_and_is_no_longer_counts_no_longer():
     assert not raft.configuration
 
 
-def test_a_non_member_is_not_counted():
-    """§4.4: only those that this node was told of begin with it."""
+def test_only_bootstrap_peers_count():
+    """§4.4: other nodes are not part of the first configuration."""
     raft = uninitialized()
     discovery(raft, "b")
     discovery(raft, "z")
     assert not raft.configuration
 
 
-def test_the_only_node_of_a_cluster_begins_by_itself():
+def test_sole_node_bootstraps_by_itself():
     """§4.4."""
     raft = uninitialized(peers="a")
     raft.tick(raft.next_timeout())
@@ -153,8 +153,8 @@ def test_the_only_node_of_a_cluster_begins_by_itself():
     assert [entry.kind for entry in ready.committed] == [EntryKind.CONFIGURATION, EntryKind.NOOP]
 
 
-def test_a_uninitialized_node_never_stands():
-    """§4.4: nobody may vote for it, since it may be one that lost its disk."""
+def test_uninitialized_node_never_campaigns():
+    """§4.4: it may be a node that lost its disk."""
     raft = uninitialized(config=BOTH)
     for _ in range(50):
         raft.tick(raft.next_timeout())
@@ -162,10 +162,10 @@ def test_a_uninitialized_node_never_stands():
     assert (raft.role, raft.current_term) == (Role.FOLLOWER, 0)
 
 
-def test_a_uninitialized_node_votes_when_it_is_asked():
-    """§4.1, §4.4: that is how the first leader is elected."""
+def test_uninitialized_node_votes_on_request():
+    """§4.1, §4.4: the first leader is elected by such votes."""
     raft = uninitialized("b", config=BOTH)
-    said(raft, "a", RequestVote(1, 1), incarnation=1, term=2, to=1)
+    receive_from(raft, "a", RequestVote(1, 1), incarnation=1, term=2, to=1)
     assert replies(carry_out(raft), RequestVoteReply) == [RequestVoteReply(vote_granted=True)]
     assert not raft.is_uninitialized
 
@@ -179,10 +179,10 @@ def test_a_uninitialized_node_votes_when_it_is_asked():
         (HardState(1, "b"), (), False),
         (HardState(1), log_of(1), False),
     ],
-    ids=["nothing", "began, and stopped before the first entry", "a newer term", "a vote", "a log"],
+    ids=["nothing", "crashed before the first entry", "a newer term", "a vote", "a log"],
 )
-def test_who_has_promised_something_is_not_uninitialized(hard_state, entries, is_uninitialized):
-    """§4.4: in term 1 nobody is elected, so that nothing can have been promised in it."""
+def test_node_with_persistent_state_is_initialized(hard_state, entries, is_uninitialized):
+    """§4.4: the bootstrap term has no election, so that no vote can have been given in it."""
     raft = uninitialized(hard_state=hard_state, entries=entries)
     assert raft.is_uninitialized is is_uninitialized
     for other in "bc":
@@ -190,18 +190,18 @@ def test_who_has_promised_something_is_not_uninitialized(hard_state, entries, is
     assert bool(raft.configuration) is is_uninitialized
 
 
-def test_a_node_of_a_cluster_tells_who_leads_and_where():
-    """§4.4: so that whoever was told of one node finds the leader."""
+def test_discovery_reply_has_the_leaders_address():
+    """§4.4: one known node is enough to find the leader."""
     raft = follower(configuration=configuration("abc"), term=1)
-    said(raft, "b", AppendEntries(0, 0, (), 0, 0))
+    receive_from(raft, "b", AppendEntries(0, 0, (), 0, 0))
     discovery(raft, "z", answer=False)
     (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
     assert message.body == Discovery(False, (), "a:6000", is_reply=True, leader="b", leader_address="b:6000")
     assert (message.recipient, message.recipient_incarnation) == ("z", 1)
 
 
-def test_a_node_asks_the_leader_that_it_was_told_of():
-    """§4.4: wherever the cluster has moved since."""
+def test_node_sends_discovery_to_the_leader_it_learned_of():
+    """§4.4: the cluster may have moved to other nodes."""
     raft = uninitialized("a", peers="ab")
     discovery(raft, "b", is_uninitialized=False, leader="z")
     assert carry_out(raft).addresses["z"] == "z:6000"
@@ -209,15 +209,15 @@ def test_a_node_asks_the_leader_that_it_was_told_of():
     assert [message.recipient for message in carry_out(raft).messages] == ["b", "z"]
 
 
-def test_an_answer_is_not_answered():
-    """Two nodes would go on for ever."""
+def test_discovery_reply_gets_no_reply():
+    """Otherwise two nodes would reply to each other forever."""
     raft = uninitialized()
     discovery(raft, "b", is_uninitialized=False)
     assert carry_out(raft).messages == []
 
 
-def test_the_configuration_of_the_log_overrides_what_a_node_was_told():
-    """§4.4: the peers it was started with are for its first start alone."""
+def test_configuration_of_the_log_overrides_bootstrap_peers():
+    """§4.4: bootstrap peers are only for the first start."""
     raft = uninitialized(peers="abc", hard_state=HardState(1), entries=())
     for other in "bc":
         discovery(raft, other)
@@ -226,8 +226,8 @@ def test_the_configuration_of_the_log_overrides_what_a_node_was_told():
 
 
 @pytest.mark.parametrize("late", PEERS)
-def test_a_cluster_begins_when_the_last_node_has_come(late):
-    """§4.4: in any order, and then all are voters."""
+def test_cluster_is_bootstrapped_when_all_nodes_have_started(late):
+    """§4.4: in any order; then all are voters."""
     cluster = ChangingCluster("abc", config=BOTH)
     cluster.wipe(late)
     cluster.run(3.0)
@@ -239,9 +239,9 @@ def test_a_cluster_begins_when_the_last_node_has_come(late):
     assert {raft.configuration_index for raft in cluster.running} == {1}
 
 
-def test_a_greeting_from_before_a_vote_begins_no_second_cluster():
-    """§4.4: a began, led, and committed with b; c has nothing yet. Then a loses its disk, and only greetings from when
-    b and c were uninitialized reach it. With them it would lead c, without what was committed."""
+def test_stale_discovery_requests_do_not_bootstrap_a_second_cluster():
+    """§4.4: a bootstrapped, led, and committed with b; c has no log yet. Then a loses its disk, and only requests from
+    when b and c were uninitialized reach it. With them it would lead c, without the committed entries."""
     cluster = ChangingCluster("abc")
     cluster.tick("b")
     cluster.tick("c")
@@ -262,28 +262,28 @@ def test_a_greeting_from_before_a_vote_begins_no_second_cluster():
     assert not cluster["a"].configuration
 
 
-# --- incarnations: what is void ---------------------------------------------------------------------------------------
+# --- previous incarnations do not count -------------------------------------------------------------------------------
 
 REBORN = configuration("abc", incarnations={"b": 2})
 
 
-def test_a_former_incarnations_acknowledgement_is_void():
-    """§3.8 turned round: its disk no longer holds what it said."""
+def test_acknowledgement_of_previous_incarnation_does_not_count():
+    """§3.8: the acknowledged entries are lost."""
     raft = lead(REBORN, committed=False, unresponsive="b")
     carry_out(raft)
-    said(raft, "b", AppendEntriesReply(True, match_index=1), incarnation=1)
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=1), incarnation=1)
     assert raft.commit_index == 0
-    said(raft, "b", AppendEntriesReply(True, match_index=1), incarnation=2)
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=1), incarnation=2)
     assert raft.commit_index == 1
 
 
-def test_a_former_incarnations_vote_is_void():
-    """§5.2: the one that lives may give it to somebody else."""
+def test_vote_of_previous_incarnation_does_not_count():
+    """§5.2: the new incarnation may vote for another candidate."""
     raft = follower(configuration=REBORN)
     raft.tick(raft.next_timeout())
-    said(raft, "b", RequestVoteReply(vote_granted=True), incarnation=1)
+    receive_from(raft, "b", RequestVoteReply(vote_granted=True), incarnation=1)
     assert raft.role is Role.CANDIDATE
-    said(raft, "b", RequestVoteReply(vote_granted=True), incarnation=2)
+    receive_from(raft, "b", RequestVoteReply(vote_granted=True), incarnation=2)
     assert raft.role is Role.LEADER
 
 
@@ -292,28 +292,28 @@ def test_a_former_incarnations_vote_is_void():
     [PreVoteReply(1, vote_granted=False), AppendEntriesReply(False), InstallSnapshotReply(1, 0)],
     ids=lambda body: type(body).__name__,
 )
-def test_a_former_incarnations_term_moves_nobody(body):
-    """§5.1: what it says is not heard at all."""
+def test_term_of_previous_incarnation_is_ignored(body):
+    """§5.1: the whole message is ignored."""
     raft = lead(REBORN)
-    said(raft, "b", body, incarnation=1, term=9)
+    receive_from(raft, "b", body, incarnation=1, term=9)
     assert (raft.role, raft.current_term) == (Role.LEADER, 1)
 
 
-def test_what_is_meant_for_a_former_incarnation_is_not_taken():
-    """§3.8: entries after those that the former one had would stand on nothing; a vote would be a second one."""
+def test_messages_to_previous_incarnation_are_ignored():
+    """§3.8: the entries before those of an append are lost; a vote could be a second one in the term."""
     raft = uninitialized("b", incarnation=2)
-    said(raft, "a", AppendEntries(0, 0, tuple(log_of(1)), 0, 0), term=1, to=1)
-    said(raft, "a", RequestVote(9, 9), term=9, to=1)
+    receive_from(raft, "a", AppendEntries(0, 0, tuple(log_of(1)), 0, 0), term=1, to=1)
+    receive_from(raft, "a", RequestVote(9, 9), term=9, to=1)
     assert (raft.current_term, raft.log.last_index, raft.voted_for) == (0, 0, None)
     assert carry_out(raft).messages == []
 
 
-def test_messages_name_both_incarnations():
+def test_messages_have_both_incarnations():
     """§3.8."""
     raft = lead(REBORN)
     assert {m.recipient: m.recipient_incarnation for m in carry_out_heartbeat(raft)} == {"b": 2, "c": 0}
     other = uninitialized("b", incarnation=2)
-    said(other, "a", AppendEntries(0, 0, (), 0, 0), incarnation=7, term=1, to=2)
+    receive_from(other, "a", AppendEntries(0, 0, (), 0, 0), incarnation=7, term=1, to=2)
     (message,) = carry_out(other).messages
     assert (message.sender_incarnation, message.recipient_incarnation) == (2, 7)
 
@@ -323,31 +323,31 @@ def carry_out_heartbeat(raft):
     return carry_out(raft).early_messages
 
 
-def test_the_progress_of_a_former_incarnation_is_forgotten():
-    """§5.3: matchIndex was about its log."""
+def test_progress_of_previous_incarnation_is_discarded():
+    """§5.3: its matchIndex was that of a lost log."""
     raft = lead(configuration("abc"))
     assert raft.progress["c"].match_index == 1
     discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert raft.role is Role.LEADER
-    assert raft.configuration == configuration("abc")  # by then b is silent as well: there would be no quorum
-    said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
+    assert raft.configuration == configuration("abc")  # by then b is unresponsive, too, so there is no quorum
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
     discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert (raft.progress["c"].match_index, raft.progress["c"].incarnation) == (0, 5)
 
 
-# --- incarnations: coming back ----------------------------------------------------------------------------------------
+# --- new incarnations join again --------------------------------------------------------------------------------------
 
 
-def settled_with_c_silent():
-    """a leads, and has heard from b lately, from c not for a second."""
+def leader_with_c_unresponsive():
+    """Return the leader a, to which b has just replied, and c has not for a second."""
     raft = lead(configuration("abc"))
-    said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
     return raft
 
 
-def test_a_voter_that_lost_its_disk_becomes_a_learner_that_will_be_promoted():
-    """§4.2.1: its vote leaves by joint consensus, and comes back when it has caught up."""
-    raft = settled_with_c_silent()
+def test_voter_that_lost_its_disk_becomes_a_learner_to_promote():
+    """§4.2.1: its vote is removed by joint consensus, and given back when it has caught up."""
+    raft = leader_with_c_unresponsive()
     discovery(raft, "c", incarnation=5, to=0, now=1.0)
     joint = replace(
         configuration("ab", learners="c", to_promote="c", incarnations={"c": 5}),
@@ -355,61 +355,61 @@ def test_a_voter_that_lost_its_disk_becomes_a_learner_that_will_be_promoted():
     )
     assert raft.configuration == joint
     carry_out(raft)
-    said(raft, "c", AppendEntriesReply(True, match_index=2), incarnation=5, now=1.0)
-    assert raft.commit_index == 1  # of C_old, a and b must agree: the c that was in it is gone
-    said(raft, "b", AppendEntriesReply(True, match_index=2), now=1.0)
+    receive_from(raft, "c", AppendEntriesReply(True, match_index=2), incarnation=5, now=1.0)
+    assert raft.commit_index == 1  # a and b of C_old must agree: its c does not exist any more
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=2), now=1.0)
     assert raft.configuration == replace(joint, outgoing=())
 
 
 @pytest.mark.parametrize(("to_promote", "promoted"), [("", ()), ("d", ("d",))])
-def test_a_learner_that_lost_its_disk_stays_one(to_promote, promoted):
-    """§4.2.1: in one step, since it has no vote; and what was ordered for it stays ordered."""
+def test_learner_that_lost_its_disk_stays_a_learner(to_promote, promoted):
+    """§4.2.1: in one step, since it has no vote; `to_promote` is kept."""
     raft = lead(configuration("abc", learners="d", to_promote=to_promote), unresponsive="d")
     for voter in "bc":
-        said(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
+        receive_from(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
     discovery(raft, "d", incarnation=5, to=0, now=1.0)
     assert raft.configuration == configuration("abc", learners="d", to_promote=promoted, incarnations={"d": 5})
 
 
-def test_a_greeting_that_comes_late_does_not_replace_who_lives():
-    """§4.2.1: the incarnation that the leader knows has just answered, so another one is of the past."""
+def test_stale_discovery_does_not_replace_a_live_incarnation():
+    """§4.2.1: the incarnation in the configuration has just replied, so the other one is older."""
     raft = lead(configuration("abc", incarnations={"c": 5}), unresponsive="c")
-    said(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
-    said(raft, "c", AppendEntriesReply(True, match_index=1), incarnation=5, now=1.0)
+    receive_from(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
+    receive_from(raft, "c", AppendEntriesReply(True, match_index=1), incarnation=5, now=1.0)
     discovery(raft, "c", incarnation=4, answer=False, now=1.0)
     assert raft.configuration == configuration("abc", incarnations={"c": 5})
 
 
-def test_a_member_that_says_who_it_is_changes_nothing():
-    """§4.2.1: it is known in that incarnation, or not at all."""
-    raft = settled_with_c_silent()
+def test_discovery_of_known_incarnation_changes_nothing():
+    """§4.2.1: it is a member already."""
+    raft = leader_with_c_unresponsive()
     discovery(raft, "c", incarnation=0, to=0, now=1.0)
     discovery(raft, "z", incarnation=9, to=0, now=1.0)
     assert raft.configuration == configuration("abc")
 
 
-def test_it_waits_while_another_change_is_under_way():
-    """§6: one at a time; the node asks again."""
+def test_replacement_waits_for_the_change_in_progress():
+    """§6: one change at a time; the node sends its discovery again."""
     raft = lead(configuration("abcd"))
     for voter in "bd":
-        said(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
+        receive_from(raft, voter, AppendEntriesReply(True, match_index=1), now=1.0)
     raft.change_members(Remove("d"), 1.0)
     under_way = raft.configuration
     discovery(raft, "c", incarnation=5, to=0, now=1.0)
     assert raft.configuration == under_way
 
 
-def test_a_voter_of_two_that_lost_its_disk_can_not_be_replaced():
-    """§4.3: C_old needs both, and one of them is gone for ever: better no change than one that never ends."""
+def test_one_of_two_voters_that_lost_its_disk_cannot_be_replaced():
+    """§4.3: C_old needs both, and one of them does not exist any more: the change could never be committed."""
     raft = lead(configuration("ab"))
     discovery(raft, "b", incarnation=5, to=0, now=1.0)
     assert raft.configuration == configuration("ab")
 
 
-@pytest.mark.parametrize("config", [BOTH, CONFIG], ids=["all extensions", "section 5 alone"])
+@pytest.mark.parametrize("config", [BOTH, CONFIG], ids=["all extensions", "section 5 only"])
 @pytest.mark.parametrize("which", ["leader", "follower"])
-def test_a_wiped_node_comes_back_and_is_a_voter_again(which, config):
-    """§4.2.1, §4.4: by itself, with a log like the others', and nobody gives an order."""
+def test_wiped_node_becomes_a_voter_again(which, config):
+    """§4.2.1, §4.4: without a command, and with the same log as the others."""
     cluster = ChangingCluster("abc", config=config)
     cluster.run(2.0)
     leader = cluster.leader.node_id
@@ -432,9 +432,9 @@ def test_a_wiped_node_comes_back_and_is_a_voter_again(which, config):
     assert cluster.members[wiped].applied[-1].data == b"last"
 
 
-def test_a_wiped_node_whose_return_was_truncated_comes_back_all_the_same():
-    """§6, §4.2.1: the leader that made it a learner crashes before anybody else has that configuration, and finds it
-    truncated when it is back. The wiped node has entries then, and a configuration that nobody else goes by."""
+def test_wiped_node_joins_again_after_its_configuration_was_truncated():
+    """§6, §4.2.1: the leader that made it a learner crashes before any other voter has that configuration, which is
+    then truncated. The wiped node has it, with an incarnation that no other node uses."""
     cluster = ChangingCluster("abcde", config=BOTH)
     cluster.run(2.0)
     leader = cluster.leader.node_id
@@ -455,18 +455,18 @@ def test_a_wiped_node_whose_return_was_truncated_comes_back_all_the_same():
     assert cluster.leader.configuration.is_voter(wiped, cluster[wiped].incarnation)
 
 
-def test_who_has_no_vote_and_hears_nobody_says_who_it_is():
-    """§4.2.1: to the others it may be in another incarnation than it is in its own log."""
+def test_non_voter_without_leader_sends_discoveries():
+    """§4.2.1: the others may know it by another incarnation than its own log does."""
     raft = follower(node_id="d", configuration=configuration("abc", learners="d"), term=3)
     raft.tick(raft.next_timeout())
     greetings = [(message.recipient, type(message.body)) for message in carry_out(raft).messages]
     assert greetings == [("a", Discovery), ("b", Discovery), ("c", Discovery)]
 
 
-def test_a_node_without_a_configuration_that_lost_its_leader_names_none():
-    """§4.4: else those who ask would go on to look for it there."""
+def test_node_without_configuration_reports_no_lost_leader():
+    """§4.4: other nodes would look for the cluster there."""
     raft = uninitialized("b")
-    said(raft, "a", AppendEntries(0, 0, (), 0, 0), incarnation=1, term=2, to=1)
+    receive_from(raft, "a", AppendEntries(0, 0, (), 0, 0), incarnation=1, term=2, to=1)
     assert raft.leader == "a"
     raft.tick(raft.next_timeout())
     assert raft.leader is None

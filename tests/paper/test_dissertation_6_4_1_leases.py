@@ -1,4 +1,4 @@
-"""Dissertation §6.4.1: reads by a lease, which nobody has to be asked for, and what it assumes of clocks."""
+"""Dissertation §6.4.1: reads under a lease, which need no round of heartbeats, and their assumptions about clocks."""
 
 from dataclasses import replace
 
@@ -24,83 +24,83 @@ LENGTH = LEASES.election_timeout_min * 0.9
 
 
 def holding(config=LEASES):
-    """A leader whose heartbeats of time `began` were answered by b; returns it and that time."""
+    """Return a leader whose heartbeats of time `began` were acknowledged by b, and that time."""
     raft = lead(ABC, config=config)
     began = raft.next_timeout()
     raft.tick(began)
     carry_out(raft)
-    receive_answer(raft, "b", now=began + 0.01)
+    acknowledge_round(raft, "b", now=began + 0.01)
     return raft, began
 
 
-def receive_answer(raft, sender, now):
-    """A follower answers the newest round, at a time."""
+def acknowledge_round(raft, sender, now):
+    """Deliver a follower's acknowledgement of the newest round, at a given time."""
     reply = AppendEntriesReply(True, match_index=raft.log.last_index, read_round=raft._leader_reads._queue.round)
     receive(raft, sender, reply, now=now)
     carry_out(raft)
 
 
 def read(raft, now):
-    """Ask for a read at a time; returns what was answered at once."""
+    """Request a read at a given time. Return the reads that are served at once."""
     raft._state.now = now
     number = raft.read_index()
     ready = raft.take_ready()
     return [index for read_number, index in ready.reads if read_number == number]
 
 
-def test_leases_are_off_unless_they_are_asked_for():
-    """§6.4.1: they trust clocks, which the rest of Raft does not."""
+def test_leases_are_off_by_default():
+    """§6.4.1: they rely on clocks, unlike the rest of Raft."""
     assert not RaftConfig().lease_reads
 
 
-def test_a_lease_needs_voters_that_protect_the_leader():
-    """§6.4.1, §4.2.3: without check-quorum they may elect another at any time."""
+def test_leases_require_check_quorum():
+    """§6.4.1, §4.2.3: without it, voters may elect another leader at any time."""
     with pytest.raises(ValueError, match="lease_reads requires check_quorum"):
         RaftConfig(lease_reads=True, check_quorum=False)
 
 
 @pytest.mark.parametrize("drift", [-0.1, 1.0, float("nan")])
-def test_a_margin_that_leaves_no_lease_is_refused(drift):
+def test_clock_drift_must_leave_a_lease(drift):
     """§6.4.1."""
     with pytest.raises(ValueError, match="clock_drift_max must be at least 0 and below 1"):
         RaftConfig(clock_drift_max=drift)
 
 
-def test_within_its_lease_a_leader_asks_nobody():
-    """§6.4.1: a majority has promised to elect no other for an election time-out."""
+def test_reads_within_the_lease_need_no_messages():
+    """§6.4.1: a majority elects no other leader for an election time-out."""
     raft, began = holding()
     assert read(raft, began + 0.02) == [1]
     assert replies(raft.take_ready(), AppendEntries) == []
 
 
-def test_a_lease_counts_from_the_sending_of_the_round():
-    """§6.4.1, Figure 6.3: "start + election timeout / clock drift bound", and not from the answers."""
+def test_lease_counts_from_the_start_of_the_round():
+    """§6.4.1, Figure 6.3: "start + election timeout / clock drift bound", not from the replies."""
     raft, began = holding()
     assert read(raft, began + LENGTH - 0.001) == [1]
     assert read(raft, began + LENGTH) == []
 
 
-def test_the_margin_is_for_clocks_that_run_at_different_rates():
+def test_lease_is_shortened_by_the_clock_drift():
     """§6.4.1, Figure 6.3: "clock drift bound"."""
     raft, began = holding(replace(LEASES, clock_drift_max=0.5))
     assert read(raft, began + LEASES.election_timeout_min * 0.5 - 0.001) == [1]
     assert read(raft, began + LEASES.election_timeout_min * 0.5) == []
 
 
-def test_one_answer_of_three_is_no_majority_of_five():
-    """§6.4.1: a lease needs the answers of a majority of the cluster."""
+def test_lease_needs_a_majority():
+    """§6.4.1: one acknowledgement of five nodes is not enough."""
     raft = lead(configuration("abcde"), config=LEASES)
     began = raft.next_timeout()
     raft.tick(began)
     carry_out(raft)
-    receive_answer(raft, "b", now=began + 0.01)
+    acknowledge_round(raft, "b", now=began + 0.01)
     assert read(raft, began + 0.02) == []
-    receive_answer(raft, "c", now=began + 0.03)
+    acknowledge_round(raft, "c", now=began + 0.03)
     assert read(raft, began + 0.04) == [1]
 
 
-def test_without_its_lease_a_leader_asks_as_without_leases():
-    """§6.4: a read is late then, not refused."""
+def test_reads_after_the_lease_need_a_round():
+    """§6.4: the read is served later, not rejected."""
     raft, began = holding()
     raft._state.now = began + LENGTH
     number = raft.read_index()
@@ -109,15 +109,15 @@ def test_without_its_lease_a_leader_asks_as_without_leases():
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_answers_to_old_rounds_renew_nothing():
-    """§6.4.1: each round counts from its own beginning."""
+def test_replies_to_old_rounds_do_not_extend_the_lease():
+    """§6.4.1: each round counts from its own start."""
     raft, began = holding()
     receive(raft, "c", AppendEntriesReply(True, match_index=1, read_round=1), now=began + 0.05)
     assert read(raft, began + LENGTH) == []
 
 
-def test_no_lease_before_the_leader_has_committed_in_its_own_term():
-    """§6.4, step 1: until then it does not know what is committed."""
+def test_no_lease_before_leader_commits_in_its_own_term():
+    """§6.4, step 1: until then it does not know the commit index."""
     raft = lead(ABC, terms=[1, 1], config=LEASES, committed=False)
     acknowledge(raft, "b", "c", up_to=2, read_round=raft._leader_reads._queue.round)
     number = raft.read_index()
@@ -126,29 +126,29 @@ def test_no_lease_before_the_leader_has_committed_in_its_own_term():
     assert carry_out(raft).reads == [(number, 3)]
 
 
-def test_a_new_leader_has_none():
-    """§6.4.1: it has not been acknowledged by anybody yet, whatever was before."""
+def test_new_leader_has_no_lease():
+    """§6.4.1: no round of its own has been acknowledged yet."""
     raft, began = holding()
     append(raft, "c", (1, 1), term=2, now=began + 0.01)
     now = raft.next_timeout()
     raft.tick(now)
     receive(raft, "b", RequestVoteReply(vote_granted=True), now=now)
     carry_out(raft)
-    acknowledge(raft, "b", up_to=2)  # committed, and no answer to a round of this term
+    acknowledge(raft, "b", up_to=2)  # committed, but no round of this term is acknowledged
     assert (raft.role, raft.commit_index) == (Role.LEADER, 2)
     assert read(raft, now) == []
 
 
-def test_the_lease_ends_before_timeout_now_is_sent():
-    """§6.4.1: the target of a transfer is elected at once, whatever voters have promised this leader."""
+def test_lease_ends_before_timeout_now_is_sent():
+    """§6.4.1: voters elect the transfer target at once."""
     raft, began = holding()
     raft.transfer_leadership("b", began + 0.02)
     assert replies(carry_out(raft), TimeoutNow) == [TimeoutNow()]
     assert read(raft, began + 0.02) == []
 
 
-def test_it_does_not_come_back_in_that_term():
-    """§6.4.1, §3.10: the order may arrive late."""
+def test_lease_does_not_return_in_the_term():
+    """§6.4.1, §3.10: TimeoutNow may arrive late."""
     raft, began = holding()
     raft.transfer_leadership("b", began + 0.02)
     carry_out(raft)
@@ -157,13 +157,13 @@ def test_it_does_not_come_back_in_that_term():
         now = raft.next_timeout()
         raft.tick(now)
         carry_out(raft)
-        receive_answer(raft, "b", now)
+        acknowledge_round(raft, "b", now)
     assert raft.role is Role.LEADER
     assert read(raft, now) == []
 
 
-def test_a_leader_alone_needs_nobodys_word():
-    """§6.4.1: its own round is its majority, each time; and no round is remembered for ever."""
+def test_sole_voter_extends_its_lease_by_itself():
+    """§6.4.1: it is its own majority; past rounds are not remembered."""
     raft = lead(configuration("a"), config=LEASES)
     for _ in range(100):
         now = raft.next_timeout()
@@ -173,16 +173,16 @@ def test_a_leader_alone_needs_nobodys_word():
     assert len(raft._leader_reads._queue._begun_at) == 0
 
 
-def test_questions_of_followers_are_answered_by_the_lease():
+def test_forwarded_reads_are_served_under_the_lease():
     """§6.4, §6.4.1."""
     raft, began = holding()
     receive(raft, "c", ReadIndex(71), now=began + 0.02)
     assert replies(carry_out(raft), ReadIndexReply) == [ReadIndexReply(71, 1)]
 
 
-def test_the_voters_keep_what_the_lease_assumes():
-    """§6.4.1, §4.2.3: who has answered a leader elects no other within the minimum election time-out; nor does who
-    has restarted since, though it has forgotten when that was."""
+def test_voters_protect_the_lease():
+    """§6.4.1, §4.2.3: a voter that acknowledged a leader elects no other within the minimum election time-out, even if
+    it has restarted since."""
     raft = follower([1], term=1, config=LEASES)
     receive(raft, "c", RequestVote(9, 1), term=2, now=LEASES.election_timeout_min - 0.001)
     assert (raft.current_term, raft.voted_for) == (1, None)

@@ -1,4 +1,4 @@
-"""Dissertation §6.4: reads that a follower answers, by asking the leader how far it must see (ReadIndex)."""
+"""Dissertation §6.4: reads on followers, which ask the leader for the read index."""
 
 import pytest
 
@@ -13,35 +13,35 @@ ABC = configuration("abc")
 
 
 def following():
-    """A follower of b, with an entry that is committed."""
+    """Return a follower of b with a committed entry."""
     raft = follower([1], term=1)
     append(raft, "b", (1, 1), commit=1)
     return raft
 
 
-def ask(raft):
-    """A read is asked of a follower; returns its number and the question that leaves."""
+def request_read(raft):
+    """Request a read on a follower. Return its request id, and the ReadIndex request."""
     number = raft.read_index(any_node=True)
-    (question,) = replies(carry_out(raft), ReadIndex)
-    return number, question
+    (request,) = replies(carry_out(raft), ReadIndex)
+    return number, request
 
 
 # --- the follower's side ----------------------------------------------------------------------------------------------
 
 
-def test_a_follower_asks_its_leader_how_far_it_must_see():
-    """§6.4: the leader does steps 1 to 3 for it, and answers with its readIndex."""
+def test_follower_sends_read_index_request():
+    """§6.4: the leader does steps 1 to 3, and replies with its readIndex."""
     raft = following()
     raft.read_index(any_node=True)
     (message,) = carry_out(raft).early_messages
     assert (message.recipient, type(message.body)) == ("b", ReadIndex)
 
 
-def test_it_answers_once_it_has_that_index():
-    """§6.4: steps 4 and 5 are the follower's: it waits for its own state machine to be that far."""
+def test_follower_serves_read_once_the_index_is_committed():
+    """§6.4: in steps 4 and 5, the follower waits for its own state machine."""
     raft = following()
-    number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.request_id, 3))
+    number, request = request_read(raft)
+    receive(raft, "b", ReadIndexReply(request.request_id, 3))
     assert carry_out(raft).reads == []
     receive(raft, "b", AppendEntries(1, 1, tuple(log_of(1, 1, 1, 1)[1:]), 2, 0))
     assert carry_out(raft).reads == []
@@ -51,57 +51,57 @@ def test_it_answers_once_it_has_that_index():
     assert [entry.index for entry in ready.committed] == [3, 4]
 
 
-def test_one_question_serves_all_reads_before_it():
-    """§6.4: as one round does at the leader."""
+def test_one_request_serves_all_earlier_reads():
+    """§6.4: like a round on the leader."""
     raft = following()
     numbers = [raft.read_index(any_node=True) for _ in range(5)]
-    (question,) = replies(carry_out(raft), ReadIndex)
-    receive(raft, "b", ReadIndexReply(question.request_id, 1))
+    (request,) = replies(carry_out(raft), ReadIndex)
+    receive(raft, "b", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == [(number, 1) for number in numbers]
 
 
-def test_a_read_that_comes_after_a_question_needs_another():
-    """§6.4: what the leader says may be from before it."""
+def test_read_after_a_request_needs_another_request():
+    """§6.4: the reply may be older than the read."""
     raft = following()
-    first, question = ask(raft)
-    second, later = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.request_id, 1))
+    first, request = request_read(raft)
+    second, later = request_read(raft)
+    receive(raft, "b", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == [(first, 1)]
     receive(raft, "b", ReadIndexReply(later.request_id, 1))
     assert carry_out(raft).reads == [(second, 1)]
 
 
-def test_an_answer_counts_once():
+def test_duplicate_reply_is_ignored():
     """§6.4 on a network that repeats messages."""
     raft = following()
-    number, question = ask(raft)
+    number, request = request_read(raft)
     for _ in range(2):
-        receive(raft, "b", ReadIndexReply(question.request_id, 1))
+        receive(raft, "b", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_index_0_says_that_who_was_asked_does_not_lead():
-    """§6.4: the read is over, and may be tried elsewhere."""
+def test_index_0_rejects_the_request():
+    """§6.4: the node does not lead; the client may retry the read."""
     raft = following()
-    number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.request_id, 0))
+    number, request = request_read(raft)
+    receive(raft, "b", ReadIndexReply(request.request_id, 0))
     assert carry_out(raft).failed_reads == [number]
 
 
-def test_the_answer_of_somebody_else_is_passed_over():
-    """§6.4: only the leader knows."""
+def test_reply_of_another_node_is_ignored():
+    """§6.4: only the leader knows the read index."""
     raft = following()
-    number, question = ask(raft)
-    receive(raft, "c", ReadIndexReply(question.request_id, 1))
+    number, request = request_read(raft)
+    receive(raft, "c", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == []
-    receive(raft, "b", ReadIndexReply(question.request_id, 1))
+    receive(raft, "b", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_a_lost_question_expires():
+def test_lost_request_expires():
     """§6.4 on a network that loses messages: after an election time-out, when the leader is heard again."""
     raft = following()
-    number, _ = ask(raft)
+    number, _ = request_read(raft)
     append(raft, "b", (1, 1), now=CONFIG.election_timeout_max)
     receive(raft, "b", AppendEntries(1, 1, (), 1, 0), now=CONFIG.election_timeout_max + 0.001)
     assert carry_out(raft).failed_reads == [number]
@@ -115,30 +115,30 @@ def test_a_lost_question_expires():
         pytest.param(lambda raft: receive(raft, "c", ReadIndex(1), term=2), id="a newer term"),
     ],
 )
-def test_a_change_of_leader_fails_the_reads(event):
-    """§6.4: those that were asked for, and those that wait; nobody else can answer the question."""
+def test_leader_change_fails_reads(event):
+    """§6.4: those that were requested, and those that wait; the new leader does not know the request."""
     raft = following()
-    asked, _ = ask(raft)
+    asked, _ = request_read(raft)
     waiting = raft.read_index(any_node=True)
     event(raft)
     assert sorted(carry_out(raft).failed_reads) == [asked, waiting]
 
 
-def test_what_the_leader_has_said_outlives_it():
-    """§6.4: that index was committed; who leads now does not matter."""
+def test_read_index_stays_valid_after_a_leader_change():
+    """§6.4: the index was committed, regardless of the current leader."""
     raft = following()
-    number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.request_id, 2))
+    number, request = request_read(raft)
+    receive(raft, "b", ReadIndexReply(request.request_id, 2))
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(1, 1)[1:]), 2, 0), term=2)
     ready = carry_out(raft)
     assert (ready.reads, ready.failed_reads) == ([(number, 2)], [])
 
 
-def test_who_hears_no_leader_gives_up_all_its_reads():
-    """§6.4: the entries that a read must see may never come, as to a server that was removed or cut off."""
+def test_follower_without_leader_fails_all_reads():
+    """§6.4: the entries up to the read index may never arrive, as on a removed or partitioned server."""
     raft = following()
-    number, question = ask(raft)
-    receive(raft, "b", ReadIndexReply(question.request_id, 3))
+    number, request = request_read(raft)
+    receive(raft, "b", ReadIndexReply(request.request_id, 3))
     carry_out(raft)
     raft.tick(raft.next_timeout())
     assert carry_out(raft).failed_reads == [number]
@@ -146,22 +146,22 @@ def test_who_hears_no_leader_gives_up_all_its_reads():
     assert carry_out(raft).reads == []
 
 
-def test_without_a_leader_there_is_nobody_to_ask():
+def test_read_without_known_leader_is_refused():
     """§6.4."""
     raft = follower([1], term=1)
     with pytest.raises(NotLeaderError, match="unknown"):
         raft.read_index(any_node=True)
 
 
-def test_a_follower_answers_no_read_that_is_meant_for_the_leader():
-    """§6.4: unless the caller allows it."""
+def test_follower_refuses_reads_by_default():
+    """§6.4: the caller must allow forwarding."""
     with pytest.raises(NotLeaderError, match="the leader is b"):
         following().read_index()
 
 
-def test_an_answer_to_a_former_life_answers_nothing():
-    """§6.4 across a restart in the same term: what was known when the first question was asked may be older than the
-    second read. Numbers of questions must not begin anew."""
+def test_reply_to_previous_incarnation_is_ignored():
+    """§6.4 across a restart in the same term: the index of the first request may be older than the second read, so
+    request ids must not start again."""
     cluster = ChangingCluster("abc")
     cluster.run(2.0)
     leader = cluster.leader.node_id
@@ -189,15 +189,15 @@ def test_an_answer_to_a_former_life_answers_nothing():
 # --- the leader's side ------------------------------------------------------------------------------------------------
 
 
-def question(raft, sender, number, now=0.0):
-    """A follower asks a leader."""
+def forward_read(raft, sender, number, now=0.0):
+    """Deliver a follower's ReadIndex request to a leader."""
     receive(raft, sender, ReadIndex(number), now=now)
 
 
-def test_the_leader_answers_when_a_majority_has_confirmed_it():
-    """§6.4: steps 1 to 3, as for a read of its own."""
+def test_leader_replies_when_a_majority_has_acknowledged_the_round():
+    """§6.4: steps 1 to 3, as for its own reads."""
     raft = lead(ABC)
-    question(raft, "b", 71)
+    forward_read(raft, "b", 71)
     ready = carry_out(raft)
     assert replies(ready, ReadIndexReply) == []
     assert [body.read_round for body in replies(ready, AppendEntries)] == [1, 1]
@@ -206,11 +206,11 @@ def test_the_leader_answers_when_a_majority_has_confirmed_it():
     assert (message.recipient, message.body) == ("b", ReadIndexReply(71, 1))
 
 
-def test_one_round_serves_the_questions_of_all():
+def test_one_round_serves_requests_of_all_followers():
     """§6.4: and the leader's own reads."""
     raft = lead(ABC)
-    question(raft, "b", 71)
-    question(raft, "c", 71)
+    forward_read(raft, "b", 71)
+    forward_read(raft, "c", 71)
     own = raft.read_index()
     assert [body.read_round for body in replies(carry_out(raft), AppendEntries)] == [1, 1]
     acknowledge(raft, "c", read_round=1)
@@ -219,10 +219,10 @@ def test_one_round_serves_the_questions_of_all():
     assert ready.reads == [(own, 1)]
 
 
-def test_no_answer_before_the_leader_has_committed_in_its_own_term():
+def test_no_reply_before_leader_commits_in_its_own_term():
     """§6.4, step 1."""
     raft = lead(ABC, terms=[1, 1], committed=False)
-    question(raft, "b", 71)
+    forward_read(raft, "b", 71)
     acknowledge(raft, "b", "c", up_to=2)
     assert replies(carry_out(raft), ReadIndexReply) == []
     acknowledge(raft, "b")
@@ -231,25 +231,25 @@ def test_no_answer_before_the_leader_has_committed_in_its_own_term():
     assert replies(carry_out(raft), ReadIndexReply) == [ReadIndexReply(71, 3)]
 
 
-def test_who_does_not_lead_says_so():
+def test_non_leader_rejects_request():
     """§6.4: index 0."""
     raft = following()
-    question(raft, "c", 71)
+    forward_read(raft, "c", 71)
     assert replies(carry_out(raft), ReadIndexReply) == [ReadIndexReply(71, 0)]
 
 
-def test_a_question_of_an_older_term_is_answered_with_the_newer_one():
-    """§5.1: who asks learns that its leader is of the past."""
+def test_request_of_older_term_is_rejected():
+    """§5.1: the sender learns the newer term."""
     raft = lead(ABC)
     receive(raft, "b", ReadIndex(71), term=0)
     (message,) = carry_out(raft).messages
     assert (message.term, message.body) == (1, ReadIndexReply(71, 0))
 
 
-def test_a_deposed_leader_tells_those_who_asked():
-    """§6.4: the reads of callers here, and those of followers."""
+def test_deposed_leader_fails_reads_and_rejects_requests():
+    """§6.4: its own reads, and those of followers."""
     raft = lead(ABC)
-    question(raft, "b", 71)
+    forward_read(raft, "b", 71)
     own = raft.read_index()
     receive(raft, "c", AppendEntriesReply(False), term=9)
     ready = carry_out(raft)
@@ -257,16 +257,16 @@ def test_a_deposed_leader_tells_those_who_asked():
     assert ready.failed_reads == [own]
 
 
-def test_a_learner_may_ask():
-    """§6.4, §4.2.1: it has the log, and need not have a vote."""
+def test_learner_may_send_requests():
+    """§6.4, §4.2.1: it has the log, and needs no vote."""
     raft = lead(configuration("abc", learners="d"))
-    question(raft, "d", 71)
+    forward_read(raft, "d", 71)
     carry_out(raft)
     acknowledge(raft, "b", read_round=1)
     assert replies(carry_out(raft), ReadIndexReply) == [ReadIndexReply(71, 1)]
 
 
-def test_an_answer_to_who_leads_by_now_is_passed_over():
+def test_new_leader_ignores_replies_to_its_requests():
     """§6.4."""
     raft = lead(ABC)
     raft.receive(Message("b", "a", 1, ReadIndexReply(71, 9)), 0.0)
@@ -276,8 +276,8 @@ def test_an_answer_to_who_leads_by_now_is_passed_over():
 # --- a whole cluster --------------------------------------------------------------------------------------------------
 
 
-def test_every_server_answers_reads_and_sees_what_was_written_before():
-    """§6.4: what was acknowledged anywhere is seen everywhere."""
+def test_reads_on_all_servers_see_acknowledged_writes():
+    """§6.4: a write acknowledged by any server is visible on all."""
     cluster = ChangingCluster("abcde")
     cluster.run(2.0)
     leader = cluster.leader.node_id
@@ -290,8 +290,8 @@ def test_every_server_answers_reads_and_sees_what_was_written_before():
         assert cluster.members[node_id].served_reads[number] >= written.index
 
 
-def test_a_cut_off_leader_answers_no_follower():
-    """§6.4: b and its leader are alone; the others have a newer one."""
+def test_partitioned_leader_does_not_reply_to_follower():
+    """§6.4: b and its leader are partitioned; the others have a newer leader."""
     cluster = ChangingCluster("abcde")
     cluster.run(2.0)
     leader = cluster.leader.node_id

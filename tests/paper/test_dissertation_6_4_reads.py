@@ -9,8 +9,8 @@ from tests.support.cluster import Cluster
 from tests.support.core import acknowledge, append, carry_out, follower, leader, receive, replies
 
 
-def settled_leader(voters="abc"):
-    """A leader that has committed in its own term, and to whom everybody has answered."""
+def ready_leader(voters="abc"):
+    """Return a leader that has committed in its own term, and to which all followers have replied."""
     raft = leader(voters=voters)
     acknowledge(raft, *raft.peers)
     carry_out(raft)
@@ -19,13 +19,13 @@ def settled_leader(voters="abc"):
 
 
 def rounds(ready):
-    """The numbers of the rounds that the appends of an ready carry."""
+    """Return the rounds of the appends that a `Ready` sends."""
     return [body.read_round for body in replies(ready, AppendEntries)]
 
 
-def test_a_read_waits_for_the_answers_of_a_majority():
+def test_read_waits_for_acknowledgements_of_a_majority():
     """§6.4, step 3: a new round of heartbeats shows that no newer leader has superseded it."""
-    raft = settled_leader("abcde")
+    raft = ready_leader("abcde")
     number = raft.read_index()
     ready = carry_out(raft)
     assert ready.reads == []
@@ -36,22 +36,22 @@ def test_a_read_waits_for_the_answers_of_a_majority():
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_a_refusal_of_entries_is_an_answer_too():
-    """§6.4: what counts is that the follower still takes it for the leader of this term."""
-    raft = settled_leader()
+def test_rejected_append_acknowledges_the_round():
+    """§6.4: the follower still accepts it as the leader of this term."""
+    raft = ready_leader()
     number = raft.read_index()
     carry_out(raft)
     receive(raft, "b", AppendEntriesReply(False, rejected_index=0, read_round=1))
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_answers_to_earlier_heartbeats_do_not_count():
-    """§6.4: the round must have begun after the read came, or it proves nothing about now."""
-    raft = settled_leader()
+def test_replies_to_earlier_heartbeats_do_not_count():
+    """§6.4: the round must begin after the read."""
+    raft = ready_leader()
     raft.tick(raft.next_timeout())
     carry_out(raft)
     raft.read_index()
-    acknowledge(raft, "b", "c", read_round=0)  # answers to the heartbeat from before the read
+    acknowledge(raft, "b", "c", read_round=0)  # replies to the heartbeat before the read
     ready = carry_out(raft)
     assert ready.reads == []
     assert rounds(ready) == [1, 1]
@@ -59,9 +59,10 @@ def test_answers_to_earlier_heartbeats_do_not_count():
     assert carry_out(raft).reads == []
 
 
-def test_a_read_that_comes_during_a_round_waits_for_the_next():
-    """§6.4: the round under way may have been confirmed before a newer leader's first write; the read came after it."""
-    raft = settled_leader()
+def test_read_during_a_round_waits_for_the_next():
+    """§6.4: the round in progress may have been acknowledged before the first write of a newer leader, and the read
+    came after it."""
+    raft = ready_leader()
     first = raft.read_index()
     carry_out(raft)
     second = raft.read_index()
@@ -74,16 +75,16 @@ def test_a_read_that_comes_during_a_round_waits_for_the_next():
     assert carry_out(raft).reads == [(second, 1)]
 
 
-def test_one_round_serves_all_reads_that_wait():
+def test_one_round_serves_all_waiting_reads():
     """§6.4: the cost of a round is shared by any number of reads."""
-    raft = settled_leader()
+    raft = ready_leader()
     numbers = [raft.read_index() for _ in range(50)]
     assert rounds(carry_out(raft)) == [1, 1]
     acknowledge(raft, "b", read_round=1)
     assert carry_out(raft).reads == [(number, 1) for number in numbers]
 
 
-def test_no_read_before_the_leader_has_committed_in_its_own_term():
+def test_no_read_before_leader_commits_in_its_own_term():
     """§6.4, step 1: until then it does not know which entries are committed."""
     raft = leader([1, 1, 1])
     number = raft.read_index()
@@ -100,9 +101,9 @@ def test_no_read_before_the_leader_has_committed_in_its_own_term():
     assert carry_out(raft).reads == [(number, 4)]
 
 
-def test_a_read_sees_all_that_was_committed_when_it_came():
+def test_read_index_is_the_commit_index_of_its_round():
     """§6.4, step 2: "The leader saves its current commit index in a local variable readIndex"."""
-    raft = settled_leader()
+    raft = ready_leader()
     raft.propose(b"x")
     carry_out(raft)
     acknowledge(raft, "b")
@@ -113,9 +114,9 @@ def test_a_read_sees_all_that_was_committed_when_it_came():
     assert carry_out(raft).reads == [(number, 2)]
 
 
-def test_what_a_read_must_see_is_handed_out_no_later_than_the_read():
+def test_entries_up_to_the_read_index_are_handed_out_with_the_read():
     """§6.4, step 4: "The leader waits for its state machine to advance at least as far as the readIndex"."""
-    raft = settled_leader()
+    raft = ready_leader()
     raft.propose(b"x")
     carry_out(raft)
     acknowledge(raft, "b", up_to=2)
@@ -126,9 +127,9 @@ def test_what_a_read_must_see_is_handed_out_no_later_than_the_read():
     assert raft.take_ready().reads == [(number, 2)]
 
 
-def test_a_lost_round_is_carried_by_the_next_heartbeat():
-    """§6.4 on a network that loses messages: a read is late, not lost."""
-    raft = settled_leader()
+def test_next_heartbeat_repeats_a_lost_round():
+    """§6.4 on a network that loses messages: the read is delayed, not lost."""
+    raft = ready_leader()
     number = raft.read_index()
     carry_out(raft)  # lost
     raft.tick(raft.next_timeout())
@@ -137,16 +138,16 @@ def test_a_lost_round_is_carried_by_the_next_heartbeat():
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_appends_with_entries_carry_the_round_too():
-    """§6.4: no heartbeat of its own where an append goes anyway."""
-    raft = settled_leader()
+def test_appends_with_entries_carry_the_round():
+    """§6.4: no separate heartbeat is sent."""
+    raft = ready_leader()
     raft.read_index()
     raft.propose(b"x")
     bodies = replies(carry_out(raft), AppendEntries)
     assert [(body.read_round, len(body.entries)) for body in bodies] == [(1, 1), (1, 1)]
 
 
-def test_the_only_server_of_a_cluster_serves_reads_at_once():
+def test_sole_server_serves_reads_at_once():
     """§6.4: it is its own majority, once it has committed in its term."""
     raft = follower(voters="a")
     raft.tick(raft.next_timeout())
@@ -154,9 +155,9 @@ def test_the_only_server_of_a_cluster_serves_reads_at_once():
     assert carry_out(raft).reads == [(number, 1)]
 
 
-def test_a_deposed_leader_fails_its_reads():
-    """§6.4: those that wait and those of the round under way; the client asks the new leader."""
-    raft = settled_leader()
+def test_deposed_leader_fails_its_reads():
+    """§6.4: the waiting ones and those of the round in progress; the client retries on the new leader."""
+    raft = ready_leader()
     under_way = raft.read_index()
     carry_out(raft)
     waiting = raft.read_index()
@@ -168,9 +169,9 @@ def test_a_deposed_leader_fails_its_reads():
         raft.read_index()
 
 
-def test_answers_that_come_after_the_leader_was_deposed_serve_no_read():
+def test_late_replies_to_deposed_leader_serve_no_read():
     """§6.4: they are of an older term."""
-    raft = settled_leader()
+    raft = ready_leader()
     raft.read_index()
     carry_out(raft)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0), term=9)
@@ -179,8 +180,8 @@ def test_answers_that_come_after_the_leader_was_deposed_serve_no_read():
     assert carry_out(raft).reads == []
 
 
-def test_a_cut_off_leader_never_serves_a_read():
-    """§6.4: others may have a newer leader by then, and newer writes."""
+def test_partitioned_leader_never_serves_a_read():
+    """§6.4: a newer leader may have committed newer writes."""
     cluster = Cluster("abc")
     cluster.elect("a")
     cluster.deliver_all()
@@ -191,7 +192,7 @@ def test_a_cut_off_leader_never_serves_a_read():
     cluster.propose("b", b"newer")
     cluster.run(2.0)
     assert cluster["b"].commit_index == 3
-    assert cluster["a"].role is Role.LEADER  # check-quorum is off here: nothing but the rounds protects the read
+    assert cluster["a"].role is Role.LEADER  # check-quorum is off: only the rounds protect the read
     assert number not in cluster.members["a"].served_reads
     cluster.heal()
     cluster.run(0.2)
@@ -199,9 +200,9 @@ def test_a_cut_off_leader_never_serves_a_read():
     assert number in cluster.members["a"].failed_reads
 
 
-def test_a_leader_reelected_after_a_restart_of_others_serves_fresh_reads():
-    """§6.4: rounds of an earlier term serve nothing in a later one."""
-    raft = settled_leader()
+def test_reelected_leader_serves_fresh_reads():
+    """§6.4: rounds of an earlier term serve no reads in a later one."""
+    raft = ready_leader()
     raft.read_index()
     carry_out(raft)
     append(raft, "b", (1, 1), term=2)

@@ -1,4 +1,4 @@
-"""Dissertation §9.6, §4.2.3, §6.2: pre-vote, protection of a working leader, and a leader that checks its quorum."""
+"""Dissertation §9.6, §4.2.3, §6.2: pre-vote, leader stickiness, and check-quorum."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ BOTH = replace(CONFIG, pre_vote=True, check_quorum=True)
 
 
 def pre_candidate(terms=(), **options):
-    """A node that has asked whether it would be elected."""
+    """Return a node that has requested pre-votes."""
     raft = follower(terms, config=PRE_VOTE, **options)
     raft.tick(raft.next_timeout())
     carry_out(raft)
@@ -27,8 +27,8 @@ def pre_candidate(terms=(), **options):
 # --- pre-vote (§9.6) --------------------------------------------------------------------------------------------------
 
 
-def test_a_pre_candidate_asks_all_others_and_keeps_its_term_and_vote():
-    """§9.6: a candidate increments its term only once it knows that a majority would elect it."""
+def test_pre_candidate_requests_pre_votes_and_keeps_term_and_vote():
+    """§9.6: a candidate increments its term only if it learns that a majority would elect it."""
     raft = follower([1, 2], term=3, voted_for="b", config=PRE_VOTE)
     raft.tick(raft.next_timeout())
     ready = carry_out(raft)
@@ -38,7 +38,7 @@ def test_a_pre_candidate_asks_all_others_and_keeps_its_term_and_vote():
     assert (raft.current_term, raft.voted_for) == (3, "b")
 
 
-def test_a_pre_candidate_with_a_majority_begins_the_election():
+def test_pre_candidate_with_majority_starts_election():
     """§9.6."""
     raft = pre_candidate(voters="abcde")
     receive(raft, "b", PreVoteReply(1, vote_granted=True), term=0)
@@ -50,7 +50,7 @@ def test_a_pre_candidate_with_a_majority_begins_the_election():
     assert raft_events(ready, ElectionStarted) == [ElectionStarted(1, 3)]
 
 
-def test_refused_pre_votes_begin_nothing():
+def test_refused_pre_votes_start_no_election():
     """§9.6."""
     raft = pre_candidate(voters="abcde")
     for peer in "bcde":
@@ -60,8 +60,8 @@ def test_refused_pre_votes_begin_nothing():
     assert len(replies(carry_out(raft), PreVote)) == 4
 
 
-def test_a_pre_vote_for_another_term_does_not_count():
-    """§9.6: an answer that comes late was about another election."""
+def test_pre_vote_for_another_term_does_not_count():
+    """§9.6: a late reply belongs to another pre-vote."""
     raft = pre_candidate(term=4)
     receive(raft, "b", PreVoteReply(4, vote_granted=True), term=3)
     assert raft.role is Role.PRE_CANDIDATE
@@ -69,8 +69,8 @@ def test_a_pre_vote_for_another_term_does_not_count():
     assert raft.role is Role.CANDIDATE
 
 
-def test_a_pre_vote_after_the_election_began_does_not_count():
-    """§9.6: a pre-vote is no vote."""
+def test_pre_vote_after_the_election_started_does_not_count():
+    """§9.6: a pre-vote is not a vote."""
     raft = pre_candidate(voters="abcde")
     receive(raft, "b", PreVoteReply(1, vote_granted=True), term=0)
     receive(raft, "c", PreVoteReply(1, vote_granted=True), term=0)
@@ -79,8 +79,8 @@ def test_a_pre_vote_after_the_election_began_does_not_count():
     assert raft.role is Role.CANDIDATE
 
 
-def test_a_refusal_from_a_newer_term_teaches_it():
-    """§9.6, §5.1: who lags behind the others' term learns it by asking."""
+def test_refused_pre_vote_of_newer_term_updates_the_term():
+    """§9.6, §5.1: a node that lags behind learns the newer term."""
     raft = pre_candidate(term=1)
     receive(raft, "b", PreVoteReply(2, vote_granted=False), term=6)
     assert (raft.role, raft.current_term) == (Role.FOLLOWER, 6)
@@ -91,13 +91,13 @@ def test_a_refusal_from_a_newer_term_teaches_it():
     [
         pytest.param(PreVote(4, 2, 2), True, id="up to date"),
         pytest.param(PreVote(9, 2, 2), True, id="far ahead"),
-        pytest.param(PreVote(3, 2, 2), False, id="a term that is there already"),
+        pytest.param(PreVote(3, 2, 2), False, id="a term that is not newer"),
         pytest.param(PreVote(4, 1, 2), False, id="log too short"),
         pytest.param(PreVote(4, 9, 1), False, id="log of an older term"),
     ],
 )
-def test_a_pre_vote_is_granted_as_a_vote_would_be(request_, granted):
-    """§9.6: under the rules of §5.4.1; and it obliges the voter to nothing."""
+def test_pre_vote_is_granted_like_a_vote(request_, granted):
+    """§9.6: under the rules of §5.4.1; it does not bind the voter."""
     raft = follower([1, 2], term=3, config=PRE_VOTE)
     before = raft.next_timeout()
     receive(raft, "b", request_)
@@ -107,22 +107,22 @@ def test_a_pre_vote_is_granted_as_a_vote_would_be(request_, granted):
     assert (raft.current_term, raft.voted_for, raft.next_timeout()) == (3, None, before)
 
 
-def test_a_pre_vote_of_a_node_in_a_newer_term_leaves_the_voters_term():
-    """§9.6: a question disturbs nobody, whatever its sender's term."""
+def test_pre_vote_request_does_not_change_the_voters_term():
+    """§9.6: regardless of the sender's term."""
     raft = follower(term=3, config=PRE_VOTE)
     receive(raft, "b", PreVote(10, 0, 0), term=9)
     assert raft.current_term == 3
     assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(10, vote_granted=True)]
 
 
-def test_a_pre_candidate_follows_the_leader_it_hears():
-    """§9.6: its term never changed, so nothing was disturbed."""
+def test_pre_candidate_follows_the_leader_of_its_term():
+    """§9.6: its term has not changed."""
     raft = pre_candidate(term=3)
     assert append(raft, "b", (0, 0)).success
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 3, "b")
 
 
-def test_the_only_server_of_a_cluster_needs_no_others_pre_vote():
+def test_sole_server_needs_no_pre_vote():
     """§9.6."""
     raft = follower(voters="a", config=BOTH)
     raft.tick(raft.next_timeout())
@@ -132,8 +132,8 @@ def test_the_only_server_of_a_cluster_needs_no_others_pre_vote():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_node_that_was_cut_off_disturbs_nobody_when_it_returns(seed):
-    """§9.6: its term stays, and so do the leader and the leader's term."""
+def test_partitioned_node_is_not_disruptive_when_it_returns(seed):
+    """§9.6: its own term, the leader, and the leader's term do not change."""
     cluster = Cluster("abcde", seed=seed, config=BOTH)
     cluster.run(3.0)
     leading = cluster.leader
@@ -149,11 +149,11 @@ def test_a_node_that_was_cut_off_disturbs_nobody_when_it_returns(seed):
     assert cluster[away].leader == leading.node_id
 
 
-# --- protection of a working leader (§4.2.3) --------------------------------------------------------------------------
+# --- leader stickiness (§4.2.3) ---------------------------------------------------------------------------------------
 
 
-def test_who_heard_from_a_leader_just_now_passes_over_requests_for_votes():
-    """§4.2.3: within the minimum election time-out it neither takes over the term nor votes."""
+def test_voter_that_hears_a_leader_ignores_vote_requests():
+    """§4.2.3: within the minimum election time-out it neither adopts the term nor votes."""
     raft = follower(term=3, config=BOTH)
     append(raft, "b", (0, 0), now=10.0)
     soon = 10.0 + CONFIG.election_timeout_min - 0.001
@@ -164,8 +164,8 @@ def test_who_heard_from_a_leader_just_now_passes_over_requests_for_votes():
     assert [message.body for message in ready.messages] == [PreVoteReply(9, vote_granted=False)]
 
 
-def test_who_heard_from_no_leader_for_the_minimum_timeout_votes():
-    """§4.2.3: not longer, or a crashed leader is missed for too long."""
+def test_voter_without_leader_for_the_minimum_timeout_votes():
+    """§4.2.3: a longer wait would delay the replacement of a crashed leader."""
     raft = follower(term=3, config=BOTH)
     append(raft, "b", (0, 0), now=10.0)
     late = 10.0 + CONFIG.election_timeout_min + 0.001
@@ -177,42 +177,42 @@ def test_who_heard_from_no_leader_for_the_minimum_timeout_votes():
     ]
 
 
-def test_a_leader_passes_over_requests_for_votes():
-    """§4.2.3: it hears from itself all the time; its quorum is another matter."""
+def test_leader_ignores_vote_requests():
+    """§4.2.3: a leader counts as hearing from itself; check-quorum is separate."""
     raft = leader(config=CHECK_QUORUM, now=-10.0)
     receive(raft, "b", RequestVote(9, 9), term=8, now=-5.0)
     assert (raft.role, raft.current_term) == (Role.LEADER, 1)
     assert carry_out(raft).messages == []
 
 
-def test_an_election_that_the_leader_ordered_is_not_hindered():
-    """§4.2.3, §3.10: the flag of a transfer."""
+def test_leadership_transfer_overrides_stickiness():
+    """§4.2.3, §3.10: the request has the flag of a transfer."""
     raft = follower(term=3, config=BOTH)
     append(raft, "b", (0, 0), now=10.0)
     receive(raft, "c", RequestVote(0, 0, leadership_transfer=True), term=4, now=10.001)
     assert [message.body for message in carry_out(raft).messages] == [RequestVoteReply(vote_granted=True)]
 
 
-def test_who_has_just_started_protects_the_leader_it_may_have_answered():
-    """§4.2.3, §6.4.1: a restart forgets when the leader was heard; assume the worst."""
+def test_restarted_voter_ignores_vote_requests_at_first():
+    """§4.2.3, §6.4.1: it may have acknowledged a leader just before the restart."""
     raft = follower(term=3, config=BOTH, now=10.0)
     receive(raft, "c", RequestVote(0, 0), term=4, now=10.0 + CONFIG.election_timeout_min - 0.001)
     assert carry_out(raft).messages == []
 
 
-def test_without_check_quorum_nobody_is_protected():
-    """Both or neither: a leader that is protected and does not check its quorum could lead nobody for ever."""
+def test_no_stickiness_without_check_quorum():
+    """Otherwise a leader without a quorum could never be replaced."""
     raft = follower(term=3, config=PRE_VOTE)
     append(raft, "b", (0, 0), now=10.0)
     receive(raft, "c", PreVote(4, 0, 0), now=10.001)
     assert replies(carry_out(raft), PreVoteReply) == [PreVoteReply(4, vote_granted=True)]
 
 
-# --- a leader that checks its quorum (§6.2) ---------------------------------------------------------------------------
+# --- check-quorum (§6.2) ----------------------------------------------------------------------------------------------
 
 
 def keep_alive(raft, *followers, until):
-    """Let a leader's heartbeats pass, answered by these followers."""
+    """Let a leader's heartbeats pass, with replies of these followers."""
     while raft.role is Role.LEADER and raft.next_timeout() <= until:
         now = raft.next_timeout()
         for name in followers:
@@ -220,7 +220,7 @@ def keep_alive(raft, *followers, until):
         raft.tick(now)
 
 
-def test_a_leader_that_hears_from_no_quorum_steps_down():
+def test_leader_without_quorum_steps_down():
     """§6.2: an election time-out without a successful round of heartbeats to a majority ends its leadership."""
     raft = leader(voters="abcde", config=CHECK_QUORUM)
     number = raft.read_index()
@@ -233,30 +233,30 @@ def test_a_leader_that_hears_from_no_quorum_steps_down():
     ]
 
 
-def test_a_leader_that_hears_from_a_quorum_stays():
-    """§6.2: two of four others are enough."""
+def test_leader_with_quorum_stays():
+    """§6.2: replies of two of four others are enough."""
     raft = leader(voters="abcde", config=CHECK_QUORUM)
     keep_alive(raft, "b", "c", until=5.0)
     assert raft.role is Role.LEADER
 
 
-def test_a_leader_has_an_election_timeout_to_be_answered_first():
-    """§6.2: a new leader is not deposed before anybody could answer."""
+def test_new_leader_has_an_election_timeout_to_hear_a_quorum():
+    """§6.2: a new leader does not step down before replies can arrive."""
     raft = leader(config=CHECK_QUORUM)
     began = raft.next_timeout() - CONFIG.heartbeat_interval
     keep_alive(raft, until=began + CONFIG.election_timeout_max - 0.001)
     assert raft.role is Role.LEADER
 
 
-def test_without_check_quorum_a_leader_stays():
-    """§5.2 alone: only a newer term deposes a leader."""
+def test_leader_stays_without_check_quorum():
+    """§5.2: only a newer term deposes a leader."""
     raft = leader(voters="abcde")
     keep_alive(raft, until=5.0)
     assert raft.role is Role.LEADER
 
 
-def test_a_cut_off_leader_steps_down_and_the_others_go_on():
-    """§6.2, §9.6: and it disturbs nobody when it returns."""
+def test_partitioned_leader_steps_down_and_the_others_continue():
+    """§6.2, §9.6: and it is not disruptive when it returns."""
     cluster = Cluster("abcde", config=BOTH)
     cluster.run(3.0)
     old = cluster.leader
@@ -271,8 +271,8 @@ def test_a_cut_off_leader_steps_down_and_the_others_go_on():
     assert old.leader == newer.node_id
 
 
-def test_a_follower_that_lost_its_way_to_the_leader_alone_does_not_depose_it():
-    """§9.6, §4.2.3: one broken link, the others vouch for the leader."""
+def test_broken_link_to_the_leader_does_not_depose_it():
+    """§9.6, §4.2.3: only one follower loses its link; the others still hear the leader."""
     cluster = Cluster("abcde", config=BOTH)
     cluster.run(3.0)
     leading = cluster.leader
@@ -283,8 +283,8 @@ def test_a_follower_that_lost_its_way_to_the_leader_alone_does_not_depose_it():
     assert cluster[lost].current_term == leading.current_term
 
 
-def test_a_node_of_a_newer_term_is_brought_back_without_a_deadlock():
-    """A node whose disk is of a newer term refuses the leader's appends; that must depose the leader, not the node."""
+def test_node_of_newer_term_rejoins_without_deadlock():
+    """It rejects the leader's appends; this must depose the leader, so that a new term begins."""
     cluster = Cluster("abc", config=BOTH)
     cluster.run(3.0)
     term = cluster.leader.current_term
@@ -298,8 +298,8 @@ def test_a_node_of_a_newer_term_is_brought_back_without_a_deadlock():
     assert {raft.leader for raft in cluster.running} == {cluster.leader.node_id}
 
 
-def test_heartbeats_alone_keep_a_quorum():
-    """§6.2: an idle leader with a healthy cluster leads for ever."""
+def test_heartbeats_alone_keep_the_quorum():
+    """§6.2: an idle leader with a healthy cluster stays."""
     cluster = Cluster("abc", config=BOTH)
     cluster.run(3.0)
     term = cluster.leader.current_term
@@ -307,8 +307,8 @@ def test_heartbeats_alone_keep_a_quorum():
     assert cluster.leader.current_term == term
 
 
-def test_an_acknowledged_write_survives_whatever_the_options():
-    """Figure 3 holds with them as without."""
+def test_committed_entry_survives_with_any_options():
+    """Figure 3 holds with and without them."""
     cluster = Cluster("abc", config=BOTH)
     cluster.run(3.0)
     old = cluster.leader
