@@ -61,7 +61,7 @@ def inspect(directory: DataDirectory, as_json: Json = False) -> None:
 
 def _record(record: "InspectedRecord") -> dict[str, Any]:
     from raft_pkg.core.types import Entry, HardState  # noqa: PLC0415
-    from raft_pkg.storage import LogBegin  # noqa: PLC0415
+    from raft_pkg.storage import LogStart  # noqa: PLC0415
 
     position: dict[str, Any] = {"file": record.file.name, "offset": record.offset, "bytes": record.size}
     value = record.value
@@ -70,7 +70,7 @@ def _record(record: "InspectedRecord") -> dict[str, Any]:
             return {**position, "record": "hard_state", "term": value.current_term, "voted_for": value.voted_for}
         case Entry():
             return {**position, "record": "entry", **_entry(value)}
-        case LogBegin():
+        case LogStart():
             return {**position, "record": "begin", "after_index": value.index, "after_term": value.term}
     return {**position, "record": "snapshot", **_snapshot(value)}
 

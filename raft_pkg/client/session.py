@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from raft_pkg.rpc.sessions import SESSION_RESPONSES_MAX, SESSION_TTL_SECONDS
+from raft_pkg.rpc.requests import SESSION_RESPONSES_MAX, SESSION_TTL_SECONDS
 
 SESSION_IDLE_SECONDS = SESSION_TTL_SECONDS / 4
 """After a longer pause a client opens a new session. The old one may have expired, and the outcome of a command whose

@@ -20,7 +20,7 @@ from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES, check_key, check_
 BLOCK_BYTES = 64 * 1024
 """A block takes no further record when it has reached so many bytes."""
 
-_MAGIC = b"raft key-values 1\n"
+_MAGIC = b"raft key-values 2\n"
 _BLOCK = struct.Struct(">I")  # length of the records
 _RECORD = struct.Struct(">II")  # length of the key, of the value
 _NOTHING_TO_SAY = kv.KvResult().SerializeToString()

@@ -1,4 +1,7 @@
-"""Requests and outcomes of a command stream. A message stands for one request, or for several with consecutive ids."""
+"""Requests, outcomes and session limits of a command stream, shared by clients and servers.
+
+A `Request` stands for one request, or for several with consecutive ids; so does an `Outcome`.
+"""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -6,6 +9,18 @@ from typing import Literal
 from raft_pkg.rpc import raft_pb2 as pb
 
 RequestType = Literal["commands", "queries", "open_session"]
+
+SESSION_TTL_SECONDS = 600.0
+"""Default time to live of a session, in log time since its last command (dissertation §6.3). Operations time out much
+earlier."""
+SESSION_RESPONSES_MAX = 32 * 1024
+"""Greatest number of recorded responses per session; one more expires it.
+
+Twice the number of operations that a client has in flight on its stream, so that one delayed command does not hold up
+the others at once.
+"""
+SESSION_RESPONSE_BYTES_MAX = 16 * 1024 * 1024
+"""When the recorded responses of a session have reached this size, its next command expires it."""
 
 _REQUEST_TYPES: tuple[RequestType, ...] = ("commands", "queries", "open_session")
 _UINT64_MAX = 2**64 - 1

@@ -8,7 +8,7 @@ from raft_pkg.addresses import parse_address
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.errors import ConfigurationError
-from raft_pkg.rpc.sessions import SESSION_TTL_SECONDS
+from raft_pkg.rpc.requests import SESSION_TTL_SECONDS
 
 _DEFAULTS = RaftConfig()
 

@@ -2,7 +2,7 @@
 
 The sessions are part of the replicated state: they depend only on the log, so that all nodes agree on what was applied,
 with what result, and which sessions have expired. Snapshots contain them. Time is log time: the greatest wall-clock
-time that a leader has written into an entry. The limits below and those in `raft_pkg.rpc.sessions` affect what is
+time that a leader has written into an entry. The limits below and those in `raft_pkg.rpc.requests` affect what is
 applied, so they must be equal on all nodes.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from raft_pkg.chunks import ChunkReader
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
+from raft_pkg.rpc.requests import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
 from raft_pkg.server.state_hash import DIGEST_BYTES, StateHash
 from raft_pkg.server.state_machine import StateMachine
 
@@ -22,7 +22,7 @@ SESSIONS_MAX = 10_000
 CHUNK_BYTES = 64 * 1024
 """Size at which a chunk of a snapshot is yielded."""
 
-_MAGIC = b"raft sessions 2\n"
+_MAGIC = b"raft sessions 3\n"
 _HEADER = struct.Struct(f">{DIGEST_BYTES}sQQI")  # state hash, log time, last session's id, number of sessions
 _SESSION = struct.Struct(">QQQQI")  # id, ttl, last use, acknowledged, number of responses
 _RESPONSE = struct.Struct(">QQI")  # sequence, index, length of the result

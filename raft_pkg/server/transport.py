@@ -16,7 +16,7 @@ from raft_pkg.events import Event
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.codec import encode_message
 from raft_pkg.rpc.dial import dial, is_refused
-from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
+from raft_pkg.rpc.options import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
 from raft_pkg.rpc.raft_pb2_grpc import RaftPeerStub
 
 CONNECT_TIMEOUT = 1.0

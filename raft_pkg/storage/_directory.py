@@ -1,13 +1,13 @@
-"""The data directory: names of its files, its lock, and `node.json`, which says whose it is.
+"""The data directory: the names of its files, its lock, and `node.json`, which identifies its owner.
 
-LOCK                   held while a process uses the directory; holds that process's id
-node.json              whose directory it is, where the log begins, and how far it surely was on disk
+LOCK                   locked while a process uses the directory; contains the id of that process
+node.json              the owner, the oldest segment of the log, and a position up to which the log was synced
 0000000001.log …       segments of the log
 ….snapshot             the snapshot, named after the last index that it replaces
-*.tmp of these         files that a crash kept from getting their names; removed when the log is recovered
+*.tmp of these         files that a crash left unfinished; removed by recovery
 
-A crash may leave segments before the one with which the log begins, and snapshots before the newest. They count for
-nothing, and are removed when the log is recovered.
+A crash may leave segments older than the log's oldest one, and snapshots older than the newest. They are ignored, and
+removed by recovery.
 """
 
 import json
@@ -27,16 +27,16 @@ TEMPORARY_SUFFIX = ".tmp"
 
 _SEGMENT_NAME = re.compile(r"(\d{10})\.log")
 _SNAPSHOT_NAME = re.compile(r"(\d{20})\.snapshot")
-_NODE_FILE_VERSION = 2
+_NODE_FILE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
-    """Whose the directory is, with which segment the log begins, and how far it surely was on disk.
+    """The content of `node.json`.
 
-    The position is where the log ended when it was last opened or closed, when a segment was added, or when the log
-    was compacted. It makes the loss of the newest segments visible, and of whatever else was before it. That of the
-    oldest segments is visible because only a segment that is no longer in here is ever removed.
+    `synced_segment` and `synced_offset` are the end of the log when it was last opened, closed or compacted, or when a
+    segment was added. They reveal a loss of the newest segments, or of anything else before that position.
+    `oldest_segment` reveals a loss of the oldest segments: older ones are removed only after it has been written.
     """
 
     node_id: str
@@ -58,7 +58,7 @@ class NodeFile:
             numbers = (content[name] for name in ("incarnation", "oldest_segment", "synced_segment", "synced_offset"))
             node_file = cls(str(content["node_id"]), *map(int, numbers))
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-            raise corrupt_log_error(path, 0, "the file is not what raft_pkg wrote") from None
+            raise corrupt_log_error(path, 0, "the file was not written by raft_pkg") from None
         if checksum != _checksum({"format": version, **content}):
             raise corrupt_log_error(path, 0, "the file does not match its checksum")
         if version != _NODE_FILE_VERSION:
@@ -71,12 +71,12 @@ def _checksum(content: dict[str, object]) -> str:
 
 
 def temporary_path(path: Path) -> Path:
-    """What a file is called until its content is on disk."""
+    """Return the name of a file while its content is not durable."""
     return path.with_name(path.name + TEMPORARY_SUFFIX)
 
 
 class DataDirectory:
-    """One data directory on one filesystem."""
+    """A data directory and its files."""
 
     def __init__(self, filesystem: Filesystem, path: Path) -> None:
         self.path = path
@@ -89,11 +89,11 @@ class DataDirectory:
         return self.path / f"{index:020d}.snapshot"
 
     def make(self) -> None:
-        """Make the directory and those above it, durably; one that is there is left as it is."""
+        """Create the directory and its parents durably, unless they exist."""
         try:
             self._make(self.path)
         except OSError as error:
-            raise storage_error("make the data directory", self.path, error) from error
+            raise storage_error("create the data directory", self.path, error) from error
 
     def _make(self, path: Path) -> None:
         try:
@@ -106,16 +106,16 @@ class DataDirectory:
         self.filesystem.sync_directory(path.parent)
 
     def sync(self) -> None:
-        """Make created and renamed files durable. Raises OSError."""
+        """Make the names of created and renamed files durable. Raises `OSError`."""
         self.filesystem.sync_directory(self.path)
 
     def sync_parent(self) -> None:
-        """Make the directory itself durable, in case the process that made it did not come to that."""
-        with suppress(PermissionError):  # it may be the root of a volume, below what this user can't read
+        """Make the directory's own name durable, in case its creator crashed before that."""
+        with suppress(PermissionError):  # the parent of a volume's root may not be readable
             self.filesystem.sync_directory(self.path.absolute().parent)
 
     def lock(self) -> int:
-        """Keep other processes out; returns the descriptor that holds the lock."""
+        """Lock out other processes; return the descriptor that holds the lock."""
         path = self.path / LOCK_NAME
         try:
             return self.filesystem.lock(path)
@@ -134,11 +134,11 @@ class DataDirectory:
             return "(its id is not known)"
 
     def segments(self) -> list[int]:
-        """The numbers of the segments that have a file, in order."""
+        """Return the sequence numbers of the segment files in ascending order."""
         return self._numbers(_SEGMENT_NAME)
 
     def snapshots(self) -> list[int]:
-        """The indexes of the snapshots that have a file, in order."""
+        """Return the indexes of the snapshot files in ascending order."""
         return self._numbers(_SNAPSHOT_NAME)
 
     def _numbers(self, pattern: re.Pattern[str]) -> list[int]:
@@ -146,7 +146,7 @@ class DataDirectory:
         return sorted(int(match[1]) for match in matches if match)
 
     def remove_temporary_files(self) -> None:
-        """Remove what a crash kept from getting its name. Raises OSError."""
+        """Remove files that a crash left unfinished. Raises `OSError`."""
         for name in self._names():
             stem = name.removesuffix(TEMPORARY_SUFFIX)
             is_ours = stem == NODE_FILE_NAME or _SEGMENT_NAME.fullmatch(stem) or _SNAPSHOT_NAME.fullmatch(stem)
@@ -154,7 +154,7 @@ class DataDirectory:
                 self.filesystem.remove(self.path / name)
 
     def remove_before(self, *, segment: int, snapshot: int) -> None:
-        """Remove segments and snapshots before these, which count for nothing any more. Raises OSError."""
+        """Remove older segments and snapshots than these. Raises `OSError`."""
         for sequence in self.segments():
             if sequence < segment:
                 self.filesystem.remove(self.segment_path(sequence))
@@ -175,16 +175,16 @@ class DataDirectory:
             raise storage_error("read the file", path, error) from error
 
     def read_node_file(self) -> NodeFile | None:
-        """What `node.json` says; None when there is none."""
+        """Return the content of `node.json`, None when the file does not exist."""
         path = self.path / NODE_FILE_NAME
         return NodeFile.decode(path, self.read(path)) if NODE_FILE_NAME in self._names() else None
 
     def write_node_file(self, node_file: NodeFile) -> None:
-        """Replace `node.json`, durably and at once. Raises OSError."""
+        """Replace `node.json` durably and atomically. Raises `OSError`."""
         self.filesystem.close(self.create(self.path / NODE_FILE_NAME, [node_file.encode()]))
 
     def create(self, path: Path, buffers: list[bytes]) -> int:
-        """Give a name to a file when its content is on disk, durably; returns its descriptor. Raises OSError."""
+        """Create a file durably and atomically; return its descriptor. Raises `OSError`."""
         temporary = temporary_path(path)
         descriptor = self.filesystem.create(temporary)
         try:
@@ -197,7 +197,7 @@ class DataDirectory:
             raise
         return descriptor
 
-    def foreign(self, owner: str, node_id: str) -> ForeignDirectoryError:
+    def foreign_error(self, owner: str, node_id: str) -> ForeignDirectoryError:
         return ForeignDirectoryError(
             f"{self.path}: belongs to node {owner!r}, not to {node_id!r}; "
             f"use the identity {owner!r}, or another directory"

@@ -1,11 +1,11 @@
-"""How a failed call of the operating system is told to people: which file, what failed, what to do."""
+"""Messages of storage errors: the file, what failed, and what to do about it."""
 
 import errno
 from pathlib import Path
 
 from raft_pkg.errors import CorruptLogError, StorageError
 
-_WHAT_TO_DO = {
+_ADVICE = {
     errno.ENOSPC: "free space on its volume, then start the node again",
     errno.EDQUOT: "free space or raise the quota, then start the node again",
     errno.EIO: "the device failed: check it and the kernel's log before starting the node again",
@@ -19,14 +19,14 @@ _WHAT_TO_DO = {
 
 
 def storage_error(action: str, path: Path, error: OSError) -> StorageError:
-    """The error for a failed call: `action` completes "cannot …"."""
-    advice = _WHAT_TO_DO.get(error.errno or 0)
+    """Return the error for a failed system call. `action` completes "cannot …"."""
+    advice = _ADVICE.get(error.errno or 0)
     return StorageError(f"{path}: cannot {action}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
 
 def corrupt_log_error(path: Path, offset: int, what: str) -> CorruptLogError:
-    """The error for damage: `what` is a sentence without its full stop."""
+    """Return the error for damage at an offset. `what` is a sentence without its full stop."""
     return CorruptLogError(
-        f"{path}: byte {offset}: {what}. This is damage, not a write that a crash cut short; nothing was changed. "
-        "Restore the data directory from a copy, or remove the node from the cluster and add it with an empty one"
+        f"{path}: byte {offset}: {what}. This is damage, not a write torn by a crash; nothing was changed. "
+        "Restore the data directory from a backup, or remove the node from the cluster and add it with an empty one"
     )

@@ -1,7 +1,7 @@
-"""The operating system's calls whose order and whose failure decide what survives a crash, in one place.
+"""The system calls of the storage. Their order and their failures decide what survives a crash.
 
-The storage makes no other call on files. A test can pass an object of its own to record the order of writes and
-syncs, to fail any of them, or to lose what was not synced.
+The storage makes no other calls on files. A test can substitute an object that records the order of writes and syncs,
+fails any of them, or loses what was not synced.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ _BUFFERS_PER_CALL_MAX = 1024  # IOV_MAX of Linux
 
 
 class Filesystem:
-    """Files of the operating system. Every method raises OSError as the system does."""
+    """Files of the operating system. Every method may raise `OSError`."""
 
     def make_directory(self, path: Path) -> None:
         path.mkdir(0o750)
@@ -23,7 +23,7 @@ class Filesystem:
         return [entry.name for entry in path.iterdir()]
 
     def sync_directory(self, path: Path) -> None:
-        """Make created, renamed and removed names in a directory durable."""
+        """Make names created, renamed or removed in a directory durable."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -31,9 +31,9 @@ class Filesystem:
             os.close(descriptor)
 
     def read(self, path: Path, *, cached: bool = True) -> bytes:
-        """All of a file. Not cached: what is on disk, save for what is still to be written there.
+        """Return the content of a file. `cached=False` bypasses clean pages of the page cache.
 
-        After a failed sync, Linux keeps in memory what it could not write and takes it for written.
+        After a failed sync, Linux marks pages as clean although they were not written.
         """
         with path.open("rb") as file:
             if not cached:
@@ -41,19 +41,19 @@ class Filesystem:
             return file.read()
 
     def open_to_read(self, path: Path) -> int:
-        """Open an existing file where one may only read."""
+        """Open an existing file for reading."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def size(self, descriptor: int) -> int:
-        """Bytes in an open file."""
+        """Return the size of an open file in bytes."""
         return os.fstat(descriptor).st_size
 
     def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
-        """Read from a position on; may return fewer bytes than asked for, and none only at the file's end."""
+        """Read from an offset on. May return fewer bytes than requested; returns none only at the end of the file."""
         return os.pread(descriptor, size, offset)
 
     def create(self, path: Path) -> int:
-        """Open a new file for writing; it must not exist."""
+        """Create a file and open it for writing. It must not exist."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
 
     def open(self, path: Path) -> int:
@@ -61,7 +61,7 @@ class Filesystem:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def write(self, descriptor: int, buffers: Sequence[bytes], offset: int) -> int:
-        """Write from a position on; returns the number of bytes written, which may be fewer than asked for."""
+        """Write from an offset on; return the number of bytes written, which may be less than requested."""
         return os.pwritev(descriptor, buffers[:_BUFFERS_PER_CALL_MAX], offset)
 
     def truncate(self, descriptor: int, size: int) -> None:
@@ -72,7 +72,7 @@ class Filesystem:
         os.fdatasync(descriptor)
 
     def sync_file(self, descriptor: int) -> None:
-        """Make a file's content and all its attributes durable."""
+        """Make a file's content and all attributes durable."""
         os.fsync(descriptor)
 
     def close(self, descriptor: int) -> None:
@@ -82,7 +82,7 @@ class Filesystem:
         source.replace(target)
 
     def remove(self, path: Path) -> None:
-        """Take the name away. To free a large file takes long: that is left to a thread, which closes it last."""
+        """Remove a file. A thread closes it last, because freeing the space of a large file takes long."""
         descriptor = self.open_to_read(path)
         try:
             path.unlink()
@@ -90,7 +90,10 @@ class Filesystem:
             threading.Thread(target=os.close, args=(descriptor,), name="remove").start()
 
     def lock(self, path: Path) -> int:
-        """Hold a lock file until it is closed, also by the end of the process; BlockingIOError: another holds it."""
+        """Lock a file until the descriptor is closed; return the descriptor.
+
+        Raises `BlockingIOError` when another process holds the lock.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +106,7 @@ class Filesystem:
 
 
 def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
-    """Write every byte, also when the system takes them chunkmeal."""
+    """Write all bytes, repeating short writes."""
     size = sum(map(len, buffers))
     written = filesystem.write(descriptor, buffers, offset)
     while written < size:
@@ -115,11 +118,11 @@ def write_all(filesystem: Filesystem, descriptor: int, buffers: Sequence[bytes],
 
 
 def read_all(filesystem: Filesystem, descriptor: int, size: int, offset: int) -> bytes:
-    """Read every byte, also when the system gives them chunkmeal."""
+    """Read exactly `size` bytes, repeating short reads."""
     data = filesystem.read_at(descriptor, size, offset)
     while len(data) < size:
         more = filesystem.read_at(descriptor, size - len(data), offset + len(data))
         if not more:
-            raise OSError(f"a read of {size} bytes at {offset} found the end of the file after {len(data)}")
+            raise OSError(f"a read of {size} bytes at {offset} reached the end of the file after {len(data)}")
         data += more
     return data

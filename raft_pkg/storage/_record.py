@@ -1,24 +1,23 @@
-"""The form of one record: how it becomes bytes, and how bytes become a record again or are found not to be one.
+"""Encode and decode the records of a segment.
 
-    header    56 bytes   magic, type, entry kind, flags, lengths, checksum of the previous record, where the record
-                         is (segment, offset), how far the segment had been synced when it was written, index, term,
+    header    56 bytes   magic, type, entry kind, flags, lengths, checksum of the previous record, position (segment,
+                         offset), offset up to which the segment was synced when the record was written, index, term,
                          checksum of the header
     data                 an entry's data, or the vote of a hard state
-    padding   0-7 bytes  zeros, so that records begin at multiples of eight
-    trailer    8 bytes   checksum of data and padding, seeded with the header's checksum; an end mark
+    padding   0-7 bytes  zeros, so that records start at multiples of eight
+    trailer    8 bytes   checksum of data and padding, seeded with the header's checksum; end mark
 
 Recovery (see `_torn`) relies on these properties:
 
-- Bytes never written are zeros, and an all-zero header is no record: the end of the log needs no mark.
-- In what was written, no sector of 512 bytes and no part of a sector at a record's beginning or end is all zeros:
-  magic and end mark have no zero byte, and longer runs of zeros in the data are written in an escaped form.
-- A header says where it is. A copy of a record in an entry's data is not taken for a record.
-- The header has a checksum of its own, so that a damaged length is never believed.
-- Each record holds the checksum of the one before, and a segment's header that of the segment before: a record or
-  segment that is missing, or of another log, breaks the chain.
+- Bytes that were never written are zeros, and an all-zero header is invalid, so the end of the log needs no mark.
+- No written sector of 512 bytes, and no part of a sector at a record's start or end, is all zeros: magic and end mark
+  contain no zero byte, and long runs of zeros in the data are escaped.
+- A header contains its own position, so a copy of a record inside an entry's data is not mistaken for a record.
+- A header has its own checksum, so a damaged length is never used.
+- Each record contains the checksum of the previous one, and a segment's header that of the previous segment: a missing
+  record or segment, or one of another log, breaks the chain.
 
-CRC-32 of zlib: a CRC-32C library needs a quarter of its time, which saves 7 µs for 64 KiB, a tenth of the sync that
-follows; that is not worth a dependency.
+The checksum is zlib's CRC-32. CRC-32C would need a library and save 7 µs per 64 KiB, a tenth of the following sync.
 """
 
 from struct import Struct
@@ -43,30 +42,30 @@ _ZERO_RUN = bytes(64)
 _ESCAPE = b"\x1b"
 _ESCAPED_ESCAPE = b"\x1b\x01"
 _ESCAPED_ZERO_RUN = b"\x1b\x02"
-# A record's type. Plain numbers, since an enum's cost a fifth of the time in which a log is read.
+# Types of records. Plain numbers: an enum would cost a fifth of the time that reading a log takes.
 _HARD_STATE = 1
 _ENTRY = 2
-# A record's flags.
-_VOTED = 1  # of a hard state: the data is the vote, else there is none
-_ESCAPED = 2  # the data is in its escaped form
+# Flags of records.
+_VOTED = 1  # of a hard state: the data is the vote; unset: no vote
+_ESCAPED = 2  # the data is escaped
 
 _ENTRY_KINDS = {int(kind): kind for kind in EntryKind}
 
 
 class Record(NamedTuple):
-    """One valid record."""
+    """A valid record."""
 
     offset: int  # in its segment's file
     end: int  # offset of the first byte after it
-    checksum: int  # of the whole record; the next record holds it too
+    checksum: int  # of the whole record; repeated in the next record
     value: HardState | Entry
 
 
 class Damage(NamedTuple):
-    """Why the bytes at an offset are no record."""
+    """Describes why the bytes at an offset are not a record."""
 
     what: str
-    end: int | None  # where the record should end; None when its header can't tell
+    end: int | None  # offset of the record's end; None when its header is damaged
 
 
 def _escape(data: bytes) -> bytes:
@@ -76,13 +75,13 @@ def _escape(data: bytes) -> bytes:
 def _unescape(data: bytes, length_max: int) -> bytes:
     zero_runs = data.count(_ESCAPED_ZERO_RUN)
     length = len(data) - data.count(_ESCAPED_ESCAPE) + zero_runs * (len(_ZERO_RUN) - len(_ESCAPED_ZERO_RUN))
-    if length > length_max:  # a few bytes can stand for many: never allocate more than the header announces
-        raise ImpossibleRecordError(f"a record's data expands to more than {length_max} bytes")
+    if length > length_max:  # allocate no more than the header announces
+        raise InvalidRecordError(f"a record's data expands to more than {length_max} bytes")
     return data.replace(_ESCAPED_ZERO_RUN, _ZERO_RUN).replace(_ESCAPED_ESCAPE, _ESCAPE)
 
 
 class BatchEncoder:
-    """Turns the records of one write into buffers, without copying the entries' data."""
+    """Encodes the records of one write into buffers, without copying the data of entries."""
 
     __slots__ = ("_sequence", "_synced", "buffers", "checksum", "end")
 
@@ -123,11 +122,11 @@ class BatchEncoder:
         self.checksum = checksum
         self.end += HEADER_BYTES + stored + len(trailer)
         if self.end > SEGMENT_BYTES_MAX:
-            raise ValueError(f"the entries of one append pass the limit of {SEGMENT_BYTES_MAX} bytes a segment")
+            raise ValueError(f"the entries of one append exceed the limit of {SEGMENT_BYTES_MAX} bytes per segment")
 
 
 class RecordDecoder:
-    """Reads records of one segment. Holds the segment's bytes and number; knows nothing of other segments."""
+    """Decodes the records of one segment, given its bytes and sequence number."""
 
     def __init__(self, data: bytes, sequence: int) -> None:
         self._data = data
@@ -135,16 +134,19 @@ class RecordDecoder:
         self._sequence = sequence
 
     def decode(self, offset: int, previous: int) -> Record | Damage:
-        """The record at an offset that follows a record with the checksum `previous`."""
+        """Decode the record at an offset. `previous` is the checksum of the record before it.
+
+        Raises `InvalidRecordError`.
+        """
         header = self._header(offset)
         if isinstance(header, Damage):
             return header
         if (header.sequence, header.offset) != (self._sequence, offset):
-            raise ImpossibleRecordError("a record with a valid header belongs to another place")
+            raise InvalidRecordError("a record with a valid header belongs to another position")
         if header.previous != previous:
-            raise ImpossibleRecordError("a record with a valid header does not follow the record before it")
+            raise InvalidRecordError("a record with a valid header does not follow the previous record")
         if header.synced > offset:
-            raise ImpossibleRecordError("a record with a valid header says that more was synced than was written")
+            raise InvalidRecordError("a record with a valid header claims that more was synced than was written")
         data_start = offset + HEADER_BYTES
         trailer_start = data_start + header.stored + (-header.stored & 7)
         end = trailer_start + _TRAILER.size
@@ -157,9 +159,9 @@ class RecordDecoder:
         return Record(offset, end, checksum, value)
 
     def synced_by_later_record(self, offset: int) -> int | None:
-        """Where a later record with a valid header says that more than `offset` had been synced.
+        """Return the offset of a later record with a valid header that claims that `offset` had been synced, or None.
 
-        Such a header shows that what is wrong at `offset` had once been right on disk.
+        Such a header proves that the bytes at `offset` were once valid on disk.
         """
         position = offset
         while (position := self._data.find(_MAGIC, position + 1)) >= 0:
@@ -186,18 +188,18 @@ class _Header(NamedTuple):
     kind: int  # of an entry
     flags: int
     stored: int  # length of the data in the file
-    length: int  # length of the data before it was escaped
-    previous: int  # checksum of the record before, or of the segment's header
+    length: int  # length of the data before escaping
+    previous: int  # checksum of the previous record, or of the segment's header
     sequence: int  # of the segment
     offset: int  # of this record in its file
-    synced: int  # the segment was on disk up to this offset when the record was written
+    synced: int  # the segment was synced up to this offset when the record was written
     entry_index: int
     term: int
-    checksum: int  # of all of the above
+    checksum: int  # of all fields above
 
 
-class ImpossibleRecordError(Exception):
-    """A record whose checksums are right says what it never can: it was not written here by this program."""
+class InvalidRecordError(Exception):
+    """A record with valid checksums has contents that this program never writes at this position."""
 
 
 def _decode_value(header: _Header, data: bytes) -> HardState | Entry:
@@ -207,17 +209,15 @@ def _decode_value(header: _Header, data: bytes) -> HardState | Entry:
         try:
             return HardState(header.term, data.decode() if header.flags & _VOTED else None)
         except UnicodeDecodeError:
-            raise ImpossibleRecordError("the vote of a hard state is not text") from None
-    raise ImpossibleRecordError(f"a record is of a type ({header.type}) that this version does not know")
+            raise InvalidRecordError("the vote of a hard state is not text") from None
+    raise InvalidRecordError(f"a record has the unknown type {header.type}")
 
 
 def _decode_entry(header: _Header, data: bytes) -> Entry:
     if header.flags & _ESCAPED:
         data = _unescape(data, min(header.length, DATA_BYTES_MAX))
     if len(data) != header.length:
-        raise ImpossibleRecordError(f"the data of entry {header.entry_index} has not the length that its header gives")
+        raise InvalidRecordError(f"the data of entry {header.entry_index} does not have the length in its header")
     if header.kind not in _ENTRY_KINDS:
-        raise ImpossibleRecordError(
-            f"entry {header.entry_index} is of a kind ({header.kind}) that this version does not know"
-        )
+        raise InvalidRecordError(f"entry {header.entry_index} has the unknown kind {header.kind}")
     return Entry(header.entry_index, header.term, _ENTRY_KINDS[header.kind], data)

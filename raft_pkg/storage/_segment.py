@@ -1,15 +1,15 @@
-"""One file of the log: its header, and reading its records up to the place where they end.
+"""A segment of the log: its header, and a reader of its records.
 
-    header    512 bytes   magic, format version, segment number, index and term of the last entry before it, whether
-                          the log begins anew after that entry, where and with which checksum the segment before ended,
-                          the node's identity, checksum
-    records               see `_record`; the first one is the hard state as it was when the segment was begun
-    zeros                 space written ahead, so that a sync need not change the file's size each time
+    header    512 bytes   magic, format version, sequence number, index and term of the last entry before the segment,
+                          whether the segment resets the log, end and checksum of the previous segment, the node's
+                          identity, checksum
+    records               see `_record`; the first one is the hard state at the time when the segment was created
+    zeros                 preallocated space, so that most syncs need not change the size of the file
 
-Segments are numbered from 1 on, without gaps. A file gets its name only when header and first record are on disk.
+Segments are numbered from 1 without gaps. A file gets its name after header and first record are durable.
 
-The log begins anew when a snapshot was installed of which it did not have the last entry: the entries of all segments
-before are void then (paper §7, Figure 13).
+A segment resets the log when a snapshot was installed whose last entry the log did not contain: the entries of all
+previous segments are then obsolete (§7, Figure 13).
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from zlib import crc32
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.errors import StorageError
 from raft_pkg.storage._errors import corrupt_log_error
-from raft_pkg.storage._record import SEGMENT_BYTES_MAX, Damage, ImpossibleRecordError, Record, RecordDecoder
+from raft_pkg.storage._record import SEGMENT_BYTES_MAX, Damage, InvalidRecordError, Record, RecordDecoder
 from raft_pkg.storage._torn import is_torn, last_written
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SEGMENT_HEADER_BYTES = 512
 NODE_ID_BYTES_MAX = 255
 
@@ -35,48 +35,48 @@ _FILLER = bytes(SEGMENT_HEADER_BYTES)
 
 
 class SegmentHeader(NamedTuple):
-    """What a segment says of itself and of the one before."""
+    """Describes a segment and the end of the previous one."""
 
     sequence: int
-    base_index: int  # of the last entry when the segment was begun; 0: there was none
+    base_index: int  # of the last entry before the segment; 0 without one
     base_term: int  # its term
-    anew: bool  # the log goes on after that entry, whatever the segments before say
-    previous_end: int  # where the records of the segment before ended; 0 in the first
-    previous_checksum: int  # of the last record of the segment before; 0 in the first
+    resets_log: bool  # the entries of all previous segments are obsolete
+    previous_end: int  # end of the records of the previous segment; 0 in the first segment
+    previous_checksum: int  # of the last record of the previous segment; 0 in the first segment
     node_id: str
 
     def encode(self) -> bytes:
         node_id = self.node_id.encode()
         fields = _FIELDS.pack(
             _MAGIC, FORMAT_VERSION, self.previous_checksum, self.sequence, self.base_index, self.base_term,
-            self.previous_end, self.anew, len(node_id),
+            self.previous_end, self.resets_log, len(node_id),
         )  # fmt: skip
         content = (fields + node_id + _FILLER)[: SEGMENT_HEADER_BYTES - _CHECKSUM.size]
         return content + _CHECKSUM.pack(crc32(content))
 
     @staticmethod
     def checksum(encoded: bytes) -> int:
-        """The checksum that the segment's first record holds as that of the record before."""
+        """Return the checksum of an encoded header, which the first record repeats."""
         (checksum,) = _CHECKSUM.unpack_from(encoded, SEGMENT_HEADER_BYTES - _CHECKSUM.size)
         return int(checksum)
 
 
 class KeptSegment(NamedTuple):
-    """What compaction needs to know of a segment that another one follows."""
+    """Describes a segment for compaction."""
 
     sequence: int
-    highest_index: int  # of the entries in it, also those that later ones replaced; 0: none
+    highest_index: int  # of the entries in it, including replaced ones; 0 without any
 
 
 class SegmentReader:
-    """Reads one segment. After `records` has come to its end, `end` and `checksum` tell where and how it ended.
+    """Reads one segment. When `records` is exhausted, `end` and `checksum` are those of the last record.
 
-    `highest_index` is that of the entries in it, also of those that later ones replaced; 0: there are none.
+    `highest_index` is the greatest index of the entries read, including replaced ones; 0 without any.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:
         if len(data) > SEGMENT_BYTES_MAX:
-            raise corrupt_log_error(path, SEGMENT_BYTES_MAX, "the file is longer than a segment can be")
+            raise corrupt_log_error(path, SEGMENT_BYTES_MAX, "the file exceeds the size limit of a segment")
         self.path = path
         self.header = _decode_header(path, data)
         self.checksum = SegmentHeader.checksum(data)
@@ -87,18 +87,18 @@ class SegmentReader:
         self._damage = Damage("the file ends", None)
 
     def records(self) -> Iterator[Record]:
-        """The valid records in order, up to the first place where there is none."""
+        """Yield the valid records in order, up to the first invalid position."""
         decoder = RecordDecoder(self._data, self.header.sequence)
         while True:
             try:
                 record = decoder.decode(self.end, self.checksum)
-            except ImpossibleRecordError as error:
-                self.refuse(self.end, str(error))
+            except InvalidRecordError as error:
+                self.reject(self.end, str(error))
             if isinstance(record, Damage):
                 self._damage = record
                 break
             if record.offset == SEGMENT_HEADER_BYTES and not isinstance(record.value, HardState):
-                self.refuse(record.offset, "the segment does not begin with a hard state")
+                self.reject(record.offset, "the segment does not start with a hard state")
             self.end = record.end
             self.checksum = record.checksum
             if isinstance(record.value, Entry) and record.value.index > self.highest_index:
@@ -106,34 +106,34 @@ class SegmentReader:
             yield record
         self._require_not_synced(decoder)
 
-    def require_synced_up_to(self, offset: int, witness: str) -> None:
-        """Refuse the segment when its records end before a position that is known to have been on disk."""
+    def require_synced_up_to(self, offset: int, source: str) -> None:
+        """Reject the segment when its records end before an offset up to which `source` says that it was synced."""
         if self.end < offset:
-            self.refuse(self.end, f"{self._what_is_wrong()}, although {witness} that byte {offset} was reached")
+            self.reject(self.end, f"{self._end_reason()}, although {source} shows that byte {offset} was synced")
 
     def torn_bytes(self) -> int:
-        """How much of a write that a crash cut short is to be cut off; refuses damage. For the newest segment."""
+        """Return the length of the torn write at the end of the newest segment; reject damage."""
         torn_bytes = last_written(self._data, self.end) - self.end
         if torn_bytes and not is_torn(self._data, self.end, self._damage):
-            self.refuse(self.end, f"{self._damage.what}, and all of its sectors are there")
+            self.reject(self.end, f"{self._damage.what}, and all of its sectors are present")
         return torn_bytes
 
     def require_clean_end(self) -> None:
-        """Refuse anything behind the last record. For a segment that another one follows."""
+        """Reject data behind the last record of a segment that is not the newest."""
         if last_written(self._data, self.end) > self.end:
-            self.refuse(self.end, f"{self._damage.what}, in a segment that is not the newest")
+            self.reject(self.end, f"{self._damage.what}, in a segment that is not the newest")
 
-    def refuse(self, offset: int, what: str) -> NoReturn:
+    def reject(self, offset: int, what: str) -> NoReturn:
         raise corrupt_log_error(self.path, offset, what)
 
     def _require_not_synced(self, decoder: RecordDecoder) -> None:
         if self.end == SEGMENT_HEADER_BYTES:
-            self.refuse(self.end, f"{self._what_is_wrong()}, although a file has its first record before its name")
-        witness = decoder.synced_by_later_record(self.end)
-        if witness is not None:
-            self.refuse(self.end, f"{self._what_is_wrong()}, although the record at byte {witness} was written later")
+            self.reject(self.end, f"{self._end_reason()}, although the first record is synced before the file is named")
+        later = decoder.synced_by_later_record(self.end)
+        if later is not None:
+            self.reject(self.end, f"{self._end_reason()}, although the record at byte {later} was written later")
 
-    def _what_is_wrong(self) -> str:
+    def _end_reason(self) -> str:
         return self._damage.what if last_written(self._data, self.end) > self.end else "the records end"
 
 
@@ -141,10 +141,10 @@ def _decode_header(path: Path, data: bytes) -> SegmentHeader:
     if len(data) < SEGMENT_HEADER_BYTES:
         raise corrupt_log_error(path, len(data), f"the file ends within its header of {SEGMENT_HEADER_BYTES} bytes")
     content = data[: SEGMENT_HEADER_BYTES - _CHECKSUM.size]
-    magic, version, previous_checksum, *position, anew, id_length = _FIELDS.unpack_from(content)
+    magic, version, previous_checksum, *position, resets_log, id_length = _FIELDS.unpack_from(content)
     sequence, base_index, base_term, previous_end = position
     if magic != _MAGIC or crc32(content) != SegmentHeader.checksum(data):
-        raise corrupt_log_error(path, 0, "the segment's header does not match its checksum, or this is no log file")
+        raise corrupt_log_error(path, 0, "the segment's header does not match its checksum, or this is not a log file")
     if version != FORMAT_VERSION:
         raise StorageError(
             f"{path}: byte {len(_MAGIC)}: the log has format version {version}, this program reads {FORMAT_VERSION}; "
@@ -154,4 +154,4 @@ def _decode_header(path: Path, data: bytes) -> SegmentHeader:
         node_id = content[_FIELDS.size : _FIELDS.size + id_length].decode()
     except UnicodeDecodeError:
         raise corrupt_log_error(path, _FIELDS.size, "the node's identity is not text") from None
-    return SegmentHeader(sequence, base_index, base_term, anew, previous_end, previous_checksum, node_id)
+    return SegmentHeader(sequence, base_index, base_term, resets_log, previous_end, previous_checksum, node_id)

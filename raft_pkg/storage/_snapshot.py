@@ -1,18 +1,17 @@
-"""The file of a snapshot: how it is written under a temporary name, and read and checked chunk by chunk.
+"""The file of a snapshot: written under a temporary name, read and verified chunk by chunk.
 
     header      magic, format version, lengths, index, term, the node's identity, configuration, checksum
-    data        the state machine's, as it is
-    trailer     size and checksum of the data; checksum of these, seeded with the header's; an end mark
+    data        the bytes of the state machine, unchanged
+    trailer     size and checksum of the data; checksum of both, seeded with the header's; end mark
 
-All is appended, and every chunk is synced as it comes, so that no call takes long. The file gets its name when all of
-it is on disk: with the name, and not before, it is the storage's snapshot. So a crash leaves a temporary file, which
-recovery removes, or a whole snapshot, beside which the one before may still be there: the newer one counts.
+Data is appended, and each chunk is synced, so that no call takes long. The file is renamed to its final name when all
+of it is durable; the rename makes it the storage's snapshot. Hence a crash leaves either a temporary file, which
+recovery removes, or a complete snapshot, possibly beside the previous one, and the newer one is used.
 
-Since nothing else gets the name of a snapshot, whatever is wrong in such a file is damage: a length or checksum that
-does not match, an end that is missing, something behind the end, another index than in its name. A storage with a
-damaged snapshot is refused, even when an older one is still there. So is one whose snapshot is missing although the
-log begins after entries that it replaces. Nothing is changed in either case: the entries that a snapshot replaces are
-promises made to others.
+Only complete files get the name of a snapshot, so anything invalid in one is damage: a wrong length or checksum, a
+missing end, data behind the end, an index that differs from the name. A storage with a damaged snapshot is rejected,
+even if an older snapshot exists, and so is one whose snapshot is missing although the log starts after entry 1. Nothing
+is changed in either case, because the entries that a snapshot replaces were acknowledged.
 """
 
 from contextlib import suppress
@@ -28,7 +27,7 @@ from raft_pkg.storage._directory import DataDirectory, temporary_path
 from raft_pkg.storage._errors import corrupt_log_error
 from raft_pkg.storage._filesystem import Filesystem, read_all, write_all
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIGURATION_BYTES_MAX = 1 << 20
 
 _MAGIC = b"RAFTSNAP"
@@ -44,7 +43,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHeader:
-    """What is known of a snapshot before its data."""
+    """The header of a snapshot's file."""
 
     node_id: str
     index: int
@@ -52,7 +51,7 @@ class SnapshotHeader:
     configuration: Configuration
 
     def encode(self) -> bytes:
-        """Raises `ValueError` when the configuration is too large."""
+        """Encode the header. Raises `ValueError` when the configuration is too large."""
         node_id = self.node_id.encode()
         configuration = self.configuration.encode()
         if len(configuration) > CONFIGURATION_BYTES_MAX:
@@ -67,7 +66,7 @@ class SnapshotHeader:
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """A snapshot that is on disk, and where."""
+    """A durable snapshot and its file."""
 
     path: Path
     metadata: SnapshotMetadata
@@ -75,7 +74,7 @@ class StoredSnapshot:
 
 
 class NewSnapshot:
-    """A snapshot that is being written. Every method but `discard` raises OSError as the system does."""
+    """A snapshot that is being written. Every method but `discard` may raise `OSError`."""
 
     def __init__(self, directory: DataDirectory, header: SnapshotHeader) -> None:
         encoded = header.encode()
@@ -88,7 +87,7 @@ class NewSnapshot:
         self._directory = directory
         self._filesystem = directory.filesystem
         self._temporary = temporary_path(self.path)
-        with suppress(FileNotFoundError):  # it is there when it could not be removed the last time
+        with suppress(FileNotFoundError):  # it exists when an earlier removal failed
             self._filesystem.remove(self._temporary)
         self._descriptor = self._filesystem.create(self._temporary)
         self._is_open = True
@@ -99,14 +98,14 @@ class NewSnapshot:
             raise
 
     def write(self, data: bytes) -> None:
-        """Add data, durably."""
+        """Append data durably."""
         write_all(self._filesystem, self._descriptor, [data], self._data_offset + self.size)
         self._filesystem.sync_data(self._descriptor)
         self.size += len(data)
         self._checksum = crc32(data, self._checksum)
 
     def finish(self) -> StoredSnapshot:
-        """Give it its name, durably."""
+        """Complete the file and rename it durably."""
         trailer = _encode_trailer(self.size, self._checksum, self._seed)
         write_all(self._filesystem, self._descriptor, [trailer], self._data_offset + self.size)
         self._filesystem.sync_file(self._descriptor)
@@ -116,7 +115,7 @@ class NewSnapshot:
         return StoredSnapshot(self.path, self.header.metadata(self.size, self._checksum), self._data_offset)
 
     def discard(self) -> None:
-        """Leave nothing of it. What can't be removed now is removed when the log is recovered."""
+        """Remove the file. If that fails, recovery removes it."""
         with suppress(OSError):
             self._close()
         with suppress(OSError):
@@ -129,7 +128,7 @@ class NewSnapshot:
 
 
 class SnapshotReader:
-    """Reads chunks of a snapshot's data. Raises OSError as the system does."""
+    """Reads chunks of a snapshot's data. Every method may raise `OSError`."""
 
     def __init__(self, filesystem: Filesystem, stored: StoredSnapshot) -> None:
         self._filesystem = filesystem
@@ -137,7 +136,7 @@ class SnapshotReader:
         self._descriptor = filesystem.open_to_read(stored.path)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Data from an offset on; fewer bytes than `size` only at its end."""
+        """Return `size` bytes from `offset` on; fewer only at the end of the data."""
         size = min(size, self._stored.metadata.size - offset)
         if size <= 0:
             return b""
@@ -148,9 +147,9 @@ class SnapshotReader:
 
 
 def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSnapshot, str]:
-    """Read all of a snapshot's file, chunk by chunk; returns what is in it, and the identity of its node.
+    """Read and verify a snapshot's file chunk by chunk; return the snapshot and the identity of its node.
 
-    Raises CorruptLogError, StorageError for another format version, and OSError as the system does.
+    Raises `CorruptLogError`, `StorageError` for another format version, and `OSError`.
     """
     path = directory.snapshot_path(index)
     filesystem = directory.filesystem
@@ -160,9 +159,7 @@ def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSna
         beginning = read_all(filesystem, descriptor, min(file_size, _HEADER_BYTES_MAX), 0)
         header, data_offset = _decode_header(path, beginning)
         if header.index != index:
-            raise corrupt_log_error(
-                path, 0, f"the file holds a snapshot up to entry {header.index}; its name was given to it later"
-            )
+            raise corrupt_log_error(path, 0, f"the file holds a snapshot up to entry {header.index}; it was renamed")
         trailer_offset = file_size - _TRAILER_BYTES
         if trailer_offset < data_offset:
             raise corrupt_log_error(path, file_size, f"the file ends within its trailer of {_TRAILER_BYTES} bytes")
@@ -170,7 +167,7 @@ def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSna
         size, checksum = _decode_trailer(path, trailer_offset, trailer, crc32(beginning[:data_offset]))
         if size != trailer_offset - data_offset:
             raise corrupt_log_error(
-                path, trailer_offset, f"the data has {trailer_offset - data_offset} bytes, and not the {size} written"
+                path, trailer_offset, f"the data has {trailer_offset - data_offset} bytes instead of the {size} written"
             )
         if _checksum_of(filesystem, descriptor, data_offset, size) != checksum:
             raise corrupt_log_error(path, data_offset, f"the snapshot's {size} bytes do not match their checksum")
@@ -188,14 +185,14 @@ def _checksum_of(filesystem: Filesystem, descriptor: int, offset: int, size: int
 
 
 def _decode_header(path: Path, data: bytes) -> tuple[SnapshotHeader, int]:
-    """The header and its size; `data` is the beginning of the file, and no length in it is believed."""
+    """Decode the header at the start of a file; return it and its size. Lengths are verified before use."""
     if len(data) < _FIELDS.size:
         raise corrupt_log_error(path, len(data), "the file ends within its header")
     magic, version, configuration_bytes, index, term, id_bytes = _FIELDS.unpack_from(data)
     id_end = _FIELDS.size + id_bytes
     end = id_end + configuration_bytes
     if magic != _MAGIC or data[end : end + _CHECKSUM.size] != _CHECKSUM.pack(crc32(data[:end])):
-        raise corrupt_log_error(path, 0, "the snapshot's header does not match its checksum, or this is no snapshot")
+        raise corrupt_log_error(path, 0, "the snapshot's header does not match its checksum, or this is not a snapshot")
     if version != FORMAT_VERSION:
         raise StorageError(
             f"{path}: byte {len(_MAGIC)}: the snapshot has format version {version}, this program reads "
@@ -206,7 +203,7 @@ def _decode_header(path: Path, data: bytes) -> tuple[SnapshotHeader, int]:
             data[_FIELDS.size : id_end].decode(), index, term, Configuration.decode(data[id_end:end])
         )
     except ValueError as error:
-        raise corrupt_log_error(path, _FIELDS.size, f"the header holds what was never written: {error}") from None
+        raise corrupt_log_error(path, _FIELDS.size, f"the header is invalid: {error}") from None
     return header, end + _CHECKSUM.size
 
 
@@ -216,9 +213,9 @@ def _encode_trailer(size: int, checksum: int, seed: int) -> bytes:
 
 
 def _decode_trailer(path: Path, offset: int, data: bytes, seed: int) -> tuple[int, int]:
-    """Size and checksum of the data."""
+    """Return size and checksum of the data."""
     fields = data[: _TRAILER_FIELDS.size]
     if data[_TRAILER_FIELDS.size :] != _TRAILER_END.pack(crc32(fields, seed), _END_MARK):
-        raise corrupt_log_error(path, offset, "the snapshot's trailer does not match its checksum, or is not there")
+        raise corrupt_log_error(path, offset, "the snapshot's trailer is missing or does not match its checksum")
     size, checksum = _TRAILER_FIELDS.unpack(fields)
     return size, checksum

@@ -1,16 +1,15 @@
-"""The persistent state of one node in a directory: a segmented write-ahead log, and a snapshot of what was before it.
+"""The persistent state of one node in a directory: a segmented write-ahead log and a snapshot of the entries before it.
 
-Everything is appended: a new term and vote, entries, and also the replacement of entries, which is an entry whose
-index is not past the end. What is on disk is never written over; recovery cuts off a torn write (see `_torn`).
+The log is append-only. It holds hard states and entries; an entry whose index is not past the end replaces existing
+ones. Data on disk is never overwritten; recovery cuts off a torn write (see `_torn`).
 
-A snapshot counts from the moment in which its file gets its name (see `_snapshot`). What it replaces goes in this
-order, so that recovery comes to the same result wherever a crash stops it: the snapshot is on disk; if the log does
-not have its last entry, a segment that begins anew after it is on disk; `node.json` names the oldest segment that must
-be there; then the segments before that one and the snapshot before are removed.
+A snapshot takes effect when its file is renamed (see `_snapshot`). What it replaces is removed in the following order,
+so that recovery yields the same state wherever a crash interrupts it: the snapshot is durable; if the log does not
+contain its last entry, a segment that resets the log is durable; `node.json` names the oldest required segment; then
+older segments and the previous snapshot are removed.
 
-`append` is one write call and `sync` one fdatasync. Once any call of the operating system failed, nothing is known of
-what is on disk, and every later call raises: an fsync that failed may well report success the next time without
-having written anything.
+`append` is one write call, `sync` one fdatasync. After any failed system call the state of the disk is unknown, and
+every later call raises: an fsync that is retried after a failure may report success without having written anything.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,36 +23,35 @@ from raft_pkg.errors import StorageError
 from raft_pkg.storage._directory import NODE_FILE_NAME, DataDirectory, NodeFile
 from raft_pkg.storage._errors import storage_error
 from raft_pkg.storage._filesystem import Filesystem, write_all
-from raft_pkg.storage._incarnation import random_incarnation
 from raft_pkg.storage._log import LogReader
 from raft_pkg.storage._record import SEGMENT_BYTES_MAX, BatchEncoder
 from raft_pkg.storage._segment import NODE_ID_BYTES_MAX, KeptSegment, SegmentHeader, SegmentReader
 from raft_pkg.storage._snapshot import NewSnapshot, SnapshotHeader, SnapshotReader, StoredSnapshot
 from raft_pkg.storage._state import LogTerms, check_append, check_chunk, check_compact, check_snapshot
-from raft_pkg.storage.interface import Recovered
+from raft_pkg.storage.interface import Recovered, random_incarnation
 
 SEGMENT_BYTES = 16 << 20
-AHEAD_BYTES = 1 << 20
+PREALLOCATION_BYTES = 1 << 20
 
-_BUFFERS_MAX = 32  # above it, copying them into one costs less than passing them to the system one by one
+_BUFFERS_MAX = 32  # more buffers are joined: that costs less than passing each to the system
 
 
 @dataclass(slots=True)
 class _OpenSegment:
-    """The segment that is being written."""
+    """The newest segment, to which records are appended."""
 
     path: Path
     descriptor: int
     sequence: int
     end: int  # of the records
-    synced: int  # everything before this offset is on disk
-    size: int  # of the file; from `end` on it holds zeros
+    synced: int  # everything before this offset is durable
+    size: int  # of the file; zeros from `end` on
     checksum: int  # of the last record
-    highest_index: int  # of the entries in it, also those that later ones replaced; 0: none
+    highest_index: int  # of the entries in it, including replaced ones; 0 without any
 
 
 class FileSnapshotWriter:
-    """A snapshot on its way to disk, in the hands of who writes it. The storage does what is to be done."""
+    """The `SnapshotWriter` of a `FileStorage`, which does the work."""
 
     def __init__(
         self,
@@ -67,28 +65,30 @@ class FileSnapshotWriter:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Number of bytes written so far."""
         return self._new.size
 
     def write(self, data: bytes) -> None:
-        """Add bytes, and make them durable. Raises ValueError after `commit` or `discard`, as `commit` does."""
+        """Append data durably. Raises `ValueError` after `commit` or `discard`, and so does `commit`."""
         self._write(self._new, data)
 
     def commit(self) -> SnapshotMetadata:
-        """Make this the storage's snapshot, durably and at once; the one before is removed."""
+        """Replace the storage's snapshot by this one; see `SnapshotWriter.commit`."""
         return self._commit(self._new)
 
     def discard(self) -> None:
-        """Give it up; nothing is left of it. Idempotent, and without effect after `commit`."""
+        """Abandon the snapshot and remove its file. Idempotent; no effect after `commit`."""
         self._discard(self._new)
 
 
 class FileStorage:
-    """A write-ahead log and a snapshot in `directory` that belongs to `node_id`.
+    """A write-ahead log and a snapshot in `directory`, which belongs to `node_id`.
 
-    `segment_bytes` is the size at which a new segment is begun, `ahead_bytes` the unit by which files grow: a sync
-    that need not change a file's size takes half the time. `new_incarnation` draws the number that tells this
-    directory from any other one of the same identity, when it is used for the first time.
+    `segment_bytes` is the size at which a new segment is created. Files grow by multiples of `preallocation_bytes`: a
+    sync that does not change the size of a file takes half the time. `new_incarnation` draws the incarnation of the
+    directory at its first use.
+
+    Raises `ValueError` for an argument out of range, and from methods for calls that break `Storage`'s contract.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class FileStorage:
         node_id: str,
         *,
         segment_bytes: int = SEGMENT_BYTES,
-        ahead_bytes: int = AHEAD_BYTES,
+        preallocation_bytes: int = PREALLOCATION_BYTES,
         filesystem: Filesystem | None = None,
         new_incarnation: Callable[[], int] = random_incarnation,
     ) -> None:
@@ -105,29 +105,32 @@ class FileStorage:
             raise ValueError(f"a node's identity has 1 to {NODE_ID_BYTES_MAX} bytes, not {len(node_id.encode())}")
         if not 0 < segment_bytes <= SEGMENT_BYTES_MAX:
             raise ValueError(f"segment_bytes is {segment_bytes}, not 1 to {SEGMENT_BYTES_MAX}")
-        if not 0 < ahead_bytes <= AHEAD_BYTES:
-            raise ValueError(f"ahead_bytes is {ahead_bytes}, not 1 to {AHEAD_BYTES}")
+        if not 0 < preallocation_bytes <= PREALLOCATION_BYTES:
+            raise ValueError(f"preallocation_bytes is {preallocation_bytes}, not 1 to {PREALLOCATION_BYTES}")
         self._filesystem = filesystem or Filesystem()
         self._directory = DataDirectory(self._filesystem, directory)
         self._node_id = node_id
         self._segment_bytes = segment_bytes
-        self._ahead_bytes = ahead_bytes
+        self._preallocation_bytes = preallocation_bytes
         self._new_incarnation = new_incarnation
         self._hard_state = HardState()
         self._terms = LogTerms()
         self._incarnation = 0
-        self._node_file: NodeFile | None = None  # what node.json says
-        self._kept: list[KeptSegment] = []  # before the one that is being written, oldest first
+        self._node_file: NodeFile | None = None  # content of node.json
+        self._kept: list[KeptSegment] = []  # before the newest one, oldest first
         self._snapshot: StoredSnapshot | None = None
         self._snapshot_index = 0  # last index that it replaces
-        self._snapshot_reader: SnapshotReader | None = None  # opened by the first reading
+        self._snapshot_reader: SnapshotReader | None = None  # opened by the first read
         self._new_snapshot: NewSnapshot | None = None
         self._lock: int | None = None
         self._segment: _OpenSegment | None = None
         self._unusable: str | None = f"{directory}: recover() has not been called"
 
     def recover(self) -> Recovered:
-        """Read everything back. Called once, before anything else."""
+        """Lock the directory, verify and read the persistent state. Must be called once, before all other methods.
+
+        Raises `DirectoryInUseError`, `ForeignDirectoryError`, `CorruptLogError`, or `StorageError` for a failed call.
+        """
         if self._lock is not None:
             raise StorageError(f"{self._directory.path}: recover() was called before")
         self._directory.make()
@@ -142,7 +145,7 @@ class FileStorage:
             raise
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Write a new term and vote (None: unchanged) and entries; durable only after `sync`."""
+        """Write term and vote (None: unchanged) and entries. They are durable only after `sync`."""
         segment = self._usable()
         check_append(self._hard_state, self._snapshot_index, self._terms.last_index, hard_state, entries)
         if segment.end >= self._segment_bytes:
@@ -161,7 +164,7 @@ class FileStorage:
             segment.highest_index = max(segment.highest_index, self._terms.last_index)
 
     def sync(self) -> None:
-        """Make everything appended so far durable; returns only when it is."""
+        """Return when all appended data is durable."""
         segment = self._usable()
         if segment.synced == segment.end:
             return
@@ -172,7 +175,7 @@ class FileStorage:
         segment.synced = segment.end
 
     def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> FileSnapshotWriter:
-        """Begin to write a snapshot up to `index`; one at a time, besides appends."""
+        """Begin a snapshot that replaces the entries up to `index`. At most one is written at a time."""
         self._usable()
         check_snapshot(self._snapshot_index, index)
         if self._new_snapshot is not None:
@@ -183,7 +186,7 @@ class FileStorage:
         return FileSnapshotWriter(new, self._write_snapshot, self._commit_snapshot, self._discard_snapshot)
 
     def read_snapshot(self, offset: int, size: int) -> bytes:
-        """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
+        """Return `size` bytes of the snapshot's data from `offset` on; fewer only at the end."""
         self._usable()
         check_chunk(offset, size)
         if self._snapshot is None:
@@ -194,7 +197,7 @@ class FileStorage:
             return self._snapshot_reader.read(offset, size)
 
     def compact(self, index: int) -> None:
-        """Entries up to and including `index` may go: those segments that hold none but such entries are removed."""
+        """Remove the segments that contain only entries up to and including `index`."""
         segment = self._usable()
         check_compact(self._snapshot_index, index)
         self._terms.compact(index)
@@ -203,11 +206,11 @@ class FileStorage:
             self._kept.pop(0)
         if self._oldest(segment) != oldest:
             with self._calls("compact the log", self._directory.path):
-                self._note_position(segment)
-                self._remove_what_was_replaced(segment)
+                self._write_position(segment)
+                self._remove_obsolete_files(segment)
 
     def close(self) -> None:
-        """Let go of files and lock, and note how far the log is on disk. Idempotent."""
+        """Write the end of the log to `node.json`; release files and lock. Idempotent."""
         usable = self._unusable is None
         self._discard_snapshot(self._new_snapshot)
         segment, self._segment = self._segment, None
@@ -220,9 +223,9 @@ class FileStorage:
                     if descriptor is not None:
                         stack.callback(self._filesystem.close, descriptor)
                 if segment is not None and usable:
-                    self._note_position(segment)
+                    self._write_position(segment)
         except OSError as error:
-            raise storage_error("note the end of the log", self._directory.path / NODE_FILE_NAME, error) from error
+            raise storage_error("record the end of the log", self._directory.path / NODE_FILE_NAME, error) from error
 
     def _oldest(self, segment: _OpenSegment) -> int:
         return self._kept[0].sequence if self._kept else segment.sequence
@@ -239,7 +242,7 @@ class FileStorage:
 
     @contextmanager
     def _calls(self, action: str, path: Path) -> Iterator[None]:
-        """Calls of the operating system: when one fails, the storage is unusable."""
+        """Convert an `OSError` of the block; the storage is unusable afterwards."""
         try:
             yield
         except OSError as error:
@@ -258,14 +261,14 @@ class FileStorage:
         self._directory.remove_temporary_files()
         if reader.newest is None:
             self._directory.sync_parent()
-            self._segment = self._begin_segment(1, 0, 0)
+            self._segment = self._create_segment(1, 0, 0)
         else:
             self._kept = reader.segments[:-1]
             self._segment = self._continue_segment(reader.newest, reader.torn_bytes)
-        if reader.is_void:
-            self._segment = self._begin_anew(self._segment)
-        self._note_position(self._segment)
-        self._remove_what_was_replaced(self._segment)
+        if reader.needs_reset:
+            self._segment = self._reset_log(self._segment)
+        self._write_position(self._segment)
+        self._remove_obsolete_files(self._segment)
         self._unusable = None
         return Recovered(
             hard_state=state.hard_state,
@@ -278,7 +281,7 @@ class FileStorage:
         )
 
     def _continue_segment(self, read: SegmentReader, torn_bytes: int) -> _OpenSegment:
-        """Cut off a torn write, and make sure that what was read is on disk: the process before may not have synced."""
+        """Reopen the newest segment, cut off a torn write and sync the rest: the earlier process may not have."""
         descriptor = self._filesystem.open(read.path)
         try:
             if torn_bytes:
@@ -293,28 +296,28 @@ class FileStorage:
             read.path, descriptor, read.header.sequence, read.end, read.end, size, read.checksum, read.highest_index
         )
 
-    def _begin_segment(
-        self, sequence: int, previous_end: int, previous_checksum: int, *, anew: bool = False
+    def _create_segment(
+        self, sequence: int, previous_end: int, previous_checksum: int, *, resets_log: bool = False
     ) -> _OpenSegment:
         path = self._directory.segment_path(sequence)
         base_index, base_term = self._terms.last_index, self._terms.last_term
         header = SegmentHeader(
-            sequence, base_index, base_term, anew, previous_end, previous_checksum, self._node_id
+            sequence, base_index, base_term, resets_log, previous_end, previous_checksum, self._node_id
         ).encode()
         batch = BatchEncoder(sequence, len(header), len(header), SegmentHeader.checksum(header))
         batch.add_hard_state(self._hard_state)
-        ahead = self._space_ahead(batch.end)
+        ahead = self._preallocation(batch.end)
         descriptor = self._directory.create(path, [header, *batch.buffers, ahead])
         return _OpenSegment(path, descriptor, sequence, batch.end, batch.end, batch.end + len(ahead), batch.checksum, 0)
 
     def _roll(self, segment: _OpenSegment) -> _OpenSegment:
-        """Begin the next segment. All of this one is synced first: only the newest may ever end in a torn write."""
+        """Create the next segment. This one is synced first: only the newest segment may end in a torn write."""
         self.sync()
         try:
-            self._segment = self._begin_segment(segment.sequence + 1, segment.end, segment.checksum)
+            self._segment = self._create_segment(segment.sequence + 1, segment.end, segment.checksum)
             self._filesystem.close(segment.descriptor)
             self._kept.append(KeptSegment(segment.sequence, segment.highest_index))
-            self._note_position(self._segment)
+            self._write_position(self._segment)
         except OSError as error:
             raise self._failed("add a segment to the log", self._directory.path, error) from error
         return self._segment
@@ -323,7 +326,7 @@ class FileStorage:
         buffers = batch.buffers if len(batch.buffers) <= _BUFFERS_MAX else [b"".join(batch.buffers)]
         size = segment.size
         if batch.end > size:
-            ahead = self._space_ahead(batch.end)
+            ahead = self._preallocation(batch.end)
             buffers.append(ahead)
             size = batch.end + len(ahead)
         try:
@@ -334,11 +337,11 @@ class FileStorage:
         segment.size = size
         segment.checksum = batch.checksum
 
-    def _space_ahead(self, end: int) -> bytes:
-        """The zeros that fill a file up to a multiple of the unit by which it grows."""
-        return bytes(-end % self._ahead_bytes)
+    def _preallocation(self, end: int) -> bytes:
+        """Return zeros that extend a file to a multiple of the preallocation unit."""
+        return bytes(-end % self._preallocation_bytes)
 
-    def _note_position(self, segment: _OpenSegment) -> None:
+    def _write_position(self, segment: _OpenSegment) -> None:
         node_file = NodeFile(
             node_id=self._node_id,
             incarnation=self._incarnation,
@@ -350,24 +353,27 @@ class FileStorage:
             self._directory.write_node_file(node_file)
             self._node_file = node_file
 
-    def _remove_what_was_replaced(self, segment: _OpenSegment) -> None:
+    def _remove_obsolete_files(self, segment: _OpenSegment) -> None:
         self._directory.remove_before(segment=self._oldest(segment), snapshot=self._snapshot_index)
 
-    def _begin_anew(self, segment: _OpenSegment) -> _OpenSegment:
-        """Begin a segment that goes on after the snapshot, whatever was in those before. All of this one is synced."""
-        begun = self._begin_segment(segment.sequence + 1, segment.end, segment.checksum, anew=True)
+    def _reset_log(self, segment: _OpenSegment) -> _OpenSegment:
+        """Create a segment that continues after the snapshot and makes all previous ones obsolete.
+
+        `segment`, the newest one, is synced.
+        """
+        created = self._create_segment(segment.sequence + 1, segment.end, segment.checksum, resets_log=True)
         self._filesystem.close(segment.descriptor)
         self._kept = []
-        return begun
+        return created
 
     def _write_snapshot(self, new: NewSnapshot, data: bytes) -> None:
-        self._require_under_way(new)
+        self._require_current(new)
         with self._calls("write the snapshot", new.path):
             new.write(data)
 
     def _commit_snapshot(self, new: NewSnapshot) -> SnapshotMetadata:
-        self._require_under_way(new)
-        self.sync()  # recovery concludes from an entry that is not in the log that it never was
+        self._require_current(new)
+        self.sync()  # recovery assumes that an entry missing from the log was never in it
         with self._calls("commit the snapshot", new.path):
             self._snapshot = new.finish()
             self._new_snapshot = None
@@ -377,9 +383,9 @@ class FileStorage:
             self._snapshot_index = metadata.index
             if self._terms.term_at(metadata.index) != metadata.term:
                 self._terms = LogTerms(metadata.index, metadata.term)
-                segment = self._segment = self._begin_anew(segment)
-                self._note_position(segment)
-            self._remove_what_was_replaced(segment)
+                segment = self._segment = self._reset_log(segment)
+                self._write_position(segment)
+            self._remove_obsolete_files(segment)
         return metadata
 
     def _discard_snapshot(self, new: NewSnapshot | None) -> None:
@@ -387,13 +393,13 @@ class FileStorage:
             self._new_snapshot = None
             new.discard()
 
-    def _require_under_way(self, new: NewSnapshot) -> None:
+    def _require_current(self, new: NewSnapshot) -> None:
         self._usable()
         if new is not self._new_snapshot:
             raise ValueError(f"{new.path}: the snapshot was committed or discarded")
 
     def _close_snapshot(self) -> None:
-        """Let go of the file from which chunks of the snapshot before were read."""
+        """Close the file from which chunks of the previous snapshot were read."""
         reader, self._snapshot_reader = self._snapshot_reader, None
         if reader is not None:
             reader.close()

@@ -1,4 +1,4 @@
-"""Looking at a log without changing it: also while a node uses it, or where one may only read."""
+"""Inspect and verify a data directory without changing it, even while a node uses it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from raft_pkg.storage._segment import SEGMENT_HEADER_BYTES, SegmentReader
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """What a sound log and its snapshot add up to."""
+    """The state that results from a valid log and its snapshot."""
 
     node_id: str
-    incarnation: int | None  # None: a crash came before one was drawn
-    segments: int  # whose entries count
+    incarnation: int | None  # None: a crash came before it was drawn
+    segments: int  # without obsolete ones
     hard_state: HardState
-    base_index: int  # of the entry before the first one; 0: the log has all from the first on
+    base_index: int  # of the entry before the first one; 0: the log starts with entry 1
     base_term: int  # its term
-    last_index: int  # of the last entry, or, when there are none, `base_index`
+    last_index: int  # of the last entry; `base_index` without entries
     last_term: int  # its term
-    torn_bytes: int  # of a write that a crash cut short, or that is under way; recovery cuts them off
+    torn_bytes: int  # of a write that was torn by a crash or is in progress; recovery cuts them off
     snapshot: SnapshotMetadata | None
 
 
 @dataclass(frozen=True, slots=True)
-class LogBegin:
-    """The log goes on after this entry: those before it were compacted, or a snapshot made them void."""
+class LogStart:
+    """The log continues after this entry: those up to it were compacted, or made obsolete by a snapshot."""
 
     index: int
     term: int
@@ -38,19 +38,19 @@ class LogBegin:
 
 @dataclass(frozen=True, slots=True)
 class InspectedRecord:
-    """One record, header or snapshot, and where it is."""
+    """A record, segment header or snapshot, and its position."""
 
     file: Path
     offset: int
-    size: int  # in the file, in bytes; of a snapshot, that of its data
-    value: HardState | Entry | LogBegin | SnapshotMetadata
+    size: int  # bytes in the file; for a snapshot, those of its data
+    value: HardState | Entry | LogStart | SnapshotMetadata
 
 
 def inspect_directory(path: Path, *, filesystem: Filesystem | None = None) -> Iterator[InspectedRecord]:
-    """The snapshot, and every record of a log in the order of writing, replaced ones as well.
+    """Yield the snapshot and every record of the log in the order of writing, including replaced entries.
 
-    A `LogBegin` comes before the first record of a log that does not begin with entry 1, and wherever entries that
-    are still there are void. Raises at the first damage.
+    A `LogStart` precedes the first record of a log that does not start with entry 1, and each reset of the log.
+    Raises `CorruptLogError` at the first damage, and `StorageError` for a directory that cannot be read.
     """
     reader = _reader(path, filesystem)
     if reader.snapshot is not None:
@@ -59,15 +59,18 @@ def inspect_directory(path: Path, *, filesystem: Filesystem | None = None) -> It
     inspected: SegmentReader | None = None
     for segment, record in reader.records():
         header = segment.header
-        if segment is not inspected and (header.anew or (inspected is None and header.base_index)):
-            begin = LogBegin(header.base_index, header.base_term)
-            yield InspectedRecord(segment.path, 0, SEGMENT_HEADER_BYTES, begin)
+        if segment is not inspected and (header.resets_log or (inspected is None and header.base_index)):
+            start = LogStart(header.base_index, header.base_term)
+            yield InspectedRecord(segment.path, 0, SEGMENT_HEADER_BYTES, start)
         inspected = segment
         yield InspectedRecord(segment.path, record.offset, record.end - record.offset, record.value)
 
 
 def verify_directory(path: Path, *, filesystem: Filesystem | None = None) -> LogReport:
-    """Read all of a log and its snapshot; raises CorruptLogError when a node would refuse to start on it."""
+    """Read and verify the whole log and its snapshot.
+
+    Raises `CorruptLogError` when a node would refuse to start, and `StorageError` when the directory holds no log.
+    """
     reader = _reader(path, filesystem)
     for _ in reader.records():
         pass

@@ -1,5 +1,6 @@
-"""What the server needs of a storage: the state of Figures 2 and 13 that survives a crash, and nothing else."""
+"""The storage of one node: the persistent state of Figures 2 and 13 (paper), and nothing else."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,13 +11,12 @@ from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a storage held when it was opened.
+    """The persistent state that was found when a storage was opened.
 
-    `entries` are consecutive; `base_index` and `base_term` are those of the entry before the first of them, both 0 at
-    the very beginning of a log. With a snapshot, its index is at least `base_index`, and if it is past the last entry
-    there are none. `torn_bytes` counts the bytes of a last record that a crash had cut short, and that opening the
-    storage cut off: nothing in them had been promised to anybody. `incarnation` was drawn when the storage was used
-    for the first time, is not 0, and never changes: another disk has another one.
+    `entries` are consecutive. `base_index` and `base_term` are index and term of the entry before the first one, both 0
+    at the beginning of a log. When there is a `snapshot`, its index is at least `base_index`, and `entries` is empty if
+    the index is past the last entry. `torn_bytes` is the length of the torn write that recovery cut off; none of it had
+    been synced. `incarnation` identifies the disk: it is drawn when the storage is first used, never 0, and constant.
     """
 
     hard_state: HardState
@@ -29,70 +29,75 @@ class Recovered:
 
 
 class SnapshotWriter(Protocol):
-    """A snapshot on its way to disk. It counts for nothing before `commit`, and a crash leaves nothing of it."""
+    """Writes a new snapshot. It takes effect with `commit`; a crash before that leaves nothing of it."""
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Number of bytes written so far."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Add bytes, and make them durable: called with chunks of up to a MiB, so that no call takes long."""
+        """Append data durably. Pass at most 1 MiB, so that no call takes long."""
         ...
 
     def commit(self) -> SnapshotMetadata:
-        """Make this the storage's snapshot, durably and at once; the one before is removed.
+        """Replace the storage's snapshot by this one, durably and atomically.
 
-        If the log has no entry of the snapshot's index and term, all of it is discarded and goes on after the
-        snapshot (Figure 13, InstallSnapshot, steps 6 and 7); otherwise it stays as it is until `Storage.compact`.
-        The snapshot's index must be greater than that of the one before.
+        The index must exceed that of the previous snapshot. If the log has no entry with the snapshot's index and term,
+        the whole log is discarded and continues after the snapshot (Figure 13, InstallSnapshot, steps 6 and 7).
+        Otherwise the log is unchanged until `Storage.compact`.
         """
         ...
 
     def discard(self) -> None:
-        """Give it up; nothing is left of it. Idempotent, and without effect after `commit`."""
+        """Abandon the snapshot and remove what was written. Idempotent; no effect after `commit`."""
         ...
 
 
 class Storage(Protocol):
     """The persistent state of one node. Used by one task of one process at a time.
 
-    After any method raised `StorageError` the storage is unusable: what is on disk is not known any more, and the
-    node must stop (an fsync that failed once may report success the next time without having written).
+    After a method has raised `StorageError`, the storage is unusable and the node must stop: what is on disk is unknown
+    (an fsync that is retried after a failure may report success without having written anything).
     """
 
     def recover(self) -> Recovered:
-        """Read everything back. Called once, before anything else."""
+        """Read the persistent state. Must be called once, before all other methods."""
         ...
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Write a new term and vote (None: unchanged) and entries; durable only after `sync`.
+        """Write term and vote (None: unchanged) and entries. They are durable only after `sync`.
 
-        The entries are consecutive; the first one's index is at most one past the end of the log, and greater than
-        the snapshot's. Entries at and after that index which were there before are replaced (paper, Figure 2,
-        AppendEntries receiver, step 3).
+        The entries are consecutive. The first index is greater than the snapshot's, and at most one past the end of the
+        log. Existing entries from that index on are replaced (Figure 2, AppendEntries receiver, step 3).
         """
         ...
 
     def sync(self) -> None:
-        """Make everything appended so far durable; returns only when it is."""
+        """Return when all appended data is durable."""
         ...
 
     def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> SnapshotWriter:
-        """Begin to write a snapshot up to `index`; one at a time, besides appends."""
+        """Begin a snapshot that replaces the entries up to `index`. At most one is written at a time."""
         ...
 
     def read_snapshot(self, offset: int, size: int) -> bytes:
-        """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
+        """Return `size` bytes of the snapshot's data from `offset` on; fewer only at the end."""
         ...
 
     def compact(self, index: int) -> None:
-        """Entries up to and including `index`, which is at most the snapshot's, may go; frees what can be freed.
+        """Allow the removal of entries up to and including `index`, which must not exceed the snapshot's.
 
-        What is left on disk is a matter of the storage (whole segments); a restart may find some of them again.
+        Space is freed at the storage's granularity, such as whole segments. A later `recover` may return some of the
+        entries again.
         """
         ...
 
     def close(self) -> None:
-        """Let go of files and locks. Idempotent."""
+        """Release files and locks. Idempotent."""
         ...
+
+
+def random_incarnation() -> int:
+    """Return an incarnation: unpredictable, not 0, below 2**63, and unique for all practical purposes."""
+    return secrets.randbelow((1 << 63) - 1) + 1

@@ -1,4 +1,4 @@
-"""The persistent state of one node in memory, for the simulator and tests: a crash loses what was not synced."""
+"""The persistent state of one node in memory, for tests. A crash loses what was not synced."""
 
 from collections.abc import Callable, Sequence
 from zlib import crc32
@@ -6,13 +6,12 @@ from zlib import crc32
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.types import Entry, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
-from raft_pkg.storage._incarnation import random_incarnation
 from raft_pkg.storage._state import LogState, check_append, check_chunk, check_compact, check_snapshot
-from raft_pkg.storage.interface import Recovered
+from raft_pkg.storage.interface import Recovered, random_incarnation
 
 
 class MemorySnapshotWriter:
-    """A snapshot that is being written to a `MemoryStorage`."""
+    """The `SnapshotWriter` of a `MemoryStorage`."""
 
     def __init__(self, storage: "MemoryStorage", index: int, term: int, configuration: Configuration) -> None:
         self.index = index
@@ -23,34 +22,34 @@ class MemorySnapshotWriter:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Number of bytes written so far."""
         return len(self.data)
 
     def write(self, data: bytes) -> None:
-        """Add bytes, and make them durable. Raises ValueError after `commit` or `discard`, as `commit` does."""
-        self._storage.require_under_way(self)
+        """Append data durably. Raises `ValueError` after `commit` or `discard`, and so does `commit`."""
+        self._storage.require_current(self)
         self.data += data
 
     def commit(self) -> SnapshotMetadata:
-        """Make this the storage's snapshot, durably and at once."""
+        """Replace the storage's snapshot by this one; see `SnapshotWriter.commit`."""
         return self._storage.commit_snapshot(self)
 
     def discard(self) -> None:
-        """Give it up. Idempotent, and without effect after `commit`."""
+        """Abandon the snapshot. Idempotent; no effect after `commit`."""
         self._storage.discard_snapshot(self)
 
 
 class MemoryStorage:
-    """A disk and the storage on it in one: the object outlives the node, which recovers from it after each crash.
+    """A disk and its storage in one object, which outlives the node.
 
-    Use: `recover`, then `append` and `sync` as with any storage; `crash` or `close`; `recover` again.
+    Call `recover`, then `append`, `sync` and so on; `crash` or `close`; and `recover` again.
     """
 
     def __init__(self, *, new_incarnation: Callable[[], int] = random_incarnation) -> None:
         self._synced = LogState()
-        self._unsynced: list[HardState | Entry] = []  # records in the order in which they were appended
+        self._unsynced: list[HardState | Entry] = []  # records in the order of appending
         self._new_incarnation = new_incarnation
-        self._incarnation = 0  # 0: it was never used
+        self._incarnation = 0  # 0: never used
         self._snapshot: SnapshotMetadata | None = None
         self._snapshot_data = b""
         self._new_snapshot: MemorySnapshotWriter | None = None
@@ -60,7 +59,7 @@ class MemoryStorage:
         self._unusable: str | None = "recover() has not been called"
 
     def recover(self) -> Recovered:
-        """Read everything back. Called once after each crash or close, before anything else."""
+        """Read the persistent state. Must be called after creation, `crash` and `close`, before all other methods."""
         if self._unusable is None:
             raise StorageError("memory: recover() was called before")
         self._unusable = None
@@ -79,7 +78,7 @@ class MemoryStorage:
         )
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Write a new term and vote (None: unchanged) and entries; durable only after `sync`."""
+        """Write term and vote (None: unchanged) and entries. They are durable only after `sync`."""
         self._require_usable()
         check_append(self._hard_state, self._snapshot_index, self._last_index, hard_state, entries)
         if hard_state is not None:
@@ -90,12 +89,12 @@ class MemoryStorage:
             self._unsynced.extend(entries)
 
     def sync(self) -> None:
-        """Make everything appended so far durable."""
+        """Make all appended data durable."""
         self._require_usable()
         self._persist(len(self._unsynced))
 
     def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> MemorySnapshotWriter:
-        """Begin to write a snapshot up to `index`; one at a time, besides appends."""
+        """Begin a snapshot that replaces the entries up to `index`. At most one is written at a time."""
         self._require_usable()
         check_snapshot(self._snapshot_index, index)
         if self._new_snapshot is not None:
@@ -104,7 +103,7 @@ class MemoryStorage:
         return self._new_snapshot
 
     def read_snapshot(self, offset: int, size: int) -> bytes:
-        """Bytes of the newest snapshot's data from an offset on; fewer than `size` only at its end."""
+        """Return `size` bytes of the snapshot's data from `offset` on; fewer only at the end."""
         self._require_usable()
         check_chunk(offset, size)
         if self._snapshot is None:
@@ -112,31 +111,31 @@ class MemoryStorage:
         return self._snapshot_data[offset : offset + size]
 
     def compact(self, index: int) -> None:
-        """Forget the entries up to and including `index`."""
+        """Remove the entries up to and including `index`."""
         self._require_usable()
         check_compact(self._snapshot_index, index)
         self._synced.compact(index)
 
     def close(self) -> None:
-        """Stop. As with a file, what was appended and not synced is there when nothing else happens. Idempotent."""
+        """Close the storage. As with files, appended data survives although it is not synced. Idempotent."""
         if self._unusable is None:
             self.crash(survivors=len(self._unsynced))
             self._unusable = "the storage was closed"
 
     @property
     def unsynced(self) -> int:
-        """How many records a crash can lose."""
+        """Number of records that a crash can lose."""
         return len(self._unsynced)
 
     def crash(self, *, survivors: int = 0, torn_bytes: int = 0) -> None:
-        """Stop at once. Of the records not synced, the first `survivors` are on disk all the same.
+        """Crash. Of the unsynced records, the first `survivors` remain.
 
-        `torn_bytes` is what recovery will report of the record after them.
+        `torn_bytes` is the length of a torn write after them that recovery will report.
         """
         if not 0 <= survivors <= len(self._unsynced):
             raise ValueError(f"{survivors} of {len(self._unsynced)} unsynced records can't survive")
         if torn_bytes and survivors == len(self._unsynced):
-            raise ValueError("there is no record left that could be torn")
+            raise ValueError("no record is left that could be torn")
         self._persist(survivors)
         self._unsynced.clear()
         self._torn_bytes = torn_bytes
@@ -144,29 +143,29 @@ class MemoryStorage:
         self._unusable = "the node has crashed"
 
     def fail(self, what: str) -> None:
-        """Make every later call raise StorageError, as after a failed sync; `crash` and `recover` bring it back."""
+        """Make every later call raise `StorageError`, as after a failed sync, until `crash` and `recover`."""
         self._unusable = what
 
-    def require_under_way(self, writer: MemorySnapshotWriter) -> None:
-        """For the writer: raise unless it is the one that is being written."""
+    def require_current(self, writer: MemorySnapshotWriter) -> None:
+        """For writers: raise unless `writer` is the current one."""
         self._require_usable()
         if writer is not self._new_snapshot:
             raise ValueError("memory: the snapshot was committed or discarded")
 
     def commit_snapshot(self, writer: MemorySnapshotWriter) -> SnapshotMetadata:
-        """For the writer: take in what it has written."""
-        self.require_under_way(writer)
+        """For writers: make what `writer` has written the storage's snapshot."""
+        self.require_current(writer)
         self.sync()
         data = bytes(writer.data)
         metadata = SnapshotMetadata(writer.index, writer.term, writer.configuration, len(data), crc32(data))
         self._snapshot, self._snapshot_data, self._new_snapshot = metadata, data, None
         if self._synced.term_at(metadata.index) != metadata.term:
-            self._synced.begin_anew(metadata.index, metadata.term)
+            self._synced.reset(metadata.index, metadata.term)
             self._last_index = metadata.index
         return metadata
 
     def discard_snapshot(self, writer: MemorySnapshotWriter) -> None:
-        """For the writer: forget it, unless it was committed."""
+        """For writers: abandon `writer`, unless it was committed."""
         if writer is self._new_snapshot:
             self._new_snapshot = None
 
@@ -176,9 +175,9 @@ class MemoryStorage:
 
     def _persist(self, count: int) -> None:
         for value in self._unsynced[:count]:
-            problem = self._synced.apply(value)
-            if problem is not None:
-                raise StorageError(f"memory: {problem}")
+            error = self._synced.apply(value)
+            if error is not None:
+                raise StorageError(f"memory: {error}")
         del self._unsynced[:count]
 
     def _require_usable(self) -> None:

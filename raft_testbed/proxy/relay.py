@@ -10,7 +10,7 @@ import grpc.aio
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc import raft_pb2_grpc
 from raft_pkg.rpc.dial import dial
-from raft_pkg.rpc.peer_proxy import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
+from raft_pkg.rpc.options import ADDRESS_KEY, RECEIVER_KEY, SENDER_KEY
 from raft_testbed.proxy.link_rules import Link, Network
 
 CONNECT_TIMEOUT = 1.0

@@ -26,7 +26,7 @@ from raft_testbed.simulation.trace import describe
 
 UNEXPECTED_FAILURE = "Nodes Fail Only With Their Disks"
 DATA_DIR = Path("/data")
-AHEAD_BYTES = 4096
+PREALLOCATION_BYTES = 4096
 CLOCK_RESOLUTION = 1e-6
 """Added to timers, so that rounding never lets one fire early."""
 RESTART_SECONDS = 0.01
@@ -156,7 +156,7 @@ class Machine:
             DATA_DIR,
             self.id,
             segment_bytes=self._parameters.segment_bytes,
-            ahead_bytes=AHEAD_BYTES,
+            preallocation_bytes=PREALLOCATION_BYTES,
             filesystem=self.disk,
             new_incarnation=lambda: self._incarnations.randrange(1, 1 << 31),
         )

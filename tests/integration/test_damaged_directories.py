@@ -100,7 +100,7 @@ def flip_in_the_middle(node: Node) -> str:
 def flip_in_the_newest(node: Node) -> str:
     path, offset, _ = node.last_record()
     flip(path, offset + 100)
-    return "all of its sectors are there"
+    return "all of its sectors are present"
 
 
 def lose_the_first_segment(node: Node) -> str:
@@ -120,7 +120,7 @@ def empty_a_segment(node: Node) -> str:
 
 def empty_the_node_file(node: Node) -> str:
     os.truncate(node.directory / "node.json", 0)
-    return "not what raft_pkg wrote"
+    return "not written by raft_pkg"
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from raft_testbed.mutation import rewrite
 rewrite(
     FileStorage.compact,
     """
-self._note_position(segment)
-self._remove_what_was_replaced(segment)
+self._write_position(segment)
+self._remove_obsolete_files(segment)
 """,
     """
-self._remove_what_was_replaced(segment)
-self._note_position(segment)
+self._remove_obsolete_files(segment)
+self._write_position(segment)
 """,
 )

@@ -4,7 +4,7 @@ from raft_pkg.storage._log import LogReader
 from raft_testbed.mutation import rewrite
 
 rewrite(
-    LogReader._join_snapshot,
+    LogReader._reconcile_with_snapshot,
     """
 if found != term:
     ...

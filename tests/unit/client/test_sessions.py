@@ -10,7 +10,7 @@ from raft_pkg.client import session as session_module
 from raft_pkg.client.retry import RetryScheduler
 from raft_pkg.client.session import SESSION_IDLE_SECONDS, ClientSession
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.sessions import SESSION_RESPONSES_MAX
+from raft_pkg.rpc.requests import SESSION_RESPONSES_MAX
 from tests.integration.load import Ledger
 from tests.unit.client.conftest import ReplicatedState, losing_responses, wait_until
 

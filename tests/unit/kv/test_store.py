@@ -216,7 +216,7 @@ def a_snapshot():
     ("data", "named"),
     [
         (b"", "offset 0: expected 18 bytes of the header, found 0"),
-        (b"raft key-values 2\n", "offset 0: not key-values"),
+        (b"raft key-values 1\n", "offset 0: not key-values"),
         (a_snapshot()[:-1], "expected 4 bytes of a block's length, found 3"),
         (a_snapshot()[:-8], "offset 22: expected 21 bytes of a block, found 17"),
         (a_snapshot() + b"x", "unexpected bytes after the end"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.rpc.sessions import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
+from raft_pkg.rpc.requests import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
 from raft_pkg.server import sessions
 from raft_pkg.server.sessions import SessionedMachine
 from tests.support.entries import command_entry
@@ -273,7 +273,7 @@ def a_snapshot():
     ("data", "named"),
     [
         (b"", "offset 0: expected 16 bytes of the sessions' header, found 0"),
-        (b"raft sessions 1\n" + a_snapshot()[16:], "offset 0: not in the format"),
+        (b"raft sessions 2\n" + a_snapshot()[16:], "offset 0: not in the format"),
         (a_snapshot()[:76], "offset 52: expected 36 bytes of a session, found 24"),
         (a_snapshot()[:96], "offset 88: expected 20 bytes of a response"),
         (a_snapshot()[:108], "offset 108: expected 1 bytes of a result"),

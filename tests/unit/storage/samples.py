@@ -52,14 +52,14 @@ def storage_on(
     disk: ScriptedDisk,
     *,
     segment_bytes: int = 1 << 20,
-    ahead_bytes: int = 512,
+    preallocation_bytes: int = 512,
     new_incarnation: Callable[[], int] = lambda: INCARNATION,
 ) -> FileStorage:
     return FileStorage(
         DATA,
         "raft-0",
         segment_bytes=segment_bytes,
-        ahead_bytes=ahead_bytes,
+        preallocation_bytes=preallocation_bytes,
         filesystem=disk,
         new_incarnation=new_incarnation,
     )

@@ -16,7 +16,7 @@ from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.storage import FileStorage, Recovered
-from raft_pkg.storage._incarnation import random_incarnation
+from raft_pkg.storage.interface import random_incarnation
 from raft_testbed.simulation.disk import SimulatedCrash
 
 SEGMENT_BYTES = 1000
@@ -253,9 +253,9 @@ class LogOfOneNode(RuleBasedStateMachine):
         self.storage: FileStorage | None = None
 
     @precondition(lambda self: self.storage is None)
-    @rule(segment_bytes=st.sampled_from([600, 2000, 100_000]), ahead_bytes=st.sampled_from([1, 512, 4096]))
-    def start(self, segment_bytes: int, ahead_bytes: int) -> None:
-        storage = storage_on(self.disk, segment_bytes=segment_bytes, ahead_bytes=ahead_bytes)
+    @rule(segment_bytes=st.sampled_from([600, 2000, 100_000]), preallocation_bytes=st.sampled_from([1, 512, 4096]))
+    def start(self, segment_bytes: int, preallocation_bytes: int) -> None:
+        storage = storage_on(self.disk, segment_bytes=segment_bytes, preallocation_bytes=preallocation_bytes)
         self.model.require(storage)
         self.storage = storage
 

@@ -103,16 +103,18 @@ def test_a_segment_that_counts_its_entries_from_elsewhere() -> None:
     require_refusal(
         files | {SECOND_SEGMENT: change(original)},
         CorruptLogError,
-        "the segment goes on after entry 1000 of term 7, the one before ends with",
+        "the segment continues after entry 1000 of term 7, but the previous one ends with",
     )
 
 
-def test_a_log_of_a_later_version() -> None:
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_log_of_another_format_version(version: int) -> None:
     files = several_segments(1).copy()
     content = bytearray(files[FIRST_SEGMENT])
-    content[8] = 3
+    content[8] = version
     content[508:512] = crc(content[:508])
-    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, StorageError, "format version 3, this program reads 2")
+    message = f"format version {version}, this program reads 3; use the version of raft_pkg that wrote it"
+    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, StorageError, message)
 
 
 def crc(data: bytes) -> bytes:
@@ -151,7 +153,7 @@ def test_a_segment_of_another_node() -> None:
 def test_a_node_file_that_is_none(content: bytes) -> None:
     files = several_segments(2).copy()
     require_refusal(
-        files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: the file is not what raft_pkg wrote"
+        files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: the file was not written by raft_pkg"
     )
 
 
@@ -176,9 +178,10 @@ def json_or_none(content: bytes) -> object:
         return None
 
 
-def test_a_node_file_of_a_later_version() -> None:
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_node_file_of_another_format_version(version: int) -> None:
     content = {
-        "format": 3,
+        "format": version,
         "node_id": "raft-0",
         "incarnation": 1,
         "oldest_segment": 1,
@@ -188,7 +191,9 @@ def test_a_node_file_of_a_later_version() -> None:
     checksum = f"{int.from_bytes(crc(json.dumps(content, sort_keys=True).encode()), 'little'):08x}"
     files = several_segments(2).copy()
     encoded = json.dumps(content | {"checksum": checksum}).encode()
-    require_refusal(files | {NODE_FILE: encoded}, StorageError, r"node\.json: has format version 3")
+    require_refusal(
+        files | {NODE_FILE: encoded}, StorageError, rf"node\.json: has format version {version}, this program reads 3"
+    )
 
 
 def test_a_missing_node_file_beside_a_log_that_was_used() -> None:
@@ -211,7 +216,8 @@ def test_a_missing_node_file_beside_a_log_that_was_only_made() -> None:
 
 def test_a_file_longer_than_any_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_pkg.storage._segment.SEGMENT_BYTES_MAX", 1000)
-    require_refusal(several_segments(1).copy(), CorruptLogError, "byte 1000: the file is longer than a segment can be")
+    message = "byte 1000: the file exceeds the size limit of a segment"
+    require_refusal(several_segments(1).copy(), CorruptLogError, message)
 
 
 def test_two_processes_on_one_directory(tmp_path: Path) -> None:
@@ -277,7 +283,7 @@ def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
         StorageError, match=rf"{path}.*: cannot lock the data directory: Not a directory; name a directory"
     ):
         FileStorage(path, "raft-0").recover()
-    with pytest.raises(StorageError, match=rf"{path}/deeper: cannot make the data directory: Not a directory"):
+    with pytest.raises(StorageError, match=rf"{path}/deeper: cannot create the data directory: Not a directory"):
         FileStorage(path / "deeper", "raft-0").recover()
     assert path.read_text() == "precious"
 
@@ -308,11 +314,11 @@ def test_a_directory_in_the_place_of_a_segment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([HardState(3, "raft-1"), HardState(2, None)], "the term would go back from 3 to 2"),
+        ([HardState(3, "raft-1"), HardState(2, None)], "the term would decrease from 3 to 2"),
         ([HardState(3, "raft-1"), HardState(3, "raft-2")], "the vote in term 3 would change"),
-        ([entry(2)], "entry 2 can't be added to a log of entries 1 to 0"),
-        ([entry(1), entry(3)], "entry 3 can't be added"),
-        ([entry(0)], "entry 0 can't be added"),
+        ([entry(2)], "entry 2 can't be appended to a log of entries 1 to 0"),
+        ([entry(1), entry(3)], "entry 3 can't be appended"),
+        ([entry(0)], "entry 0 can't be appended"),
     ],
 )
 def test_valid_records_that_contradict_each_other(values: list, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,17 +79,29 @@ def test_a_damaged_snapshot_before_which_everything_is_in_the_log() -> None:
         (lambda data: data[: len(HEADER) - 1], "byte 0: the snapshot's header does not match its checksum"),
         (lambda data: data[: len(HEADER)], rf"byte {len(HEADER)}: the file ends within its trailer"),
         (lambda data: data[: len(HEADER) + 19], rf"byte {len(HEADER) + 19}: the file ends within its trailer"),
-        (lambda data: data[: len(HEADER) + 20], rf"byte {len(HEADER)}: the snapshot's trailer does not match"),
-        (lambda data: data[:-1], rf"byte {len(HEADER) + DATA_BYTES - 1}: the snapshot's trailer does not match"),
-        (lambda data: data + b"\0", rf"byte {len(HEADER) + DATA_BYTES + 1}: the snapshot's trailer does not match"),
-        (lambda data: data[:1000] + data[1001:], r"byte \d+: the data has 1031 bytes, and not the 1032 written"),
-        (lambda data: data[:1000] + b"?" + data[1000:], r"byte \d+: the data has 1033 bytes, and not the 1032 written"),
+        (
+            lambda data: data[: len(HEADER) + 20],
+            rf"byte {len(HEADER)}: the snapshot's trailer is missing",
+        ),
+        (
+            lambda data: data[:-1],
+            rf"byte {len(HEADER) + DATA_BYTES - 1}: the snapshot's trailer is missing",
+        ),
+        (
+            lambda data: data + b"\0",
+            rf"byte {len(HEADER) + DATA_BYTES + 1}: the snapshot's trailer is missing",
+        ),
+        (lambda data: data[:1000] + data[1001:], r"byte \d+: the data has 1031 bytes instead of the 1032 written"),
+        (
+            lambda data: data[:1000] + b"?" + data[1000:],
+            r"the data has 1033 bytes instead of the 1032 written",
+        ),
         (
             lambda data: data[: len(HEADER)] + data[len(HEADER) :].replace(b"the rest", b"the best"),
             rf"byte {len(HEADER)}: the snapshot's 1032 bytes do not match their checksum",
         ),
         (lambda data: bytes(len(data)), "byte 0: the snapshot's header does not match its checksum"),
-        (lambda data: b"?" + data[1:], "byte 0: .*or this is no snapshot"),
+        (lambda data: b"?" + data[1:], "byte 0: .*or this is not a snapshot"),
     ],
 )
 def test_a_snapshot_that_was_cut_or_changed(change: Callable[[bytes], bytes], message: str) -> None:
@@ -107,11 +119,11 @@ def test_a_snapshot_cut_at_any_byte() -> None:
 def test_a_missing_snapshot() -> None:
     files = compacted().copy()
     del files[SNAPSHOT]
-    message = r"0000000003\.log: byte 0: the log begins after entry 6 of a snapshot, and there is none"
+    message = r"0000000003\.log: byte 0: the log starts after entry 6 of a snapshot, but there is none"
     require_refusal(files, CorruptLogError, message)
     files = installed().copy()
     del files[snapshot_path(40)]
-    message = r"0000000002\.log: byte 0: the log begins after entry 40 of a snapshot, and there is none"
+    message = r"0000000002\.log: byte 0: the log starts after entry 40 of a snapshot, but there is none"
     require_refusal(files, CorruptLogError, message)
 
 
@@ -122,7 +134,7 @@ def test_a_missing_snapshot_after_which_the_log_was_just_begun_anew() -> None:
     take_snapshot(storage, 40, 40)
     files = {FIRST_SEGMENT: before[FIRST_SEGMENT], NODE_FILE: before[NODE_FILE], SECOND_SEGMENT: b""}
     files[SECOND_SEGMENT] = disk.copy()[SECOND_SEGMENT]
-    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the log begins after entry 40 of a snapshot")
+    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the log starts after entry 40 of a snapshot")
 
 
 def test_an_older_snapshot_than_the_log_needs() -> None:
@@ -132,7 +144,7 @@ def test_an_older_snapshot_than_the_log_needs() -> None:
     for sample, path, base in ((compacted(), SNAPSHOT, 6), (installed(), snapshot_path(40), 40)):
         files = sample.copy() | older
         del files[path]
-        message = f"the log begins after entry {base} of a snapshot, and there is only one up to entry 4"
+        message = f"the log starts after entry {base} of a snapshot, but the one found is at 4"
         require_refusal(files, CorruptLogError, message)
 
 
@@ -143,7 +155,7 @@ def test_a_snapshot_that_contradicts_the_beginning_of_the_log() -> None:
     storage.recover()
     take_snapshot(storage, 40, 39)
     files[snapshot_path(40)] = other.copy()[snapshot_path(40)]
-    message = "the log begins after entry 40 of term 40, but in the snapshot it is of term 39"
+    message = "the log starts after entry 40 of term 40, but the snapshot has it in term 39"
     require_refusal(files, CorruptLogError, message)
 
 
@@ -158,7 +170,7 @@ def test_a_snapshot_of_another_node() -> None:
 def test_a_snapshot_under_another_name() -> None:
     files = compacted().copy()
     files[snapshot_path(11)] = files.pop(SNAPSHOT)
-    message = "byte 0: the file holds a snapshot up to entry 10; its name was given to it later"
+    message = "byte 0: the file holds a snapshot up to entry 10; it was renamed"
     require_refusal(files, CorruptLogError, message)
 
 
@@ -166,12 +178,13 @@ def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-def test_a_snapshot_of_a_later_version() -> None:
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_snapshot_of_another_format_version(version: int) -> None:
     header = bytearray(HEADER[:-4])
-    header[8] = 2
+    header[8] = version
     content = bytes(header) + crc(header)
     files = compacted().copy()
-    message = "byte 8: the snapshot has format version 2, this program reads 1"
+    message = f"byte 8: the snapshot has format version {version}, this program reads 2"
     require_refusal(files | {SNAPSHOT: content + files[SNAPSHOT][len(content) :]}, StorageError, message)
 
 
@@ -184,7 +197,7 @@ def test_a_header_with_a_right_checksum_that_can_not_be(old: bytes, new: bytes) 
     assert header != HEADER[:-4]
     files = compacted().copy()
     content = header + crc(header) + files[SNAPSHOT][len(HEADER) :]
-    require_refusal(files | {SNAPSHOT: content}, CorruptLogError, "byte 34: the header holds what was never written")
+    require_refusal(files | {SNAPSHOT: content}, CorruptLogError, "byte 34: the header is invalid")
 
 
 @pytest.mark.parametrize("is_older_damaged", [True, False])
@@ -230,7 +243,7 @@ def test_a_missing_node_file_beside_a_compacted_log() -> None:
     for sample in (compacted, installed):
         files = sample().copy()
         del files[NODE_FILE]
-        require_refusal(files, StorageError, r"node\.json: the file is missing, although the log beside it was in use")
+        require_refusal(files, StorageError, r"node\.json: the file is missing, although the log beside it was used")
     files = {path: data for path, data in compacted().copy().items() if path == SNAPSHOT}
     require_refusal(files, StorageError, r"node\.json: the file is missing")
 
@@ -247,7 +260,7 @@ def test_a_node_file_of_another_time(oldest: int) -> None:
     message = {
         1: r"0000000001\.log: byte 0: the file is missing; segments 1 to 5",
         2: r"0000000002\.log: byte 0: the file is missing; segments 2 to 5",
-        5: "the log begins after entry 12 of a snapshot, and there is only one up to entry 10",
+        5: "the log starts after entry 12 of a snapshot, but the one found is at 10",
     }.get(oldest)
     if message:
         require_refusal(files, CorruptLogError, message)
@@ -315,7 +328,7 @@ def test_an_entry_that_a_snapshot_replaces_in_a_log_that_begins_anew(
     storage.sync()
     storage.close()
     monkeypatch.undo()
-    message = rf"0000000002\.log: byte \d+: entry {index} can't be added to a log of entries 41 to 40"
+    message = rf"0000000002\.log: byte \d+: entry {index} can't be appended to a log of entries 41 to 40"
     require_refusal(disk.copy(), CorruptLogError, message)
 
 

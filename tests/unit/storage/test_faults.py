@@ -138,7 +138,7 @@ def test_a_failure_during_recovery(operation: str) -> None:
 def test_a_failure_to_note_the_end_on_closing_is_told_and_harmless() -> None:
     disk, storage = three_batches()
     fail(disk, "rename", errno.ENOSPC)
-    with pytest.raises(StorageError, match=r"node\.json: cannot note the end of the log: No space left"):
+    with pytest.raises(StorageError, match=r"node\.json: cannot record the end of the log: No space left"):
         storage.close()
     storage.close()
     assert len(storage_on(disk).recover().entries) == 7
@@ -306,7 +306,7 @@ def test_a_snapshot_that_was_cut_while_it_is_read() -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 7, 2, b"x" * 1000)
     del disk.names[SNAPSHOT].content[500:]
-    with pytest.raises(StorageError, match="found the end of the file"):
+    with pytest.raises(StorageError, match="reached the end of the file"):
         storage.read_snapshot(0, 1000)
 
 

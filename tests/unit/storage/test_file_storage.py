@@ -209,11 +209,11 @@ def test_files_that_are_not_of_the_log_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("state", "batch", "message"),
     [
-        (HardState(1, None), [], "term would go back from 2 to 1"),
+        (HardState(1, None), [], "term would decrease from 2 to 1"),
         (HardState(2, "raft-1"), [], "vote in term 2 would change from 'raft-0' to 'raft-1'"),
         (HardState(2, None), [], "vote in term 2 would change"),
-        (None, [entry(0)], "entry 0 can't be added to a log of entries 1 to 3"),
-        (None, [entry(5)], "entry 5 can't be added to a log of entries 1 to 3"),
+        (None, [entry(0)], "entry 0 can't be appended to a log of entries 1 to 3"),
+        (None, [entry(5)], "entry 5 can't be appended to a log of entries 1 to 3"),
         (None, [entry(4), entry(6)], "entry 6 can't follow entry 4"),
         (None, [entry(4, 1, bytes((64 << 20) + 1))], "data of entry 4 has 67108865 bytes; the limit is 67108864"),
     ],
@@ -236,7 +236,7 @@ def test_what_would_break_a_promise_is_not_written(state: HardState | None, batc
 def test_a_batch_beyond_what_a_segment_can_hold_is_not_written() -> None:
     disk, storage = three_batches()
     before = disk.copy()
-    with pytest.raises(ValueError, match="the limit of 1073741824 bytes a segment"):
+    with pytest.raises(ValueError, match="the limit of 1073741824 bytes per segment"):
         storage.append(None, entries(8, 25, 2, b"\x01" * 60_000_000))
     assert disk.copy() == before
 
@@ -260,7 +260,13 @@ def test_nothing_before_recovery_nor_after_closing() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"node_id": ""}, {"node_id": "x" * 256}, {"segment_bytes": 0}, {"segment_bytes": 1 << 40}, {"ahead_bytes": 0}],
+    [
+        {"node_id": ""},
+        {"node_id": "x" * 256},
+        {"segment_bytes": 0},
+        {"segment_bytes": 1 << 40},
+        {"preallocation_bytes": 0},
+    ],
 )
 def test_impossible_options(options: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not"):

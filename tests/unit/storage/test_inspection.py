@@ -24,7 +24,7 @@ from scripted_disk import ScriptedDisk
 
 from raft_pkg.core.types import Entry, HardState
 from raft_pkg.errors import StorageError
-from raft_pkg.storage import InspectedRecord, LogBegin, LogReport, inspect_directory, verify_directory
+from raft_pkg.storage import InspectedRecord, LogReport, LogStart, inspect_directory, verify_directory
 
 
 def test_a_report_of_a_log_without_a_snapshot() -> None:
@@ -65,9 +65,9 @@ def test_a_report_of_a_log_that_is_still_to_be_discarded() -> None:
 def test_a_compacted_log_is_shown_from_where_it_begins() -> None:
     snapshot, begin, *records = inspect_directory(DATA, filesystem=compacted())
     assert (snapshot.file, snapshot.size, snapshot.value.index) == (snapshot_path(10), 1032, 10)
-    assert begin == InspectedRecord(segment_path(3), 0, 512, LogBegin(6, 6))
+    assert begin == InspectedRecord(segment_path(3), 0, 512, LogStart(6, 6))
     assert [record.value.index for record in records if isinstance(record.value, Entry)] == list(range(7, 14))
-    assert not [record for record in records if isinstance(record.value, LogBegin)]
+    assert not [record for record in records if isinstance(record.value, LogStart)]
 
 
 def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
@@ -81,11 +81,11 @@ def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
     assert [type(value).__name__ for value in values] == (
         ["SnapshotMetadata", "HardState", "HardState", "Entry", "Entry", "Entry", "Entry", "HardState"]
         + ["Entry"] * 3
-        + ["LogBegin", "HardState"]
+        + ["LogStart", "HardState"]
     )
-    assert values[-2] == LogBegin(40, 40)
+    assert values[-2] == LogStart(40, 40)
     values = [record.value for record in inspect_directory(DATA, filesystem=installed())]
-    assert values[1:] == [LogBegin(40, 40), HardState(2, None), HardState(41), entry(41, 41)]
+    assert values[1:] == [LogStart(40, 40), HardState(2, None), HardState(41), entry(41, 41)]
 
 
 def test_a_log_that_is_compacted_while_one_looks_is_not_taken_for_damaged() -> None:
@@ -119,7 +119,7 @@ def test_a_directory_that_changes_with_every_look() -> None:
             storage.append(None, entries(1, 3, 1, b"x" * 300))
 
     disk.before = before
-    with pytest.raises(StorageError, match="changes too often to be looked at; stop the node first"):
+    with pytest.raises(StorageError, match="changes too often to be inspected; stop the node first"):
         verify_directory(DATA, filesystem=disk)
 
 

@@ -27,7 +27,7 @@ from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.types import Entry, EntryKind, HardState, SnapshotMetadata
 from raft_pkg.errors import StorageError
 from raft_pkg.storage import FileStorage, MemoryStorage, Recovered, Storage, inspect_directory, verify_directory
-from raft_pkg.storage._incarnation import random_incarnation
+from raft_pkg.storage.interface import random_incarnation
 
 
 class Restartable:
@@ -92,7 +92,7 @@ def test_any_data_is_read_back_in_any_chunks(node: Restartable, data: bytes) -> 
     assert node.storage.read_snapshot(1 << 64, 1 << 64) == b""
     assert node.storage.read_snapshot(0, 0) == b""
     for offset, size in ((-1, 5), (0, -1)):
-        with pytest.raises(ValueError, match=f"no chunk of {size} bytes at {offset}"):
+        with pytest.raises(ValueError, match=f"a chunk of {size} bytes at offset {offset} is not possible"):
             node.storage.read_snapshot(offset, size)
 
 
@@ -148,7 +148,7 @@ def test_one_snapshot_at_a_time(node: Restartable) -> None:
 @pytest.mark.parametrize("index", [-1, 0, 7, 8])
 def test_a_snapshot_goes_further_than_the_one_before(node: Restartable, index: int) -> None:
     take_snapshot(node.storage, 8)
-    with pytest.raises(ValueError, match=f"a snapshot up to entry {index} can't follow one up to entry 8"):
+    with pytest.raises(ValueError, match=f"a snapshot at index {index} can't replace one at index 8"):
         node.storage.begin_snapshot(index, 1, MEMBERS)
 
 
@@ -188,7 +188,7 @@ def test_a_log_without_the_last_entry_is_discarded(node: Restartable, index: int
     assert node.restart() == empty
     assert node.restart() == empty
     with pytest.raises(
-        ValueError, match=f"entry {index + 2} can't be added to a log of entries {index + 1} to {index}"
+        ValueError, match=f"entry {index + 2} can't be appended to a log of entries {index + 1} to {index}"
     ):
         node.storage.append(None, [entry(index + 2, 5)])
     node.storage.append(HardState(5, None), entries(index + 1, index + 3, 5))
@@ -218,21 +218,21 @@ def test_snapshots_are_installed_one_after_the_other(node: Restartable) -> None:
 @pytest.mark.parametrize("index", [1, 7, 8])
 def test_what_a_snapshot_replaces_is_never_replaced_again(node: Restartable, index: int) -> None:
     metadata = take_snapshot(node.storage, 8)
-    with pytest.raises(ValueError, match=f"entry {index} can't be added to a log of entries 9 to 10"):
+    with pytest.raises(ValueError, match=f"entry {index} can't be appended to a log of entries 9 to 10"):
         node.storage.append(None, [entry(index, 2)])
     node.storage.append(None, [entry(9, 2)])
     node.storage.sync()
     found = node.restart()
     assert found == recovered(HardState(1, "raft-1"), [*entries(1, 8), entry(9, 2)], 0, snapshot=metadata)
-    with pytest.raises(ValueError, match=f"entry {index} can't be added to a log of entries 9 to 9"):
+    with pytest.raises(ValueError, match=f"entry {index} can't be appended to a log of entries 9 to 9"):
         node.storage.append(None, [entry(index, 2)])
 
 
 def test_no_more_is_compacted_than_the_snapshot_replaces(node: Restartable) -> None:
-    with pytest.raises(ValueError, match="entries up to 1 can't go: the snapshot replaces those up to 0"):
+    with pytest.raises(ValueError, match="entries up to 1 can't be removed: the snapshot replaces those up to 0"):
         node.storage.compact(1)
     take_snapshot(node.storage, 8)
-    with pytest.raises(ValueError, match="entries up to 9 can't go: the snapshot replaces those up to 8"):
+    with pytest.raises(ValueError, match="entries up to 9 can't be removed: the snapshot replaces those up to 8"):
         node.storage.compact(9)
     for index in (0, 5, 8, 3):
         node.storage.compact(index)

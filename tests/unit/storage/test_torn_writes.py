@@ -205,7 +205,8 @@ def test_a_lost_sector_in_any_batch_but_the_last_is_damage() -> None:
     for first in range(SECTOR_BYTES, last, SECTOR_BYTES):
         lost = slice(first, min(first + SECTOR_BYTES, last))
         left = content[: lost.start] + bytes(lost.stop - lost.start) + content[lost.stop :]
-        with pytest.raises(CorruptLogError, match=r"although the record at byte \d+ was written later|before its name"):
+        message = r"although the record at byte \d+ was written later|before the file is named"
+        with pytest.raises(CorruptLogError, match=message):
             recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: left}))
 
 
@@ -234,7 +235,7 @@ def test_swapped_records_are_damage() -> None:
     one, two = (content[record.offset : record.offset + record.size] for record in (first, second))
     swapped = content.replace(one + two, two + one)
     assert swapped != content
-    with pytest.raises(CorruptLogError, match="belongs to another place"):
+    with pytest.raises(CorruptLogError, match="belongs to another position"):
         recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: swapped}))
 
 
@@ -251,7 +252,7 @@ def test_a_record_of_another_history_is_damage() -> None:
         contents.append(disk.copy()[FIRST_SEGMENT])
     second = list(inspect_directory(DATA, filesystem=disk))[2].offset
     mixed = contents[0][:second] + contents[1][second:]
-    with pytest.raises(CorruptLogError, match="does not follow the record before it"):
+    with pytest.raises(CorruptLogError, match="does not follow the previous record"):
         recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: mixed}))
 
 
@@ -264,7 +265,7 @@ def test_after_closing_nothing_is_torn() -> None:
     end = len(content.rstrip(b"\0"))
     for cut in range(512, end):
         for left in (content[:cut], content[:cut].ljust(len(content), b"\0")):
-            with pytest.raises(CorruptLogError, match=r"node\.json shows|before its name"):
+            with pytest.raises(CorruptLogError, match=r"node\.json shows|before the file is named"):
                 recover(ScriptedDisk.holding(files | {FIRST_SEGMENT: left}))
 
 
