@@ -88,7 +88,7 @@ class ChangingFaultyCluster(FaultyCluster):
     def read_anywhere(self) -> None:
         raft = self.random.choice(self.cluster.running) if self.cluster.running else None
         if raft is not None and raft.leader is not None:
-            self.committed_before[raft.node_id, raft.read_index(any_node=True)] = len(self.cluster.properties.committed)
+            self.committed_before[raft.node_id, raft.read_index(any_node=True)] = len(self.cluster.committed)
             self.carry_out(raft.node_id)
 
     def recover(self) -> None:
@@ -126,7 +126,7 @@ def test_schedules_have_enough_changes():
     for seed in range(25):
         faulty = ChangingFaultyCluster(seed)
         faulty.run(STEPS)
-        entries = faulty.cluster.properties.committed
+        entries = faulty.cluster.committed
         committed += len(entries)
         configurations += sum(entry.kind is EntryKind.CONFIGURATION for entry in entries)
         wiped += faulty.wiped

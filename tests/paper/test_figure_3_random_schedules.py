@@ -1,7 +1,7 @@
 """Figure 3: the safety properties on random schedules of faults.
 
 Messages are lost, duplicated and reordered, links are cut, nodes crash during a write or between the sync and the
-replies, and restart with the state on their disks. Every step is checked (`tests.support.cluster.Properties`). Seeds
+replies, and restart with the state on their disks. The simulator's safety checker checks every step. Seeds
 are fixed, so that a failure can be reproduced.
 """
 
@@ -89,7 +89,7 @@ class FaultyCluster:
                 return
             if self.random.random() < 0.002:
                 self.crashes_during_writes += 1
-                self.cluster.members[node_id].disk.sync()
+                self.cluster.members[node_id].storage.sync()
                 self.cluster.crash(node_id)
                 return
             self.cluster.finish(node_id, ready)
@@ -121,7 +121,7 @@ class FaultyCluster:
     def read(self) -> None:
         for raft in self.cluster.running:
             if raft.role is Role.LEADER:
-                self.committed_before[raft.node_id, raft.read_index()] = len(self.cluster.properties.committed)
+                self.committed_before[raft.node_id, raft.read_index()] = len(self.cluster.committed)
                 self.carry_out(raft.node_id)
 
     def transfer(self) -> None:
@@ -177,9 +177,9 @@ def test_schedules_have_enough_faults():
     for seed in range(12):
         faulty = FaultyCluster(seed, extended=False)
         faulty.run(STEPS)
-        terms += len(faulty.cluster.properties.leaders)
-        committed += len(faulty.cluster.properties.committed)
-        replaced += faulty.cluster.properties.replaced
+        terms += faulty.cluster.checker.elections.leader_count
+        committed += len(faulty.cluster.committed)
+        replaced += faulty.cluster.replaced
         reads += faulty.reads_served
         crashes += faulty.crashes_during_writes
     assert terms > 100

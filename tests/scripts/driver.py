@@ -104,14 +104,15 @@ class ScriptedCluster(ChangingCluster):
         voters = []
         for node_id, listed in logs.items():
             self.add(node_id, peers=logs, start=False)
-            disk = self.members[node_id].disk
-            voters.append(Member(node_id, address_of(node_id), disk.recover().incarnation))
+            storage = self.members[node_id].storage
+            voters.append(Member(node_id, address_of(node_id), storage.recover().incarnation))
             log, _, term = listed.partition("@")
             terms = [int(term) for term in log.split(",") if term]
-            disk.append(HardState(int(term or max(terms, default=0))), log_of(*terms))
-            disk.close()
+            storage.append(HardState(int(term or max(terms, default=0))), log_of(*terms))
+            storage.close()
+        self.checker.commits.initial = Configuration(tuple(voters))
         for node_id in logs:
-            self.initial_configurations[node_id] = Configuration(tuple(voters))
+            self.initial_configurations[node_id] = self.checker.commits.initial
             self.start(node_id)
 
     def do_nodes(self, *nodes: str) -> None:

@@ -1,7 +1,7 @@
-"""A cluster in memory whose membership changes, and whose nodes lose disks and take snapshots.
+"""A cluster in memory whose members join, leave, lose their disks, and take snapshots.
 
-Unlike those of `Cluster`, its nodes start with empty disks and bootstrap peers. The state machine is the list of all
-applied entries, and a snapshot is that list as JSON.
+Unlike those of `Cluster`, its nodes start with empty disks and bootstrap peers. The state machine is the sequence of
+applied entries, and a snapshot is that sequence as JSON.
 """
 
 import json
@@ -39,16 +39,16 @@ def decode_state(data: bytes) -> list[Entry]:
 
 
 class ChangingCluster(Cluster):
-    """Nodes by name, each with a disk and an incarnation of its own."""
+    """Nodes by name, each with its own disk and incarnation."""
 
     def __init__(self, nodes: Iterable[str] = "abc", *, seed: int = 0, config: RaftConfig = CONFIG) -> None:
         super().__init__((), seed=seed, config=config)
         self.bootstrap_peers: dict[str, Mapping[str, str]] = {}
         self.initial_configurations: dict[str, Configuration] = {}
-        """Configurations of nodes that start with one that is not in their logs; lost with the disk."""
+        """Initial configurations that are not in the nodes' logs, as long as the nodes keep their disks."""
         self.incoming: dict[str, SnapshotWriter] = {}
         self.installed = 0
-        """How many snapshots of leaders were installed."""
+        """Number of snapshots that followers have installed."""
         self._incarnations = count(1)
         together = tuple(nodes)
         for node_id in together:
@@ -57,10 +57,10 @@ class ChangingCluster(Cluster):
     # --- nodes ------------------------------------------------------------------------------------------------------
 
     def add(self, node_id: str, peers: Iterable[str], *, start: bool = True) -> None:
-        """Add a node with an empty disk and bootstrap peers; it belongs to no cluster yet."""
+        """Add a node with an empty disk and these bootstrap peers; it is not a member yet."""
         self.bootstrap_peers[node_id] = {peer: address_of(peer) for peer in sorted({*peers, node_id})}
-        self.members[node_id] = Member(node_id, self._empty_disk())
-        self.voters = tuple(self.members)  # the nodes that `isolate` separates
+        self.members[node_id] = self.member(node_id, self._empty_disk())
+        self.voters = tuple(self.members)
         if start:
             self.start(node_id)
 
@@ -68,11 +68,11 @@ class ChangingCluster(Cluster):
         return MemoryStorage(new_incarnation=self._incarnations.__next__)
 
     def start(self, node_id: str) -> None:
-        """Start a node with the state on its disk."""
+        """Start a node from its disk."""
         member = self.members[node_id]
-        recovered = member.disk.recover()
+        recovered = member.storage.recover()
         snapshot = recovered.snapshot
-        member.applied = [] if snapshot is None else decode_state(member.disk.read_snapshot(0, snapshot.size))
+        member.restore(() if snapshot is None else decode_state(member.storage.read_snapshot(0, snapshot.size)))
         member.last_written = max(recovered.base_index + len(recovered.entries), len(member.applied))
         member.raft = Raft(
             node_id,
@@ -89,32 +89,34 @@ class ChangingCluster(Cluster):
         )
 
     def crash(self, node_id: str, *, survivors: int = 0) -> None:
-        """Crash a node as `Cluster` does; a snapshot that is being received is lost."""
+        """Crash as in `Cluster`; a partly received snapshot is lost."""
         self.incoming.pop(node_id, None)
         super().crash(node_id, survivors=survivors)
 
     def wipe(self, node_id: str) -> None:
-        """Crash a node and remove its disk; it can start again with an empty one."""
+        """Replace a node's disk by an empty one; the node is not running afterwards."""
         if self.members[node_id].raft is not None:
             self.crash(node_id)
-        self.members[node_id].disk = self._empty_disk()
+        self.checker.disk_lost(node_id)
+        self.members[node_id] = self.member(node_id, self._empty_disk())
         self.initial_configurations.pop(node_id, None)
 
     def write(self, node_id: str) -> Ready | None:
-        """Write as `Cluster` does, and receive and send chunks of snapshots."""
+        """Write as in `Cluster`, with the chunks of snapshots that are received and sent."""
         raft, member = self[node_id], self.members[node_id]
         ready = raft.take_ready()
         ready.addresses = None
         if ready == Ready():
+            self.check(node_id)
             return None
         if ready.chunks:
-            member.disk.append(ready.hard_state, ())
+            member.storage.append(ready.hard_state, ())
+            member.storage.sync()
             for chunk in ready.chunks:
                 self._store_chunk(member, chunk)
-        self.properties.check_written(raft, ready.entries)
         if ready.entries:
             member.last_written = ready.entries[-1].index
-        member.disk.append(None if ready.chunks else ready.hard_state, ready.entries)
+        member.storage.append(None if ready.chunks else ready.hard_state, ready.entries)
         self.send(ready.early_messages)
         self.send(self._filled(member, message, body) for message, body in ready.snapshot_messages)
         return ready
@@ -124,40 +126,36 @@ class ChangingCluster(Cluster):
         if chunk.offset == 0:
             if member.node_id in self.incoming:
                 self.incoming.pop(member.node_id).discard()
-            writer = member.disk.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
+            writer = member.storage.begin_snapshot(metadata.index, metadata.term, metadata.configuration)
             self.incoming[member.node_id] = writer
         self.incoming[member.node_id].write(chunk.data)
         if chunk.is_last:
             assert self.incoming.pop(member.node_id).commit() == metadata
-            restored = decode_state(member.disk.read_snapshot(0, metadata.size))
-            assert restored[: len(member.applied)] == member.applied, (
-                "State Machine Safety: the snapshot changes applied entries"
-            )
-            self.properties.check_committed(member.node_id, restored[len(member.applied) :])
+            member.restore(decode_state(member.storage.read_snapshot(0, metadata.size)))
             self.installed += 1
-            member.applied = restored
             member.last_written = metadata.index
 
     def _filled(self, member: Member, message: Message, body: InstallSnapshot) -> Message:
-        data = member.disk.read_snapshot(body.offset, self.config.snapshot_chunk_bytes)
+        data = member.storage.read_snapshot(body.offset, self.config.snapshot_chunk_bytes)
         return replace(message, body=replace(body, data=data))
 
     def snapshot(self, node_id: str) -> None:
-        """Take a snapshot of the entries that a node has applied, and compact its log."""
+        """Take a snapshot of a node's state, and compact its log."""
         raft, member = self[node_id], self.members[node_id]
         index = len(member.applied)
         if index <= (raft.snapshot.index if raft.snapshot else 0) or node_id in self.incoming:
             return
         term = raft.log.term_at(index)
         assert term is not None
-        writer = member.disk.begin_snapshot(index, term, raft.configuration_at(index))
+        writer = member.storage.begin_snapshot(index, term, raft.configuration_at(index))
         writer.write(encode_state(member.applied))
         raft.snapshot_taken(writer.commit())
-        member.disk.compact(raft.log.base_index)
+        member.storage.compact(raft.log.base_index)
+        self.check(node_id)
 
-    # --- membership -------------------------------------------------------------------------------------------------
+    # --- the network ------------------------------------------------------------------------------------------------
 
     def change(self, node_id: str, change: Change) -> None:
-        """Propose a membership change to a leader."""
+        """Request a membership change from a leader."""
         self[node_id].change_members(change, self.now)
         self.carry_out(node_id)

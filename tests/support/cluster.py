@@ -1,71 +1,57 @@
-"""A few cores on a network in memory, in virtual time: a test delivers, loses, duplicates or reorders messages.
+"""A few cores on a network in memory: messages wait until a test delivers, drops, repeats or reorders them.
 
-Each member writes to a `MemoryStorage`, which loses unsynced writes in a crash. Every step is checked against the
-properties of Figure 3 of the paper.
+Deterministic, in virtual time. Each member writes to a `MemoryStorage`, which loses unsynced writes in a crash. The
+simulator's safety checker checks every step, message and write.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from zlib import crc32
 
 from raft_pkg.core.config import RaftConfig
 from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.messages import AppendEntries, Message
 from raft_pkg.core.raft import Raft
-from raft_pkg.core.ready import BecameLeader, Ready
+from raft_pkg.core.ready import Ready
 from raft_pkg.core.types import Entry, HardState, Role
 from raft_pkg.storage import MemoryStorage
+from raft_testbed.simulation.probes import CheckedStorage
+from raft_testbed.simulation.safety import Observation, SafetyChecker
 from tests.support.core import CONFIG, log_of
-
-
-class Properties:
-    """The properties of Figure 3, checked over the whole history of a cluster."""
-
-    def __init__(self) -> None:
-        self.leaders: dict[int, str] = {}
-        self.committed: list[Entry] = []
-        self.replaced = 0
-        """How many entries were removed from logs, as in Figure 7."""
-        self._written: dict[tuple[int, int], tuple[Entry, int]] = {}
-
-    def check_written(self, raft: Raft, entries: Sequence[Entry]) -> None:
-        """Check Log Matching: index and term determine an entry, and the term of the entry before it."""
-        for entry in entries:
-            previous_term = raft.log.term_at(entry.index - 1)
-            assert previous_term is not None
-            known = self._written.setdefault((entry.index, entry.term), (entry, previous_term))
-            assert known == (entry, previous_term), f"Log Matching: {raft.node_id} wrote {entry}, known is {known}"
-
-    def check_leader(self, raft: Raft, last_log_index: int) -> None:
-        """Check Election Safety (one leader per term) and Leader Completeness (it has all committed entries)."""
-        elected = self.leaders.setdefault(raft.current_term, raft.node_id)
-        assert elected == raft.node_id, f"Election Safety: {elected} and {raft.node_id} in term {raft.current_term}"
-        known = self.committed[raft.log.base_index :]  # the entries before are in its snapshot
-        held = raft.log.slice(raft.log.first_index, last_log_index + 1)[: len(known)]
-        assert held == known, f"Leader Completeness: {raft.node_id} lacks committed entries"
-
-    def check_committed(self, node_id: str, entries: Sequence[Entry]) -> None:
-        """Check State Machine Safety: no two nodes apply different entries at one index."""
-        for entry in entries:
-            if entry.index > len(self.committed):
-                assert entry.index == len(self.committed) + 1, f"{node_id} skips entries before {entry}"
-                self.committed.append(entry)
-            known = self.committed[entry.index - 1]
-            assert known == entry, f"State Machine Safety: {node_id} applies {entry}, others {known}"
 
 
 @dataclass(slots=True)
 class Member:
-    """One node: its disk, and its core, which is lost in a crash."""
+    """One node: its disk, which outlives it, and its core. Its state machine is the sequence of applied entries."""
 
     node_id: str
     disk: MemoryStorage
+    storage: CheckedStorage
+    """The storage on the disk, which reports to the safety checker."""
     raft: Raft | None = None
     last_written: int = 0
     applied: list[Entry] = field(default_factory=list)
+    applied_digest: int = 0
     served_reads: dict[int, int] = field(default_factory=dict)
-    """Read index by request id."""
+    """Index of each served read by request id."""
     failed_reads: set[int] = field(default_factory=set)
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Apply committed entries."""
+        for entry in entries:
+            self.applied.append(entry)
+            self.applied_digest = crc32(effect_of(entry), self.applied_digest)
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Replace the state, by that of a snapshot."""
+        self.applied, self.applied_digest = [], 0
+        self.apply(entries)
+
+
+def effect_of(entry: Entry) -> bytes:
+    """Return what the safety checker compares of an applied entry."""
+    return b"%d %d %d " % (entry.index, entry.term, entry.kind) + entry.data
 
 
 class Cluster:
@@ -86,19 +72,25 @@ class Cluster:
         self.now = 0.0
         self.network: list[Message] = []
         self.cut: set[tuple[str, str]] = set()
-        """Sender and recipient of each link that loses all messages."""
-        self.properties = Properties()
-        self.members = {voter: Member(voter, MemoryStorage()) for voter in self.voters}
+        """Sender and recipient of each link that loses everything."""
+        self.checker = SafetyChecker(lambda entry: [effect_of(entry)], Configuration.of(*self.voters))
+        self.replaced = 0
+        """Number of entries that were replaced in a log, as in Figure 7."""
+        self.members = {voter: self.member(voter, MemoryStorage(new_incarnation=lambda: 0)) for voter in self.voters}
         for node_id, member in self.members.items():
             terms = (logs or {}).get(node_id, ())
-            self._write_log(member.disk, max(term, *terms, 0), terms)
+            self._write_log(member.storage, max(term, *terms, 0), terms)
             self.start(node_id)
 
-    def _write_log(self, disk: MemoryStorage, term: int, terms: Sequence[int]) -> None:
-        disk.recover()
-        disk.append(HardState(term), log_of(*terms))
-        disk.sync()
-        disk.close()
+    def member(self, node_id: str, disk: MemoryStorage) -> Member:
+        """Return a member that is not running."""
+        return Member(node_id, disk, CheckedStorage(node_id, disk, self.checker))
+
+    def _write_log(self, storage: CheckedStorage, term: int, terms: Sequence[int]) -> None:
+        storage.recover()
+        storage.append(HardState(term), log_of(*terms))
+        storage.sync()
+        storage.close()
 
     def __getitem__(self, node_id: str) -> Raft:
         raft = self.members[node_id].raft
@@ -112,17 +104,22 @@ class Cluster:
 
     @property
     def leader(self) -> Raft | None:
-        """The leader of the newest term, or None."""
+        """The leader of the newest term, if there is one."""
         leaders = [raft for raft in self.running if raft.role is Role.LEADER]
         return max(leaders, key=lambda raft: raft.current_term, default=None)
+
+    @property
+    def committed(self) -> list[Entry]:
+        """All entries that any member has committed."""
+        return [committed.entry for committed in self.checker.commits.entries]
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
     def start(self, node_id: str) -> None:
-        """Start a member with the state on its disk."""
+        """Start a member from its disk."""
         member = self.members[node_id]
-        recovered = member.disk.recover()
-        member.applied.clear()
+        recovered = member.storage.recover()
+        member.restore(())
         member.last_written = len(recovered.entries)
         member.raft = Raft(
             node_id,
@@ -137,58 +134,62 @@ class Cluster:
         )
 
     def crash(self, node_id: str, *, survivors: int = 0) -> None:
-        """Crash a member; `survivors` of its unsynced records reach its disk."""
+        """End a member now. Of its unsynced records, the first `survivors` are on its disk afterwards."""
+        self.check(node_id)
         member = self.members[node_id]
         member.disk.crash(survivors=survivors)
         member.raft = None
 
     def carry_out(self, node_id: str) -> None:
-        """Do all work of a member's core."""
+        """Do everything that a member's core asks for."""
         while (ready := self.write(node_id)) is not None:
             self.finish(node_id, ready)
 
     def write(self, node_id: str) -> Ready | None:
-        """Do the work before the sync. Return the `Ready`, or None if there is no work."""
+        """Write what a core asks for, and send what need not wait for the sync. None: the core asks for nothing."""
         raft, member = self[node_id], self.members[node_id]
         ready = raft.take_ready()
         ready.addresses = None
         if ready == Ready():
+            self.check(node_id)
             return None
-        self.properties.check_written(raft, ready.entries)
         if ready.entries:
-            appends = ready.entries[0].index == member.last_written + 1
-            assert appends or raft.role is not Role.LEADER, f"Leader Append-Only: {node_id} replaces its own entries"
-            self.properties.replaced += max(0, member.last_written + 1 - ready.entries[0].index)
+            self.replaced += max(0, member.last_written + 1 - ready.entries[0].index)
             member.last_written = ready.entries[-1].index
-        member.disk.append(ready.hard_state, ready.entries)
+        member.storage.append(ready.hard_state, ready.entries)
         self.send(ready.early_messages)
         return ready
 
     def finish(self, node_id: str, ready: Ready) -> None:
-        """Sync, and do the rest of the work."""
+        """Sync what `write` wrote, and do the rest."""
         member, raft = self.members[node_id], self[node_id]
-        member.disk.sync()
-        for raft_event in ready.raft_events:
-            if isinstance(raft_event, BecameLeader) and raft_event.term == raft.current_term:
-                self.properties.check_leader(raft, raft_event.last_log_index)
+        member.storage.sync()
         if ready.entries:
             raft.synced(ready.entries[-1])
         self.send(ready.messages)
-        member.applied += ready.committed
-        self.properties.check_committed(node_id, ready.committed)
+        member.apply(ready.committed)
         for request_id, index in ready.reads:
             assert index <= len(member.applied), "a read was served before its index was applied"
             member.served_reads[request_id] = index
         member.failed_reads |= set(ready.failed_reads)
 
+    def check(self, node_id: str) -> None:
+        """Check a member at the end of a step, or at its crash within one."""
+        member = self.members[node_id]
+        self.checker.step_ended(Observation.of(self[node_id], len(member.applied), member.applied_digest, ""))
+        member.storage.check_snapshots()
+
     # --- the network ------------------------------------------------------------------------------------------------
 
     def send(self, messages: Iterable[Message]) -> None:
-        """Send messages; those on a cut link are lost."""
-        self.network += [message for message in messages if (message.sender, message.recipient) not in self.cut]
+        """Check messages and send them; cut links lose them."""
+        for message in messages:
+            self.checker.message_sent(message)
+            if (message.sender, message.recipient) not in self.cut:
+                self.network.append(message)
 
     def isolate(self, *apart: str) -> None:
-        """Partition these members from all others."""
+        """Cut these members off from all others; they stay connected to each other."""
         others = set(self.voters) - set(apart)
         self.cut = {pair for one in apart for other in others for pair in ((one, other), (other, one))}
 
@@ -197,16 +198,16 @@ class Cluster:
         self.cut = set()
 
     def deliver(self, position: int = 0) -> None:
-        """Deliver one of the messages in flight, by default the oldest."""
+        """Deliver one message in flight, by default the oldest."""
         message = self.network.pop(position)
         if self.members[message.recipient].raft is not None:
             self[message.recipient].receive(message, self.now)
             self.carry_out(message.recipient)
 
     def deliver_all(self, which: Callable[[Message], bool] = lambda _message: True) -> None:
-        """Deliver messages that pass a filter, oldest first, until none is in flight."""
+        """Deliver messages, oldest first, until none that `which` accepts is in flight."""
         for _ in range(10_000):
-            position = next((number for number, message in enumerate(self.network) if which(message)), None)
+            position = next((index for index, message in enumerate(self.network) if which(message)), None)
             if position is None:
                 return
             self.deliver(position)
@@ -215,14 +216,18 @@ class Cluster:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, node_id: str) -> None:
-        """Let the next time-out of one member expire."""
+        """Let the next time-out of one member pass."""
         raft = self[node_id]
         self.now = max(self.now, raft.next_timeout())
         raft.tick(self.now)
         self.carry_out(node_id)
 
     def elect(self, node_id: str) -> Raft:
-        """Let a member campaign until it leads; it may need several terms. Its messages as the leader are in flight."""
+        """Make a member the leader of a new term.
+
+        It may have to campaign several times, if others know newer terms or have voted. Its first AppendEntries are
+        in flight afterwards.
+        """
         for _ in range(10):
             self.tick(node_id)
             self.deliver_all(lambda message: not isinstance(message.body, AppendEntries))
@@ -231,7 +236,7 @@ class Cluster:
         raise AssertionError(f"{node_id} was not elected")
 
     def run(self, seconds: float) -> None:
-        """Let time pass: time-outs expire in order, and messages are delivered at once."""
+        """Let time pass: time-outs in order, and each message delivered immediately."""
         end = self.now + seconds
         while True:
             self.deliver_all()

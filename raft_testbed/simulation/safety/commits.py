@@ -42,7 +42,8 @@ class CommitChecker:
         """Entry `i` is at index `i + 1`."""
         self._disks = disks
         self._members = members
-        self._initial = initial
+        self.initial = initial
+        """The configuration before the first one in the log."""
 
     @property
     def last_index(self) -> int:
@@ -52,7 +53,7 @@ class CommitChecker:
     @property
     def configuration(self) -> Configuration:
         """The newest committed configuration."""
-        return self.entries[-1].configuration if self.entries else self._initial
+        return self.entries[-1].configuration if self.entries else self.initial
 
     @property
     def configuration_index(self) -> int:
@@ -96,7 +97,7 @@ class CommitChecker:
         if entry.kind is EntryKind.CONFIGURATION:
             effective = self._members.decode(entry), entry.index
         elif last is None:
-            effective = self._initial, entry.index
+            effective = self.initial, entry.index
         else:
             effective = last.configuration, last.configuration_index
         committed = Committed(entry, term, digest, commands, *effective)
