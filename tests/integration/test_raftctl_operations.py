@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 
@@ -121,18 +122,24 @@ def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
 @pytest.mark.parametrize(
     ("arguments", "number"),
     [
-        (("get", "k", "--endpoints", "127.0.0.1:1", "--timeout", "30"), signal.SIGINT),
-        (("client", "--endpoints", "127.0.0.1:1"), signal.SIGINT),
-        (("client", "--endpoints", "127.0.0.1:1"), signal.SIGTERM),
+        (("get", "k", "--timeout", "30"), signal.SIGINT),
+        (("client",), signal.SIGINT),
+        (("client",), signal.SIGTERM),
     ],
 )
 def test_interrupted_without_a_traceback(arguments, number):
-    # who runs the tests in the background may have SIGINT ignored, and that is inherited
+    """The signal is sent once the command has connected to an address that accepts connections and never responds."""
+    # SIGINT is ignored in processes that a shell started in the background, and that is inherited
     command = ["env", "--default-signal=INT,TERM", sys.executable, "-m", "raft_pkg.cli", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.5)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        endpoint = "{}:{}".format(*server.getsockname())
+        with subprocess.Popen(
+            [*command, "--endpoints", endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            connection, _ = server.accept()
+            with connection:
+                process.send_signal(number)
+                _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
