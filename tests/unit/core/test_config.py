@@ -1,11 +1,11 @@
-"""RaftConfig refuses numbers that can't work together, and names them."""
+"""RaftConfig rejects values that contradict each other, and names the field."""
 
 import pytest
 
 from raft_pkg.core.config import RaftConfig
 
 
-def test_the_defaults_keep_the_order_of_the_paper():
+def test_defaults_satisfy_the_timing_requirement():
     """§5.6: broadcast time ≪ election time-out."""
     config = RaftConfig()
     assert config.heartbeat_interval < config.election_timeout_min < config.election_timeout_max
@@ -34,11 +34,11 @@ def test_the_defaults_keep_the_order_of_the_paper():
         ({"lease_reads": True, "check_quorum": False}, "lease_reads requires check_quorum"),
     ],
 )
-def test_numbers_that_cannot_work_are_refused(numbers, why):
+def test_invalid_values_are_rejected(numbers, why):
     with pytest.raises(ValueError, match=why):
         RaftConfig(**numbers)
 
 
 def test_equal_timeouts_are_allowed():
-    """Votes may split for long, but one node alone may want it."""
+    """Votes may split repeatedly, but a cluster of one node does not mind."""
     assert RaftConfig(election_timeout_min=0.2, election_timeout_max=0.2).election_timeout_max == 0.2

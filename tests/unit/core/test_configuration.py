@@ -1,4 +1,4 @@
-"""Configuration, its encoding, and Electorate against the words of §6."""
+"""Configuration, its encoding, and Electorate against a model of §6."""
 
 import json
 from itertools import combinations
@@ -29,7 +29,7 @@ members = names.flatmap(
 
 @st.composite
 def configurations(draw):
-    """Any configuration: an identity may be outgoing in another incarnation than it is a voter in."""
+    """Generate configurations; an identity may be an outgoing voter and a member in different incarnations."""
     present = draw(members)
     cut = draw(st.integers(0, len(present)))
     learners = present[cut:]
@@ -40,7 +40,7 @@ def configurations(draw):
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_order_in_which_members_are_named_does_not_matter():
+def test_order_of_members_does_not_matter():
     one = Configuration((Member("b"), Member("a")), (Member("d"), Member("c")), to_promote=("d", "c"))
     other = Configuration((Member("a"), Member("b")), (Member("c"), Member("d")), to_promote=("c", "d"))
     assert one == other
@@ -62,12 +62,12 @@ def test_the_order_in_which_members_are_named_does_not_matter():
         ({"voters": tuple(Member(f"n{number}") for number in range(2 * MEMBERS_MAX + 1))}, "129 members, at most 128"),
     ],
 )
-def test_what_can_not_be_is_refused(fields, why):
+def test_invalid_configurations_are_rejected(fields, why):
     with pytest.raises(ValueError, match=why):
         Configuration(**fields)
 
 
-def test_who_belongs_to_it_and_as_what():
+def test_members_and_their_roles():
     value = configuration("ab", learners="d", outgoing="abc", incarnations={"b": 3})
     assert [member.node_id for member in value.members] == ["a", "b", "d", "c"]
     assert value.member("c") == Member("c", "c:6000")
@@ -84,7 +84,7 @@ def test_who_belongs_to_it_and_as_what():
     assert not Configuration()
 
 
-def test_of_an_identity_in_two_incarnations_the_newer_is_meant():
+def test_newer_incarnation_of_an_identity_is_the_member():
     older, newer = Member("a", "old:1", 1), Member("a", "new:1", 2)
     value = Configuration((Member("b"),), (newer,), (older, Member("b")))
     assert value.member("a") == newer
@@ -101,15 +101,15 @@ def test_decoding_reverses_encoding(value):
     assert Configuration.decode(value.encode()).encode() == value.encode()
 
 
-def test_the_encoding_is_fixed():
-    """It is on disks."""
+def test_encoding_is_fixed():
+    """Configurations are stored on disks."""
     value = configuration("ab", learners="c", to_promote="c", incarnations={"a": 7})
     assert value.encode() == (
         b'{"voters":[["a","a:6000",7],["b","b:6000",0]],"learners":[["c","c:6000",0]],"outgoing":[],"to_promote":["c"]}'
     )
 
 
-def decodes_or_says_why(data):
+def decodes_or_raises_value_error(data):
     try:
         value = Configuration.decode(data)
     except ValueError:
@@ -123,8 +123,8 @@ def decodes_or_says_why(data):
 @example(b"[]")
 @example(b"[" * 100_000)
 @example(b'{"voters":' + b"9" * 10_000 + b"}")
-def test_any_bytes_are_a_configuration_or_a_value_error(data):
-    decodes_or_says_why(data)
+def test_any_bytes_decode_or_raise_value_error(data):
+    decodes_or_raises_value_error(data)
 
 
 json_values = st.recursive(
@@ -148,16 +148,16 @@ almost = st.fixed_dictionaries(
 
 
 @given(almost | json_values)
-def test_anything_like_one_is_a_configuration_or_a_value_error(fields):
-    decodes_or_says_why(json.dumps(fields).encode())
+def test_similar_json_decodes_or_raises_value_error(fields):
+    decodes_or_raises_value_error(json.dumps(fields).encode())
 
 
 @given(configurations(), st.data())
-def test_a_damaged_one_is_a_configuration_or_a_value_error(value, data):
+def test_damaged_encoding_decodes_or_raises_value_error(value, data):
     encoded = bytearray(value.encode())
     position = data.draw(st.integers(0, len(encoded) - 1))
     encoded[position] = data.draw(st.integers(0, 255))
-    decodes_or_says_why(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
+    decodes_or_raises_value_error(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
 
 
 @pytest.mark.parametrize(
@@ -172,32 +172,32 @@ def test_a_damaged_one_is_a_configuration_or_a_value_error(value, data):
         (b'{"voters":[["\\ud800","",0]],"learners":[],"outgoing":[],"to_promote":[]}', "surrogates not allowed"),
     ],
 )
-def test_it_says_why(data, why):
+def test_error_has_the_reason(data, why):
     with pytest.raises(ValueError, match=why):
         Configuration.decode(data)
 
 
-# --- majorities, by a model that counts them out ----------------------------------------------------------------------
+# --- majorities, against a model --------------------------------------------------------------------------------------
 
 
 def heard(value, group):
-    """Those of a group whose incarnation is the newest of its identity, by identity."""
+    """Return the identities of a group's members whose incarnation is the newest."""
     return [member.node_id for member in group if value.member(member.node_id) == member]
 
 
 def decided(value, yes):
-    """§6, as it is written: a majority of C_old and a majority of C_new, each server as the incarnation that it is."""
+    """Return whether these identities are a majority of C_old and of C_new, as in §6."""
     groups = [group for group in (value.voters, value.outgoing) if group]
     return bool(groups) and all(2 * len(yes & set(heard(value, group))) > len(group) for group in groups)
 
 
 @given(configurations(), st.sets(st.sampled_from(NAMES)))
-def test_a_decision_takes_a_majority_of_each_group(value, yes):
+def test_agreement_needs_a_majority_of_each_group(value, yes):
     assert Electorate(value).agreed(yes.__contains__) == decided(value, yes)
 
 
 @given(configurations(), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5)))
-def test_reached_is_the_greatest_number_that_they_would_decide_on(value, numbers):
+def test_reached_is_the_greatest_value_that_a_quorum_has(value, numbers):
     def has_reached(number):
         return {name for name, reached in numbers.items() if reached >= number}
 
@@ -206,20 +206,20 @@ def test_reached_is_the_greatest_number_that_they_would_decide_on(value, numbers
 
 
 @pytest.mark.parametrize(("voters", "quorum"), [("", 1), ("a", 1), ("ab", 2), ("abc", 2), ("abcd", 3), ("abcde", 3)])
-def test_a_quorum_is_more_than_half(voters, quorum):
+def test_quorum_is_more_than_half(voters, quorum):
     assert Electorate(configuration(voters)).quorum == quorum
 
 
-def test_an_incarnation_that_is_gone_makes_a_majority_harder():
-    """It counts among those of whom a majority is needed, and never says anything again."""
+def test_replaced_incarnation_counts_as_unresponsive():
+    """It counts as a voter of its group, and never replies."""
     older = Member("c", "c:6000", 1)
     value = Configuration(configuration("ab").voters, (Member("c", "c:6000", 2),), (*configuration("ab").voters, older))
     assert not Electorate(value).agreed({"a", "c"}.__contains__)
     assert Electorate(value).agreed({"a", "b"}.__contains__)
 
 
-def decisive(value):
-    """All sets of incarnations that can decide."""
+def quorums_of(value):
+    """Return all sets of incarnations that are quorums."""
     everybody = {(m.node_id, m.incarnation) for m in value.voters + value.outgoing}
     groups = [{(m.node_id, m.incarnation) for m in group} for group in (value.voters, value.outgoing) if group]
     sets = (set(some) for size in range(len(everybody) + 1) for some in combinations(sorted(everybody), size))
@@ -230,13 +230,13 @@ few = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
 
 
 @given(few, few, few, few)
-def test_quorums_overlap_is_what_it_says(voters, outgoing, later_voters, later_outgoing):
+def test_quorums_overlap_against_a_model(voters, outgoing, later_voters, later_outgoing):
     before, after = configuration(voters, outgoing=outgoing), configuration(later_voters, outgoing=later_outgoing)
-    if not decisive(before) or not decisive(after):
+    if not quorums_of(before) or not quorums_of(after):
         assert not quorums_overlap(before, after)
         return
-    always = all(one & other for one in decisive(before) for other in decisive(after))
-    # Two joint configurations could overlap by rng, without a pair of groups that always does; none is adjacent.
+    always = all(one & other for one in quorums_of(before) for other in quorums_of(after))
+    # Quorums of two joint configurations, which are never adjacent, may overlap without a pair of groups that does.
     assert quorums_overlap(before, after) is always or (always and before.is_joint and after.is_joint)
 
 

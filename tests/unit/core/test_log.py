@@ -1,4 +1,4 @@
-"""RaftLog against a plain list: what each method says, for any log whose terms never decrease."""
+"""RaftLog against a plain list, for logs whose terms never decrease."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from tests.support.core import log_of
 terms = st.lists(st.integers(1, 6), max_size=30).map(sorted)
 
 
-def test_an_empty_log_has_index_0_and_term_0_before_its_first_entry():
+def test_empty_log_has_base_index_0_and_term_0():
     log = RaftLog()
     assert (log.first_index, log.last_index, log.last_term) == (1, 0, 0)
     assert [log.term_at(index) for index in (0, 1)] == [0, None]
@@ -19,7 +19,7 @@ def test_an_empty_log_has_index_0_and_term_0_before_its_first_entry():
 
 
 @given(terms)
-def test_terms_are_found_by_index(terms):
+def test_term_at_index(terms):
     log = RaftLog(log_of(*terms))
     assert log.last_index == len(terms)
     assert log.last_term == (terms[-1] if terms else 0)
@@ -28,8 +28,8 @@ def test_terms_are_found_by_index(terms):
 
 
 @given(terms, st.integers(1, 7))
-def test_the_run_of_a_term_is_found_from_either_end(terms, term):
-    """§5.3, the fast back-up: first and last index of a term."""
+def test_first_and_last_index_of_a_term(terms, term):
+    """§5.3, the fast back-up."""
     log = RaftLog(log_of(*terms))
     places = [index for index, found in enumerate(terms, start=1) if found == term]
     assert log.last_index_of_term(term) == (places[-1] if places else None)
@@ -38,15 +38,15 @@ def test_the_run_of_a_term_is_found_from_either_end(terms, term):
 
 
 @given(terms, terms)
-def test_up_to_date_is_as_the_paper_has_it(own, others):
-    """§5.4.1: the later last term, else the longer log."""
+def test_up_to_date_compares_last_term_then_index(own, others):
+    """§5.4.1."""
     own_last, others_last = own[-1] if own else 0, others[-1] if others else 0
     expected = others_last > own_last or (others_last == own_last and len(others) >= len(own))
     assert RaftLog(log_of(*own)).is_up_to_date(len(others), others_last) is expected
 
 
 @given(terms.filter(bool), st.data())
-def test_truncation_takes_away_the_rest(terms, data):
+def test_truncation_removes_all_later_entries(terms, data):
     log = RaftLog(log_of(*terms))
     index = data.draw(st.integers(1, len(terms)))
     log.truncate_from(index)
@@ -57,7 +57,7 @@ def test_truncation_takes_away_the_rest(terms, data):
 
 
 @given(st.lists(st.integers(0, 20), max_size=20), st.integers(1, 40), st.data())
-def test_a_slice_of_bytes_stops_once_it_is_full(sizes, bytes_max, data):
+def test_slice_is_limited_in_bytes(sizes, bytes_max, data):
     entries = [Entry(index, 1, EntryKind.COMMANDS, b"x" * size) for index, size in enumerate(sizes, start=1)]
     start = data.draw(st.integers(1, len(sizes) + 1))
     taken = RaftLog(entries).slice_bytes(start, bytes_max)
@@ -67,7 +67,7 @@ def test_a_slice_of_bytes_stops_once_it_is_full(sizes, bytes_max, data):
         assert sum(len(entry.data) for entry in taken) >= bytes_max
 
 
-def test_entries_with_a_gap_are_refused():
+def test_gap_in_entries_is_rejected():
     first, second, third = log_of(1, 1, 1)
     with pytest.raises(ValueError, match="expected index 2 in the log, found 3"):
         RaftLog([first, third])

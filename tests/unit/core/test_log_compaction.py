@@ -1,4 +1,4 @@
-"""RaftLog after a base: what compaction and snapshots leave of it, against a plain list."""
+"""RaftLog after compaction and snapshots, against a plain list."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ terms = st.lists(st.integers(1, 6), min_size=1, max_size=30).map(sorted)
 
 
 @given(terms, st.data())
-def test_a_compacted_log_is_the_rest_of_it(terms, data):
+def test_compacted_log_has_the_later_entries(terms, data):
     entries = log_of(*terms)
     base = data.draw(st.integers(0, len(terms)))
     log = RaftLog(entries)
@@ -28,7 +28,7 @@ def test_a_compacted_log_is_the_rest_of_it(terms, data):
 
 
 @given(terms, st.data())
-def test_a_compacted_log_goes_on(terms, data):
+def test_append_to_compacted_log(terms, data):
     log = RaftLog(log_of(*terms))
     log.compact(data.draw(st.integers(0, len(terms))))
     log.append(Entry(len(terms) + 1, 9, EntryKind.NOOP, b""))
@@ -38,7 +38,7 @@ def test_a_compacted_log_goes_on(terms, data):
 
 
 @given(terms, st.data(), st.integers(1, 7))
-def test_the_run_of_a_term_is_found_as_far_as_it_is_kept(terms, data, term):
+def test_first_and_last_index_of_a_term_in_compacted_log(terms, data, term):
     log = RaftLog(log_of(*terms))
     base = data.draw(st.integers(0, len(terms)))
     log.compact(base)
@@ -49,7 +49,7 @@ def test_the_run_of_a_term_is_found_as_far_as_it_is_kept(terms, data, term):
 
 
 @pytest.mark.parametrize("index", [1, 6])
-def test_a_log_can_not_begin_after_what_it_does_not_have(index):
+def test_compaction_up_to_missing_entry_is_rejected(index):
     log = RaftLog(log_of(1, 1, 1, 1, 1))
     log.compact(2)
     with pytest.raises(ValueError, match=f"cannot compact entries 3 to 5 up to {index}"):
@@ -57,7 +57,7 @@ def test_a_log_can_not_begin_after_what_it_does_not_have(index):
 
 
 @given(terms, st.integers(0, 50), st.integers(1, 9))
-def test_a_reset_log_is_empty_after_its_new_base(terms, index, term):
+def test_reset_log_is_empty(terms, index, term):
     log = RaftLog(log_of(*terms))
     log.reset(index, term)
     assert (log.base_index, log.last_index, log.last_term, log.term_at(index)) == (index, index, term, term)
@@ -70,7 +70,7 @@ sizes = st.lists(st.integers(0, 20), min_size=1, max_size=20)
 
 
 @given(sizes, st.data(), st.integers(0, 25), st.integers(0, 100))
-def test_a_tail_is_as_long_as_both_limits_allow(sizes, data, entries_max, bytes_max):
+def test_tail_is_limited_in_entries_and_bytes(sizes, data, entries_max, bytes_max):
     entries = [Entry(index, 1, EntryKind.COMMANDS, b"x" * size) for index, size in enumerate(sizes, start=1)]
     base = data.draw(st.integers(0, len(sizes)))
     log = RaftLog(entries[base:], base_index=base)
@@ -80,9 +80,9 @@ def test_a_tail_is_as_long_as_both_limits_allow(sizes, data, entries_max, bytes_
     assert base <= keep_after <= index
     assert len(kept) <= entries_max
     assert sum(kept) <= bytes_max
-    if keep_after > base:  # one more would be too many, or too large
+    if keep_after > base:  # one more entry would exceed a limit
         assert len(kept) == entries_max or sum(kept) + sizes[keep_after - 1] > bytes_max
 
 
-def test_of_a_log_that_is_gone_no_tail_is_left():
+def test_no_tail_of_compacted_entries():
     assert RaftLog((), base_index=9, base_term=2).tail_base(5, 10, 10) == 5

@@ -1,4 +1,4 @@
-"""How configurations follow each other, which one holds at which index, and what a node hears of others."""
+"""Membership changes, the configuration log, and bootstrap peers."""
 
 import pytest
 from hypothesis import given
@@ -12,10 +12,10 @@ from raft_pkg.core.membership import left_joint, promoted, removed, replaced, wi
 from raft_pkg.core.messages import Discovery
 from tests.support.members import configuration
 
-# --- from one to the next ---------------------------------------------------------------------------------------------
+# --- changes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_learner_is_added_and_may_be_meant_for_more():
+def test_learner_is_added_with_or_without_promotion():
     new = Member("d", "d:6000", 4)
     assert with_learner(configuration("abc"), new, promote=False).learners == (new,)
     added = with_learner(configuration("abc", learners="e", to_promote="e"), new, promote=True)
@@ -23,26 +23,26 @@ def test_a_learner_is_added_and_may_be_meant_for_more():
     assert not added.is_joint
 
 
-def test_a_promotion_takes_the_learner_and_the_order_away():
+def test_promotion_makes_a_joint_configuration():
     joint = promoted(configuration("abc", learners="de", to_promote="de"), "d")
     assert joint == configuration("abcd", learners="e", outgoing="abc", to_promote="e")
     assert left_joint(joint) == configuration("abcd", learners="e", to_promote="e")
 
 
-def test_a_voter_leaves_in_two_steps_and_a_learner_in_one():
+def test_voter_is_removed_in_two_steps_and_learner_in_one():
     value = configuration("abc", learners="d", to_promote="d")
     assert removed(value, "c") == configuration("ab", learners="d", outgoing="abc", to_promote="d")
     assert removed(value, "d") == configuration("abc")
 
 
-def test_the_last_voter_does_not_leave():
+def test_last_voter_cannot_be_removed():
     with pytest.raises(ChangeRefusedError, match="a is the last voter; the cluster would be left without one"):
         removed(configuration("a", learners="b"), "a")
 
 
 @given(st.data())
-def test_quorums_of_adjacent_configurations_overlap_whatever_is_done(data):
-    """§6: the reason for all of it."""
+def test_quorums_of_adjacent_configurations_overlap(data):
+    """§6: the reason for joint consensus."""
     value = configuration("abc")
     for incarnation in range(1, 12):
         node_id = data.draw(st.sampled_from("abcdef"))
@@ -69,10 +69,10 @@ def test_quorums_of_adjacent_configurations_overlap_whatever_is_done(data):
         assert Configuration.decode(value.encode()) == value
 
 
-# --- which one holds --------------------------------------------------------------------------------------------------
+# --- configuration log ------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_configuration_of_the_log_holds():
+def test_newest_configuration_is_effective():
     first, second, third = configuration("a"), configuration("ab"), configuration("abc")
     log = ConfigurationLog([(0, first)])
     assert (log.newest, log.newest_index) == (first, 0)
@@ -82,7 +82,7 @@ def test_the_newest_configuration_of_the_log_holds():
     assert [log.at(index) for index in (0, 3, 4, 6, 7, 99)] == [first, first, second, second, third, third]
 
 
-def test_what_is_truncated_holds_no_longer():
+def test_truncated_configuration_is_not_effective():
     log = ConfigurationLog([(0, configuration("a")), (4, configuration("ab")), (7, configuration("abc"))])
     assert not log.truncate_from(8)
     assert log.truncate_from(7)
@@ -92,7 +92,7 @@ def test_what_is_truncated_holds_no_longer():
     assert (log.newest, log.newest_index) == (configuration("a"), 0)
 
 
-def test_a_snapshot_keeps_the_one_that_holds_at_its_index():
+def test_compaction_keeps_the_configuration_at_its_index():
     log = ConfigurationLog([(0, configuration("a")), (4, configuration("ab")), (7, configuration("abc"))])
     log.compact(3)
     assert log.at(3) == configuration("a")
@@ -104,7 +104,7 @@ def test_a_snapshot_keeps_the_one_that_holds_at_its_index():
     assert not log.truncate_from(5)
 
 
-# --- what is heard of others ------------------------------------------------------------------------------------------
+# --- bootstrap peers --------------------------------------------------------------------------------------------------
 
 PEERS = {"a": "a:6000", "b": "b:6000", "c": "c:6000"}
 
@@ -113,7 +113,7 @@ def reply(*, uninitialized=True, peers=("a", "b", "c"), leader="", is_reply=True
     return Discovery(uninitialized, peers, "", is_reply, leader, f"{leader}:6000" if leader else "")
 
 
-def test_all_must_have_answered_that_they_are_uninitialized():
+def test_all_peers_must_have_replied_that_they_are_uninitialized():
     bootstrap_peers = BootstrapPeers(PEERS)
     assert bootstrap_peers.initial_configuration("a", 1) is None
     bootstrap_peers.record("b", 2, reply())
@@ -123,7 +123,7 @@ def test_all_must_have_answered_that_they_are_uninitialized():
     assert bootstrap_peers.initial_configuration("b", 2) is None
 
 
-def test_the_newest_incarnation_of_each_is_named():
+def test_newest_incarnation_of_each_peer_is_used():
     bootstrap_peers = BootstrapPeers(PEERS)
     for incarnation in (2, 5):
         bootstrap_peers.record("b", incarnation, reply())
@@ -134,9 +134,9 @@ def test_the_newest_incarnation_of_each_is_named():
 @pytest.mark.parametrize(
     "discovery",
     [reply(uninitialized=False), reply(peers=("a", "b"))],
-    ids=["not uninitialized any more", "told of others"],
+    ids=["no longer uninitialized", "other bootstrap peers"],
 )
-def test_who_takes_it_back_is_not_counted(discovery):
+def test_later_reply_overrides_an_earlier_one(discovery):
     bootstrap_peers = BootstrapPeers(PEERS)
     bootstrap_peers.record("b", 2, reply())
     bootstrap_peers.record("c", 3, reply())
@@ -144,7 +144,7 @@ def test_who_takes_it_back_is_not_counted(discovery):
     assert bootstrap_peers.initial_configuration("a", 1) is None
 
 
-def test_greetings_and_non_members_count_for_nothing():
+def test_requests_and_non_members_do_not_count():
     bootstrap_peers = BootstrapPeers(PEERS)
     bootstrap_peers.record("b", 2, reply(is_reply=False))
     bootstrap_peers.record("c", 3, reply())
@@ -154,13 +154,13 @@ def test_greetings_and_non_members_count_for_nothing():
     assert bootstrap_peers._uninitialized == {"c": 3}
 
 
-def test_who_was_told_of_nobody_begins_nothing():
+def test_node_without_bootstrap_peers_does_not_bootstrap():
     assert BootstrapPeers({}).initial_configuration("a", 1) is None
     assert BootstrapPeers({"a": "a:6000"}).initial_configuration("a", 1) == configuration("a", incarnations={"a": 1})
     assert BootstrapPeers({"b": "b:6000"}).initial_configuration("a", 1) is None
 
 
-def test_leaders_that_are_named_are_remembered_within_a_limit():
+def test_number_of_known_leaders_is_limited():
     bootstrap_peers = BootstrapPeers(PEERS)
     bootstrap_peers.record("b", 2, reply(uninitialized=False, leader="z"))
     assert bootstrap_peers.leaders == {"z": "z:6000"}

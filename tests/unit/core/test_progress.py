@@ -1,4 +1,4 @@
-"""Progress: what a leader knows of one follower, and what it may send."""
+"""Progress: the leader's knowledge of one follower, and what it may send."""
 
 from raft_pkg.core.progress import Progress
 
@@ -13,7 +13,7 @@ def replicating(match_index=9):
     return progress
 
 
-def test_a_probe_is_sent_alone_and_does_not_move_next_index():
+def test_probe_is_sent_alone_and_does_not_change_next_index():
     progress = probing()
     assert progress.may_send(64)
     progress.sent(12)
@@ -21,7 +21,7 @@ def test_a_probe_is_sent_alone_and_does_not_move_next_index():
     assert progress.next_index == 10
 
 
-def test_success_ends_the_probing():
+def test_success_ends_probing():
     progress = probing()
     progress.sent(12)
     progress.matched(12)
@@ -41,7 +41,7 @@ def test_appends_are_pipelined_up_to_the_limit():
     assert progress.may_send(3)
 
 
-def test_an_answer_to_the_last_append_answers_all_before_it():
+def test_reply_to_the_last_append_acknowledges_all():
     progress = replicating()
     for last_index in (11, 13, 15):
         progress.sent(last_index)
@@ -49,13 +49,13 @@ def test_an_answer_to_the_last_append_answers_all_before_it():
     assert not progress.in_flight
 
 
-def test_match_index_never_goes_back():
+def test_match_index_never_decreases():
     progress = replicating(9)
     progress.matched(4)
     assert (progress.match_index, progress.next_index) == (9, 10)
 
 
-def test_a_refusal_goes_back_to_probing_but_not_behind_what_matches():
+def test_rejection_starts_probing_after_match_index():
     progress = replicating(9)
     progress.sent(15)
     progress.rejected(3)
@@ -63,14 +63,14 @@ def test_a_refusal_goes_back_to_probing_but_not_behind_what_matches():
     assert not progress.in_flight
 
 
-def test_while_probing_only_the_refusal_of_the_probe_counts():
+def test_probing_ignores_other_rejections():
     progress = probing(10)
     assert progress.is_stale_rejection(8)
     assert progress.is_stale_rejection(10)
     assert not progress.is_stale_rejection(9)
 
 
-def test_while_pipelining_only_refusals_of_what_is_under_way_count():
+def test_pipelining_ignores_rejections_of_appends_not_in_flight():
     progress = replicating(9)
     progress.sent(15)
     assert progress.is_stale_rejection(9)
@@ -79,8 +79,8 @@ def test_while_pipelining_only_refusals_of_what_is_under_way_count():
     assert progress.is_stale_rejection(16)
 
 
-def test_late_successes_do_not_fill_a_broken_pipeline_again():
-    """Found by the simulator: in a network that reorders, answers to 64 appends called for 64 more, and those again."""
+def test_late_successes_do_not_fill_a_broken_pipeline():
+    """Found by the simulator: with reordered messages, the replies to 64 appends led to 64 more, repeatedly."""
     progress = replicating(9)
     for last_index in (10, 11, 12):
         progress.sent(last_index)

@@ -1,4 +1,4 @@
-"""Raft's own checks: who may be a node, and what must never happen."""
+"""Raft's own checks, and its determinism."""
 
 from random import Random
 
@@ -11,8 +11,8 @@ from raft_pkg.core.types import Entry, EntryKind, Role
 from tests.support.core import CONFIG, carry_out, leader, log_of, receive
 
 
-def test_a_node_that_is_no_voter_waits_and_stands_for_nothing():
-    """§6: a node need not be among the voters; it counts for nothing, and disturbs nobody."""
+def test_non_voter_never_campaigns():
+    """§6: a node need not be a voter."""
     raft = Raft("d", Configuration.of(*"abc"), config=CONFIG, random=Random(0), now=0.0)
     for _ in range(3):
         raft.tick(raft.next_timeout())
@@ -20,13 +20,13 @@ def test_a_node_that_is_no_voter_waits_and_stands_for_nothing():
     assert (raft.role, raft.current_term, raft.voters) == (Role.FOLLOWER, 0, ("a", "b", "c"))
 
 
-def test_entries_with_a_gap_are_refused():
+def test_gap_in_entries_is_rejected():
     with pytest.raises(ValueError, match="expected index 1 in the log, found 2"):
         Raft("a", Configuration.of(*"abc"), config=CONFIG, random=Random(0), now=0.0, entries=log_of(1, 1)[1:])
 
 
-def test_the_same_calls_have_the_same_results():
-    """Pure: no clock, no rng but the generator's."""
+def test_same_calls_have_same_results():
+    """The core uses no clock, and no random numbers but those of its generator."""
 
     def run():
         raft = leader([1, 1], voters="abcde", seed=7)
@@ -37,15 +37,15 @@ def test_the_same_calls_have_the_same_results():
     assert run() == run()
 
 
-def test_a_tick_before_the_time_does_nothing():
+def test_early_tick_does_nothing():
     raft = leader()
     carry_out(raft)
     raft.tick(raft.next_timeout() - 0.001)
     assert carry_out(raft).early_messages == []
 
 
-def test_a_leader_that_lacks_its_own_entries_stops():
-    """It can't happen; if it does, going on would spread the damage."""
+def test_leader_without_its_own_entries_raises():
+    """It cannot happen; if it does, continuing would spread the damage."""
     raft = leader([1, 1, 1])
     raft.log.truncate_from(1)
     raft.log.append(Entry(1, 1, EntryKind.NOOP, b""))
@@ -54,8 +54,8 @@ def test_a_leader_that_lacks_its_own_entries_stops():
         raft.take_ready()
 
 
-def test_a_body_of_another_version_is_passed_over():
-    """The codec refuses it before; the core neither fails nor answers."""
+def test_unknown_body_is_ignored():
+    """The codec rejects it before; the core neither fails nor replies."""
     raft = leader()
     carry_out(raft)
     receive(raft, "b", "a body that this version does not know")
