@@ -115,6 +115,8 @@ e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), l
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind | tee artifacts/second-run.log
 	@grep -q 'changed=0 .*failed=0' artifacts/second-run.log || { echo "the second run changed something"; exit 1; }
+	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind --check | tee artifacts/check-mode.log
+	@grep -q 'changed=0 .*failed=0' artifacts/check-mode.log || { echo "check mode reports a change"; exit 1; }
 	@$(BIN)/pytest -m infra tests/infra --junit-xml artifacts/junit-infra.xml
 	@$(BIN)/pytest -m e2e --junit-xml artifacts/junit-e2e.xml
 	$(call go_on,kubectl logs client | kubectl logs raft-0 | ansible-playbook verify.yml)
