@@ -1,1 +1,1 @@
-"""Side-by-side measurements against other systems: `make bench`; docs/explanation/benchmarks.md says how and why so."""
+"""Side-by-side benchmarks of raft_pkg and other systems (`make bench`; see docs/explanation/benchmarks.md)."""

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: measures, and writes bench.json, bench.md and bench.html."""
+"""`python -m tests.benchmarks`: run the benchmarks and write bench.json, bench.md and bench.html."""
 
 import argparse
 import fcntl
@@ -16,7 +16,7 @@ import psutil
 
 from raft_pkg.errors import RaftError
 from raft_pkg.local import LocalCluster
-from tests.benchmarks import peers, render
+from tests.benchmarks import packages, render
 from tests.benchmarks.errors import BenchmarkError, MissingError
 from tests.benchmarks.machine import machine, versions
 from tests.benchmarks.parts import PARTS
@@ -26,16 +26,16 @@ FORMAT = 1
 
 
 def main() -> int:
-    """Exit status: 0 everything asked for was measured, whatever came out; 1 not everything; 2 wrong usage."""
+    """Return the exit status: 0 if every requested part was measured, 1 if not, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="try it out: one short round, whose numbers mean little")
-    parser.add_argument("--render", type=Path, metavar="FILE", help="draw an earlier run's bench.json again")
+    parser.add_argument("--quick", action="store_true", help="one short round, without meaningful results")
+    parser.add_argument("--render", type=Path, metavar="FILE", help="write the reports of an earlier bench.json again")
     parser.add_argument("--output", type=Path, default=Path("artifacts"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--dir", type=Path, default=Path(".testbed/bench"), help="for the nodes; default: %(default)s")
+    parser.add_argument("--dir", type=Path, default=Path(".testbed/bench"), help="data directory; default: %(default)s")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.parts) - set(PARTS)):
-        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part: {', '.join(unknown)}; known: {', '.join(PARTS)}")
     if arguments.render is not None:
         render.write(json.loads(arguments.render.read_text()), arguments.output)
         return 0
@@ -47,20 +47,20 @@ def main() -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            parser.error(f"another benchmark works in {directory}; wait for it, or give another --dir")
+            parser.error(f"another benchmark uses {directory}; wait for it, or choose another --dir")
         run = _run(directory, names, quick=arguments.quick, output=arguments.output)
     print(render.markdown(run))
-    print(f"{arguments.output}/bench.md has this table, bench.html the plots, bench.json every number")
+    print(f"{arguments.output}/bench.md has these tables, bench.html the plots, bench.json every measurement")
     return 1 if run["failures"] else 0
 
 
 def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dict[str, Any]:
-    """Measure the parts one after the other; what there is is written after each."""
+    """Measure one part after the other, and write the results so far after each."""
     session = Session(directory, QUICK if quick else FULL)
-    for description in [*directory.rglob("cluster.json")]:  # of a run that was killed
+    for description in [*directory.rglob("cluster.json")]:  # left by a killed run
         LocalCluster(description.parent).down(purge=True)
     began = time.monotonic()
-    peers.install(session.say)
+    packages.install(session.log)
     run: dict[str, Any] = {
         "format": FORMAT,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,7 +72,7 @@ def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dic
         "records": session.records,
     }
     for name in names:
-        session.say(f"== {name}")
+        session.log(f"== {name}")
         part_directory = directory / name
         shutil.rmtree(part_directory, ignore_errors=True)
         part_directory.mkdir()
@@ -83,7 +83,7 @@ def _run(directory: Path, names: list[str], *, quick: bool, output: Path) -> dic
             session.note(name, "all", str(error))
         except (BenchmarkError, RaftError, psutil.Error, OSError) as error:
             run["failures"][name] = str(error)
-            session.say(f"{name} failed: {error}")
+            session.log(f"{name} failed: {error}")
         else:
             shutil.rmtree(part_directory, ignore_errors=True)
         run["machine"]["load_after"] = os.getloadavg()[0]

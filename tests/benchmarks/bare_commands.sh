@@ -1,7 +1,7 @@
 #!/bin/sh
-# What site.yml does on kind, as one would type it: what the testbed's own speed is measured by.
-# CLUSTER, NODE_IMAGE, WORKERS, PYTHON_IMAGE, CONTEXT (a directory to build in), SERVER and CLIENT (names of images),
-# MANIFESTS (a file) are what site.yml used, too.
+# The commands that site.yml runs on kind: the baseline for the testbed's own speed.
+# Set CLUSTER, NODE_IMAGE, WORKERS, PYTHON_IMAGE, CONTEXT (the build context), SERVER and CLIENT (image names) and
+# MANIFESTS (a file) to what site.yml used.
 set -eu
 
 {

@@ -1,6 +1,6 @@
-"""The measuring process: `python -m tests.benchmarks.driver`, a worker that does one request at a time.
+"""The measuring process: `python -m tests.benchmarks.driver`, a worker that serves one request at a time.
 
-It is a process of its own, so that its garbage collector, its event loop and its CPU time are those of a client alone.
+It is a separate process, so that its garbage collector, event loop and CPU time are those of the client alone.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from tests.benchmarks.processes import reply, serve_requests
 from tests.benchmarks.targets import connected
 
 PROBE_SECONDS = 0.002
-"""Between two writes of a probe. Each is begun in its time, whatever became of those before."""
-PROBES_UNANSWERED_MAX = 5_000
+"""Interval between two writes of a probe. Each starts on time, whatever the state of earlier ones."""
+PROBES_PENDING_MAX = 5_000
 
 
 def plan_from(request: dict[str, Any]) -> Plan:
-    """A plan as requests carry it."""
+    """Return the plan in a request."""
     return Plan(**{**request, "mix": parse_mix(request["mix"]), "processes": tuple(request.get("processes", ()))})
 
 
@@ -40,16 +40,16 @@ async def _fill(system: str, endpoints: list[str], plan: dict[str, Any]) -> dict
 
 
 async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> NoReturn:
-    """Write at a steady rate until a line comes on stdin; (begun, acknowledged) of each success, monotonic ns.
+    """Write at a constant rate until a line arrives on stdin.
 
-    It answers when it begins to write, when the first write is acknowledged, and in the end, with which the process
-    ends, too.
+    Reply when writing starts, when the first write is acknowledged, and at the end with (start, acknowledgement) of
+    each successful write, in nanoseconds of the monotonic clock. Then end the process.
     """
     parsed = plan_from(plan)
     done: list[tuple[int, int]] = []
     names = parsed.mix.operations(parsed.key_names, 0)
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.set)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
 
     async def write(target: Target) -> None:
         began = time.monotonic_ns()
@@ -62,20 +62,20 @@ async def _probe(system: str, endpoints: list[str], plan: dict[str, Any]) -> NoR
             reply({"acknowledged": True})
 
     async with connected(system, endpoints) as target:
-        reply({"begun": True})
+        reply({"started": True})
         writes: set[asyncio.Task[None]] = set()
-        while not told.is_set():
-            if len(writes) < PROBES_UNANSWERED_MAX:
+        while not stopping.is_set():
+            if len(writes) < PROBES_PENDING_MAX:
                 task = asyncio.create_task(write(target))
                 writes.add(task)
                 task.add_done_callback(writes.discard)
             await asyncio.sleep(PROBE_SECONDS)
         reply(done)
-        os._exit(0)  # gRPC closes no channel to a node that is paused
+        os._exit(0)  # gRPC can't close a channel to a paused node
 
 
 def handle(request: dict[str, Any]) -> Any:
-    """Do what is asked for."""
+    """Execute a request and return its result."""
     work = {"measure": _measure, "fill": _fill, "probe": _probe}[request["do"]]
     try:
         return asyncio.run(work(request["system"], request["endpoints"], request["plan"]))

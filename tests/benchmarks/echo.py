@@ -1,4 +1,4 @@
-"""A unary server that answers a put at once and keeps nothing: what a call of that shape can cost at the least."""
+"""A unary server that acknowledges a put and stores nothing: a lower bound for the cost of such a call."""
 
 import asyncio
 import sys

@@ -1,9 +1,9 @@
-"""What can keep a benchmark from being run."""
+"""Errors of the benchmarks."""
 
 
 class BenchmarkError(Exception):
-    """A part can't be measured; the message says why. The others go on."""
+    """A part can't be measured; the message states the reason. Other parts continue."""
 
 
 class MissingError(BenchmarkError):
-    """Something is not installed; the message says how to get it. The part is passed over, visibly."""
+    """A program is not installed; the message has the command to install it. The part is skipped and listed."""

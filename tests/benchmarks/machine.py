@@ -1,4 +1,4 @@
-"""On what, and with what, was measured: numbers mean nothing without it."""
+"""The machine and the versions, without which the results are meaningless."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ PYTHON_PACKAGES = ("grpcio", "protobuf", "pysyncobj")
 
 
 def machine(directory: Path) -> dict[str, Any]:
-    """The machine, and the file system that the data is on."""
+    """Return a description of the machine and of the data's file system."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -37,20 +37,20 @@ def machine(directory: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Of everything that is compared; None: it is not installed."""
-    found: dict[str, str | None] = {"raft_pkg": _own(), "python": platform.python_version()}
+    """Return the versions of everything that is compared; None: not installed."""
+    found: dict[str, str | None] = {"raft_pkg": _own_version(), "python": platform.python_version()}
     for name in PYTHON_PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    found["etcd"] = _told("etcd", "etcd Version: ")
-    found["h2load"] = _told("h2load", "h2load nghttp2/")
+    found["etcd"] = _printed_version("etcd", "etcd Version: ")
+    found["h2load"] = _printed_version("h2load", "h2load nghttp2/")
     return found
 
 
-def _own() -> str:
-    """Ours, with the commit where there is one."""
+def _own_version() -> str:
+    """Return raft_pkg's version, with the commit if there is one."""
     try:
         commit = processes.run(["git", "describe", "--always", "--dirty"], 10).strip()
     except (BenchmarkError, OSError):
@@ -58,8 +58,8 @@ def _own() -> str:
     return f"{__version__} ({commit})"
 
 
-def _told(program: str, before: str) -> str | None:
+def _printed_version(program: str, prefix: str) -> str | None:
     if shutil.which(program) is None:
         return None
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    return told.splitlines()[0].removeprefix(before)
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    return output.splitlines()[0].removeprefix(prefix)

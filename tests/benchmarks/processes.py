@@ -1,4 +1,4 @@
-"""Child processes that end with this one, whatever happens to it, and that are talked to in lines of JSON."""
+"""Child processes that never outlive this one, and that communicate in JSON lines."""
 
 import contextlib
 import json
@@ -18,18 +18,18 @@ from tests.benchmarks.errors import BenchmarkError
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 10.0
 EVIDENCE_LINES = 5
-_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-"""util-linux's: the kernel kills the program when its parent dies, however that comes about."""
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""With util-linux, the kernel kills the child when its parent dies for any reason."""
 
 
 def launch(command: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[str]":
-    """Start a program that ends with this process; its stderr goes to `log`."""
+    """Start a program that never outlives this process; append its stderr to `log`."""
     with log.open("a") as errors:
-        return subprocess.Popen([*_WITH_US, *command], cwd=ROOT, stderr=errors, text=True, **options)
+        return subprocess.Popen([*_DIE_WITH_PARENT, *command], cwd=ROOT, stderr=errors, text=True, **options)
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End a process that may be paused, politely first."""
+    """Terminate a process that may be paused; kill it if it does not end."""
     if process.poll() is None:
         process.terminate()
         process.send_signal(signal.SIGCONT)
@@ -41,19 +41,19 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def run(command: Sequence[str], seconds_max: float) -> str:
-    """What a program that ends by itself prints; BenchmarkError, with its last lines, when it fails."""
+    """Run a program and return its stdout. Raise `BenchmarkError`, with its last lines, if it fails."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds_max, check=False)
     except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"{' '.join(command[:4])} … did not end within {seconds_max:g} s") from None
+        raise BenchmarkError(f"{' '.join(command[:4])} … did not finish within {seconds_max:g} s") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()[-EVIDENCE_LINES:]
-        raise BenchmarkError(f"{' '.join(command[:4])} … ended with {done.returncode}: {' | '.join(lines)}")
+        raise BenchmarkError(f"{' '.join(command[:4])} … failed with status {done.returncode}: {' | '.join(lines)}")
     return done.stdout
 
 
 class Worker:
-    """A module of this package as a process that answers each line on stdin with a line on stdout."""
+    """A module of this package as a process that replies to each line on stdin with a line on stdout."""
 
     def __init__(self, module: str, arguments: Sequence[str], log: Path) -> None:
         self._log = log
@@ -64,13 +64,13 @@ class Worker:
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def ask(self, seconds_max: float = 10.0, **request: Any) -> Any:
-        """Send a request; its answer, which must come within `seconds_max`."""
-        self.tell(**request)
-        return self.answer(seconds_max)
+    def request(self, seconds_max: float = 10.0, **request: Any) -> Any:
+        """Send a request and return its reply, which must arrive within `seconds_max`."""
+        self.send(**request)
+        return self.receive(seconds_max)
 
-    def tell(self, **request: Any) -> None:
-        """Send a request whose answer is fetched later."""
+    def send(self, **request: Any) -> None:
+        """Send a request without waiting for the reply."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -78,12 +78,12 @@ class Worker:
         except BrokenPipeError:
             raise BenchmarkError(f"{self._name} has ended: {self._evidence()}") from None
 
-    def answer(self, seconds_max: float) -> Any:
+    def receive(self, seconds_max: float) -> Any:
         """The next answer; BenchmarkError when it is an error, or none comes."""
         try:
             line = self._lines.get(timeout=seconds_max)
         except queue.Empty:
-            raise BenchmarkError(f"{self._name}: no answer within {seconds_max:g} s; {self._evidence()}") from None
+            raise BenchmarkError(f"{self._name}: no reply within {seconds_max:g} s; {self._evidence()}") from None
         if not line:
             raise BenchmarkError(f"{self._name} ended: {self._evidence()}")
         content = json.loads(line)
@@ -107,7 +107,7 @@ class Worker:
 
 @contextlib.contextmanager
 def worker(module: str, arguments: Sequence[str], log: Path) -> Iterator[Worker]:
-    """A worker for a while."""
+    """Start a worker, and terminate it at the end of the block."""
     process = Worker(module, arguments, log)
     try:
         yield process
@@ -116,28 +116,28 @@ def worker(module: str, arguments: Sequence[str], log: Path) -> Iterator[Worker]
 
 
 def serve_requests(handle: Callable[[dict[str, Any]], Any]) -> None:
-    """A worker's own end: answer the lines of stdin until it closes."""
+    """Within a worker: serve the requests on stdin until it closes."""
     for line in sys.stdin:
         try:
-            answer = handle(json.loads(line))
+            result = handle(json.loads(line))
         except BenchmarkError as error:
-            answer = {"error": str(error)}
-        reply(answer)
+            result = {"error": str(error)}
+        reply(result)
 
 
-def reply(answer: Any) -> None:
-    """Send an answer from within a worker."""
-    sys.stdout.write(json.dumps(answer) + "\n")
+def reply(result: Any) -> None:
+    """Within a worker: send a reply."""
+    sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
 
 
 def pause(process_ids: Sequence[int]) -> None:
-    """SIGSTOP."""
+    """Send SIGSTOP."""
     for number in process_ids:
         os.kill(number, signal.SIGSTOP)
 
 
 def resume(process_ids: Sequence[int]) -> None:
-    """SIGCONT."""
+    """Send SIGCONT."""
     for number in process_ids:
         os.kill(number, signal.SIGCONT)

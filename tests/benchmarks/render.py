@@ -1,4 +1,4 @@
-"""A run as files: every number, a table in Markdown, and a page with plots."""
+"""Results of a run as files: every measurement, tables in Markdown, and an HTML report with plots."""
 
 import json
 from collections.abc import Iterator
@@ -8,29 +8,29 @@ from typing import Any
 
 from jinja2 import Environment
 
-from tests.benchmarks.figures import embedded, figures, library
 from tests.benchmarks.goals import Row, loads, rows
+from tests.benchmarks.plots import embedded, library, plots_of
 
 MET = {True: "met", False: "**missed**", None: ""}
 
 
 def write(run: dict[str, Any], output: Path) -> None:
-    """bench.json, bench.md and bench.html, each in place of the one before."""
+    """Write bench.json, bench.md and bench.html; replace existing files."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "bench.json").write_text(json.dumps(run, indent=1) + "\n")
     (output / "bench.md").write_text(markdown(run))
-    (output / "bench.html").write_text(page(run))
+    (output / "bench.html").write_text(html(run))
 
 
 def markdown(run: dict[str, Any]) -> str:
-    """The table of targets, what was not measured, and on what."""
+    """Return the tables of targets and loads, the environment, and what was not measured."""
     return "\n".join(_markdown(run)) + "\n"
 
 
-def page(run: dict[str, Any]) -> str:
-    """One HTML file that holds all it needs."""
-    plots = figures(run["records"])
-    template = resources.files("tests.benchmarks").joinpath("page.html.j2").read_text(encoding="utf-8")
+def html(run: dict[str, Any]) -> str:
+    """Return one self-contained HTML file."""
+    plots = plots_of(run["records"])
+    template = resources.files("tests.benchmarks").joinpath("report.html.j2").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
@@ -39,7 +39,7 @@ def page(run: dict[str, Any]) -> str:
             rows=rows(run["records"]),
             loads=loads(run["records"]),
             not_measured=_not_measured(run),
-            surroundings=[*_surroundings(run)],
+            environment=[*_environment(run)],
             plots=[*plots],
             library=library(),
             content=embedded(plots),
@@ -50,18 +50,18 @@ def page(run: dict[str, Any]) -> str:
 def _markdown(run: dict[str, Any]) -> Iterator[str]:
     yield f"# Benchmarks of {run['began'][:10]}"
     yield ""
-    for name, value in _surroundings(run):
+    for name, value in _environment(run):
         yield f"- {name}: {value}"
     if run["quick"]:
-        yield "- **a quick run: one short round, whose numbers mean little**"
+        yield "- **a quick run: one short round; its results are not meaningful**"
     yield ""
-    yield "| # | what | found: median (least … greatest) | target | |"
+    yield "| # | what | measured: median (minimum … maximum) | target | |"
     yield "|---|---|---|---|---|"
     for row in rows(run["records"]):
         yield _table_line(row)
     for load in loads(run["records"]):
         yield ""
-        yield f"{load.title}, operations a second; p50 in ms, by how many are under way:"
+        yield f"{load.title}: operations per second; p50 in ms, by outstanding operations:"
         yield ""
         yield f"| | {' | '.join(map(str, load.outstanding))} |"
         yield "|---" * (len(load.outstanding) + 1) + "|"
@@ -71,11 +71,11 @@ def _markdown(run: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"Not measured: {line}"
     yield ""
-    yield f"`make bench{' QUICK=1' if run['quick'] else ''}`; docs/explanation/benchmarks.md says how it is measured."
+    yield f"`make bench{' QUICK=1' if run['quick'] else ''}`; see docs/explanation/benchmarks.md for the method."
 
 
 def _table_line(row: Row) -> str:
-    return f"| {row.number or ''} | {row.what} | {row.found} | {row.target} | {MET[row.met]} |"
+    return f"| {row.number or ''} | {row.what} | {row.measured} | {row.target} | {MET[row.met]} |"
 
 
 def _not_measured(run: dict[str, Any]) -> list[str]:
@@ -83,12 +83,12 @@ def _not_measured(run: dict[str, Any]) -> list[str]:
     return [*notes, *(f"{part}: {why}" for part, why in run["failures"].items())]
 
 
-def _surroundings(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _environment(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
     machine = run["machine"]
-    told = (
+    description = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:g} GB, Linux {machine['kernel']}, "
         f"{machine['file_system']}; load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after"
     )
-    yield "machine", told
+    yield "machine", description
     yield "versions", ", ".join(f"{name} {version or 'not installed'}" for name, version in run["versions"].items())
     yield "time", f"{run['began']}, {run['seconds'] / 60:.0f} minutes; parts: {', '.join(run['parts'])}"

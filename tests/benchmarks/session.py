@@ -1,4 +1,4 @@
-"""One run of the benchmark: how long it measures, and what it has found so far."""
+"""One run of the benchmarks: its extent, and the measurements so far."""
 
 import contextlib
 import sys
@@ -12,24 +12,24 @@ from tests.benchmarks.errors import MissingError
 from tests.benchmarks.systems.system import System
 
 Record = dict[str, Any]
-"""One measurement: `part`, `system`, `round`, what was measured, and the numbers."""
+"""One measurement: `part`, `system`, `round`, parameters and results."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """Durations and sizes of the measurements."""
 
     rounds: int = 3
     seconds: float = 5.0
     warm_up_seconds: float = 1.0
     failovers: int = 30
-    """Of ours; the others have a third of it."""
+    """Number of failovers of raft_pkg; the other systems have a third of it."""
     restart_entries: int = 100_000
     memory_keys: int = 1_000_000
     memory_seconds: float = 60.0
-    """How long the keys are written over."""
+    """Duration of overwriting the keys."""
     snapshot_keys: int = 25_000
-    """Of 4 KiB each."""
+    """Number of keys, with values of 4 KiB."""
     snapshot_seconds: float = 30.0
     simulated_seeds: int = 200
     checked_operations: int = 100_000
@@ -53,34 +53,34 @@ QUICK = Extent(
 
 @dataclass
 class Session:
-    """What the parts share."""
+    """State shared by the parts."""
 
     directory: Path
     extent: Extent
     records: list[Record] = field(default_factory=list)
 
     def record(self, part: str, system: str, round_number: int, **numbers: Any) -> None:
-        """Keep one measurement."""
+        """Add one measurement."""
         self.records.append({"part": part, "system": system, "round": round_number, **numbers})
 
     def note(self, part: str, system: str, why: str) -> None:
-        """Keep, and say, why something was not measured."""
+        """Record and log why a system was not measured."""
         self.record(part, system, 0, not_measured=why)
-        self.say(f"{part}: {system} is not measured: {why}")
+        self.log(f"{part}: {system} is not measured: {why}")
 
-    def say(self, line: str) -> None:
-        """Tell who waits what is going on."""
+    def log(self, line: str) -> None:
+        """Print progress to stderr."""
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     def plan(self, mix: str, outstanding: int, **more: Any) -> dict[str, Any]:
-        """A load of the usual length."""
+        """Return a plan with the session's durations."""
         extent = self.extent
         plan = {"seconds": extent.seconds, "warm_up_seconds": extent.warm_up_seconds, "value_bytes": 256}
         return {"mix": mix, "outstanding": outstanding, **plan, **more}
 
     @contextlib.contextmanager
     def paused(self, part: str, *makers: "Callable[[Path], System]") -> Iterator[list[System]]:
-        """Start systems one after the other, each in a directory of its own, and pause them; ends them afterwards."""
+        """Start systems one after the other, in separate directories, and pause them; stop them at the end."""
         with contextlib.ExitStack() as stack:
             systems: list[System] = []
             for number, make in enumerate(makers):
@@ -90,7 +90,7 @@ class Session:
                     self.note(part, str(getattr(make, "name", number)), str(error))
                     continue
                 stack.callback(system.stop)
-                self.say(f"{part}: starting {system.name}")
+                self.log(f"{part}: starting {system.name}")
                 system.start()
                 system.pause()
                 systems.append(system)
@@ -98,26 +98,26 @@ class Session:
 
     @contextlib.contextmanager
     def running(self, part: str, make: "Callable[[Path], System]") -> Iterator[System]:
-        """One system that runs; ends it afterwards. Raises MissingError when it is not installed."""
+        """Start a system, and stop it at the end. Raise `MissingError` if it is not installed."""
         system = make(self.directory / part)
         try:
-            self.say(f"{part}: starting {system.name}")
+            self.log(f"{part}: starting {system.name}")
             system.start()
             yield system
         finally:
             system.stop()
 
     def measure(self, part: str, system: System, round_number: int, plan: dict[str, Any], **more: Any) -> None:
-        """Put one load on one system."""
+        """Measure one load on one system."""
         found = system.measure(plan)
         self.record(part, system.name, round_number, **found, **more)
-        self.say(
-            f"{part}, round {round_number}: {system.name} {plan['mix']}, {plan['outstanding']} at a time: "
+        self.log(
+            f"{part}, round {round_number}: {system.name} {plan['mix']}, {plan['outstanding']} outstanding: "
             f"{found['per_second']:,.0f}/s, p50 {found['p50_ms']:.2f} ms"
         )
 
     def rounds(self, systems: list[System]) -> Iterator[tuple[int, System]]:
-        """Each system in each round, alone; who comes first changes."""
+        """Yield each system in each round, with all others paused; rotate the order."""
         for number in range(1, self.extent.rounds + 1):
             first = (number - 1) % max(len(systems), 1)
             for system in [*systems[first:], *systems[:first]]:

@@ -1,4 +1,4 @@
-"""What a load is put on, in terms of the client that a Python user of each system would write."""
+"""Benchmark targets: each system through a client that a Python user of it would write."""
 
 import contextlib
 import itertools
@@ -20,7 +20,7 @@ CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
-    # A second, as gRPC has it, would be most of what a fail-over or a restart takes.
+    # gRPC's default of one second would dominate the time of a failover or restart.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
@@ -28,7 +28,7 @@ CHANNEL_OPTIONS = (
 
 
 class Etcd:
-    """etcd's key-value service, called with grpc.aio; operations go to the endpoints in turn."""
+    """etcd's key-value service, called with grpc.aio; operations rotate over the endpoints."""
 
     def __init__(self, endpoints: Sequence[str]) -> None:
         self._channels = [grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS) for endpoint in endpoints]
@@ -55,7 +55,7 @@ class Etcd:
 
 
 class Unary:
-    """A unary call for each operation: our KeyValue service, or whatever else has its messages."""
+    """A unary call for each operation: raft_pkg's KeyValue service, or a server with the same messages."""
 
     def __init__(self, endpoint: str) -> None:
         self._channel = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
@@ -68,7 +68,7 @@ class Unary:
             raise OutcomeUnknownError(f"put of {key}: {error.code()}: {error.details()}") from None
 
     async def get(self, key: str) -> None:
-        raise NotImplementedError("puts alone are measured")
+        raise NotImplementedError("only puts are measured")
 
     async def close(self) -> None:
         await self._channel.close()
@@ -76,7 +76,7 @@ class Unary:
 
 @contextlib.asynccontextmanager
 async def connected(system: str, endpoints: Sequence[str], *, any_node: bool = False) -> AsyncIterator[Target]:
-    """The client of a system by its name: raft, etcd or unary."""
+    """Connect a client to a system: `raft`, `etcd` or `unary`."""
     if system == "raft":
         async with AsyncRaftClient(endpoints, timeout=OPERATION_SECONDS_MAX) as client:
             yield AnyNodeReads(client) if any_node else client

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, by the names that `make bench BENCH=…` takes, in the order in which they run."""
+"""The parts of the benchmarks by name (`make bench BENCH=…`), in the order of execution."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""CPU time of all processes for one write, by size of the value and number of nodes (target 4)."""
+"""CPU time of all processes per write, by size of the value and number of nodes (target 4)."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ OUTSTANDING = 256
 
 
 def cost(session: Session) -> None:
-    """Three and five nodes of ours, and three of etcd."""
+    """Measure three and five nodes of raft_pkg, and three of etcd."""
     with session.paused("cost", RaftPkg, partial(RaftPkg, nodes=5), Etcd) as systems:
         for number, system in session.rounds(systems):
             sizes = VALUE_BYTES if system.nodes == 3 and isinstance(system, RaftPkg) else (256,)

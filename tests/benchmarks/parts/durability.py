@@ -1,6 +1,6 @@
-"""Whether what is acknowledged is on disk: system calls counted by strace while writes come one at a time.
+"""Durability of acknowledged writes: strace counts system calls while one write at a time is outstanding.
 
-One at a time, no write can share another's sync: a majority of three syncs at least twice for each.
+With one outstanding write, no writes share a sync, so a majority of three nodes syncs at least twice for each.
 """
 
 import re
@@ -22,7 +22,7 @@ _ROW = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s.*\b(?:fsync|fdatasync|ms
 
 
 def durability(session: Session) -> None:
-    """Raises BenchmarkError when ours or etcd acknowledges what is not on disk."""
+    """Count syncs. Raise `BenchmarkError` if raft_pkg or etcd acknowledges a write that is not on disk."""
     if shutil.which("strace") is None:
         raise MissingError("strace is not installed: apt-get install strace")
     with session.paused("durability", RaftPkg, Etcd, PySyncObj) as systems:
@@ -35,7 +35,7 @@ def durability(session: Session) -> None:
 
 
 def _counted(session: Session, system: System) -> tuple[int, int]:
-    """Acknowledged writes, and syncs of all nodes in that time and a little more."""
+    """Return the numbers of acknowledged writes and of syncs of all nodes in slightly more than that time."""
     outputs = []
     tracers: list[subprocess.Popen[str]] = []
     try:
@@ -47,7 +47,7 @@ def _counted(session: Session, system: System) -> tuple[int, int]:
         time.sleep(ATTACH_SECONDS)
         for tracer in tracers:
             if tracer.poll() is not None:
-                raise BenchmarkError(f"strace can't look at {system.name}; see {session.directory / 'strace.log'}")
+                raise BenchmarkError(f"strace can't attach to {system.name}; see {session.directory / 'strace.log'}")
         found = system.measure(session.plan("put", 1, seconds=2.0))
     finally:
         for tracer in tracers:

@@ -1,4 +1,4 @@
-"""How long nobody acknowledges writes when the leader dies, is paused, or hands over (target 5)."""
+"""Time without an acknowledged write when the leader is killed, paused, or transfers leadership (target 5)."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ Trial = Callable[[System], float]
 
 
 def failover(session: Session) -> None:
-    """The systems take turns, so that what disturbs the machine disturbs all."""
+    """Alternate between the systems, so that a disturbance of the machine affects all."""
     with session.paused(
         "failover", *(partial(each, timing=SAME_TIMING) for each in (RaftPkg, Etcd, PySyncObj))
     ) as all_:
@@ -40,7 +40,7 @@ def _try(session: Session, system: System, what: str, number: int, trial: Trial)
     with system.only():
         milliseconds = trial(system)
     session.record("failover", system.name, number + 1, what=what, milliseconds=milliseconds)
-    session.say(f"failover: {system.name}, {what} {number + 1}: {milliseconds:.0f} ms")
+    session.log(f"failover: {system.name}, {what} {number + 1}: {milliseconds:.0f} ms")
 
 
 def _kill(system: System) -> float:
@@ -74,7 +74,7 @@ def _pause(system: System) -> float:
 
 
 def _transfer(system: System) -> float:
-    """The longest time without an acknowledgement, from the order to hand over until a second after it was done."""
+    """Return the longest time without an acknowledgement, from the request until one second after the transfer."""
     with system.probe() as probe:
         probe.wait()
         time.sleep(BEFORE_SECONDS)
@@ -87,7 +87,7 @@ def _transfer(system: System) -> float:
 
 
 def _first_after(probed: Sequence[tuple[int, int]], at: int) -> float:
-    """Milliseconds until the first acknowledgement of a write that was begun after the leader was gone."""
+    """Return the milliseconds until the first acknowledgement of a write that started after the signal."""
     ends = [ended for began, ended in probed if began > at]
     if not ends:
         raise BenchmarkError(f"no write was acknowledged within {AFTER_SECONDS:g} s")
@@ -95,6 +95,6 @@ def _first_after(probed: Sequence[tuple[int, int]], at: int) -> float:
 
 
 def longest_gap_ms(probed: Sequence[tuple[int, int]], since: int, until: int) -> float:
-    """The longest time between two acknowledgements, or one and an end of the window, in milliseconds."""
+    """Return the longest time between two acknowledgements, or one and an end of the window, in milliseconds."""
     moments = [since, *sorted(ended for _, ended in probed if since < ended < until), until]
     return max(later - earlier for earlier, later in itertools.pairwise(moments)) / 1e6

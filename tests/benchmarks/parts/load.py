@@ -1,4 +1,4 @@
-"""Throughput and latency against the number of operations under way: writes, reads, and both (targets 1 and 2)."""
+"""Throughput and latency against outstanding operations: writes, reads and mixes (targets 1 and 2)."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ MIXES = ("90/10", "50/50")
 
 
 def writes(session: Session) -> None:
-    """Puts of 256 bytes over 1,000 keys."""
+    """Measure puts of 256 bytes on 1,000 keys."""
     with session.paused("writes", RaftPkg, Etcd, PySyncObj) as systems:
         for number, system in session.rounds(systems):
             for outstanding in OUTSTANDING:
@@ -23,7 +23,7 @@ def writes(session: Session) -> None:
 
 
 def _ceiling(session: Session, etcd: Etcd, number: int) -> None:
-    """What etcd itself can do, with a client that costs next to nothing."""
+    """Measure etcd with a client of negligible cost."""
     try:
         for outstanding in OUTSTANDING:
             found = etcd.measure_with_h2load(session.plan("put", outstanding))
@@ -33,7 +33,7 @@ def _ceiling(session: Session, etcd: Etcd, number: int) -> None:
 
 
 def reads(session: Session) -> None:
-    """Linearizable gets, by the leader and by any node; with leases; and mixed with writes."""
+    """Measure linearizable gets by the leader and by any node, with leases, and mixed with writes."""
     with session.paused("reads", RaftPkg, partial(RaftPkg, lease_reads=True), Etcd) as systems:
         for number, system in session.rounds(systems):
             with_leases = isinstance(system, RaftPkg) and system.lease_reads

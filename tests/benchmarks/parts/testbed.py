@@ -1,4 +1,4 @@
-"""How long site.yml takes on kind, beside the bare commands that reach the same state (target 9)."""
+"""Duration of site.yml on kind, compared with the bare commands that reach the same state (target 9)."""
 
 import contextlib
 import json
@@ -19,23 +19,23 @@ REGISTRY = "kind-registry"
 SECONDS_MAX = 900
 SOURCE = ROOT / "raft_pkg" / "__init__.py"
 OWN = ("service/service-raft", "statefulset/raft", "poddisruptionbudget/raft", "pod/client")
-NOT_TO_APPLY = ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink")
+SERVER_FIELDS = ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink")
 
 
 def testbed(session: Session) -> None:
-    """Both from nothing, in turn, with images and wheels at hand; then site.yml again, and with a changed file."""
+    """Run both from scratch, alternately, with filled caches; then site.yml again, and with a changed file."""
     _require_kind()
     try:
-        _playbook("site.yml")  # fills the caches that both use
-        surroundings = _surroundings(session.directory)
+        _playbook("site.yml")  # fills the shared caches
+        environment = _environment(session.directory)
         for number in range(1, session.extent.rounds + 1):
             _playbook("playbooks/teardown.yml")
-            bare = _timed([str(ROOT / "tests/benchmarks/bare_commands.sh")], surroundings)
+            bare = _timed([str(ROOT / "tests/benchmarks/bare_commands.sh")], environment)
             _playbook("playbooks/teardown.yml")
             site = _playbook("site.yml")
             session.record("testbed", "site.yml", number, seconds=site)
             session.record("testbed", "bare commands", number, seconds=bare)
-            session.say(f"testbed, round {number}: site.yml {site:.0f} s, bare commands {bare:.0f} s")
+            session.log(f"testbed, round {number}: site.yml {site:.0f} s, bare commands {bare:.0f} s")
         session.record("testbed", "site.yml again", 1, seconds=_playbook("site.yml"))
         with _changed_source():
             session.record("testbed", "site.yml with a changed file", 1, seconds=_playbook("site.yml"))
@@ -50,14 +50,14 @@ def _require_kind() -> None:
     try:
         run(["docker", "info"], 30)
     except BenchmarkError:
-        raise MissingError("no container engine answers; `make offline` starts one") from None
+        raise MissingError("no container engine responds; `make offline` starts one") from None
     containers = run(["docker", "ps", "--all", "--format", "{{.Names}}"], 30).split()
     if REGISTRY in containers or f"{CLUSTER}-control-plane" in containers:
-        raise MissingError(f"a cluster {CLUSTER} or a registry is here, and is left alone; `make clean` removes both")
+        raise MissingError(f"a cluster {CLUSTER} or a registry exists; `make clean` removes both")
 
 
 def _playbook(name: str) -> float:
-    """Run one of the testbed's playbooks on kind; returns the seconds that took."""
+    """Run a playbook on kind; return its duration in seconds."""
     playbook = Path(sys.executable).with_name("ansible-playbook")
     return _timed([str(playbook), name, "-e", "testbed_platform=kind"], {})
 
@@ -68,10 +68,10 @@ def _timed(command: Sequence[str], environment: dict[str, str]) -> float:
     return time.monotonic() - began
 
 
-def _surroundings(directory: Path) -> dict[str, str]:
-    """What the bare commands need to know of what site.yml has made."""
+def _environment(directory: Path) -> dict[str, str]:
+    """Return the environment variables of bare_commands.sh, from the cluster that site.yml made."""
     nodes = run(["kind", "get", "nodes", "--name", CLUSTER], 30).split()
-    objects = [_to_apply(json.loads(_kubectl("get", name, "--output", "json"))) for name in OWN]
+    objects = [_manifest(json.loads(_kubectl("get", name, "--output", "json"))) for name in OWN]
     manifests = directory / "manifests.json"
     manifests.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     _, statefulset, _, client = objects
@@ -93,9 +93,9 @@ def _kubectl(*arguments: str) -> str:
     return run(["kubectl", "--context", f"kind-{CLUSTER}", *arguments], 60)
 
 
-def _to_apply(found: dict[str, Any]) -> dict[str, Any]:
-    """An object as it was before the API server filled it in."""
-    metadata = {name: value for name, value in found["metadata"].items() if name not in NOT_TO_APPLY}
+def _manifest(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without the fields that the API server added."""
+    metadata = {name: value for name, value in found["metadata"].items() if name not in SERVER_FIELDS}
     spec = {name: value for name, value in found["spec"].items() if name not in ("clusterIPs", "nodeName")}
     return {**{name: found[name] for name in ("apiVersion", "kind")}, "metadata": metadata, "spec": spec}
 

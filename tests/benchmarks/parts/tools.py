@@ -1,4 +1,4 @@
-"""The simulator's and the checker's speed (target 10)."""
+"""Speed of the simulator and of the checker (target 10)."""
 
 import json
 import random
@@ -14,12 +14,12 @@ SECONDS_MAX = 900
 
 
 def tools(session: Session) -> None:
-    """`raftctl simulate` over some seeds, `raftctl check` on a history."""
+    """Measure `raftctl simulate` and `raftctl check`."""
     seeds = session.extent.simulated_seeds
     simulated = json.loads(run([*RAFTCTL, "simulate", "--seeds", f"0:{seeds}", "--nodes", "5", "--json"], SECONDS_MAX))
     numbers = {name: simulated[name] for name in ("seeds_done", "seconds", "seeds_per_minute", "steps_per_second")}
     session.record("tools", "raftctl simulate", 1, **numbers)
-    session.say(f"tools: {numbers['seeds_per_minute']:,.0f} seeds a minute")
+    session.log(f"tools: {numbers['seeds_per_minute']:,.0f} seeds per minute")
 
     history = session.directory / "history.jsonl"
     with history.open("w") as file:
@@ -27,40 +27,40 @@ def tools(session: Session) -> None:
     checked = json.loads(run([*RAFTCTL, "check", str(history), "--json"], SECONDS_MAX))
     numbers = {name: checked[name] for name in ("verdict", "operations", "seconds", "memory_mb")}
     session.record("tools", "raftctl check", 1, **numbers)
-    session.say(f"tools: {numbers['operations']:,} operations judged in {numbers['seconds']:.1f} s")
+    session.log(f"tools: {numbers['operations']:,} operations checked in {numbers['seconds']:.1f} s")
 
 
 def linearizable_history(operations: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Clients that call, take effect and hear of it in a random order, on keys that hold one value each.
+    """Yield a linearizable history of reads, writes and appends, in a random order of calls, effects and outcomes.
 
-    Reads, writes and appends; of a few nobody hears, which then took no effect.
+    A few operations are indeterminate, and take no effect.
     """
     rng = random.Random(seed)
     state: dict[str, str | None] = {}
     processes = list(range(CLIENTS))
-    under_way: dict[int, dict[str, Any]] = {}
+    pending: dict[int, dict[str, Any]] = {}
     calls = 0
     next_process = CLIENTS
     time = 0
-    while calls < operations or under_way:
-        place = rng.randrange(CLIENTS)
-        process = processes[place]
+    while calls < operations or pending:
+        client = rng.randrange(CLIENTS)
+        process = processes[client]
         time += 1_000
-        if process not in under_way:
+        if process not in pending:
             if calls < operations:
                 calls += 1
-                under_way[process] = call = _call(rng, process, calls)
+                pending[process] = call = _call(rng, process, calls)
                 yield {"time": time, "type": "invoke", **call}
             continue
-        call = under_way[process]
+        call = pending[process]
         if "outcome" not in call:
             call["outcome"] = _take_effect(call, state) if rng.random() > 0.001 else {"type": "info"}
             continue
         outcome = call.pop("outcome")
-        del under_way[process]
+        del pending[process]
         yield {"time": time, **call, **outcome}
         if outcome["type"] == "info":
-            processes[place], next_process = next_process, next_process + 1
+            processes[client], next_process = next_process, next_process + 1
 
 
 def _call(rng: random.Random, process: int, number: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The unary KeyValue service beside a unary server that does nothing (target 8)."""
+"""The unary KeyValue service, compared with a unary server that does nothing (target 8)."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ OUTSTANDING = 64
 
 
 def unary(session: Session) -> None:
-    """The same calls, of the same client, to the leader and to the echo."""
+    """Measure the same calls of the same client to the leader and to the echo server."""
     log = session.directory / "unary.log"
     (port,) = choose_ports(1)
     with session.paused("unary", RaftPkg) as (system,):
@@ -43,4 +43,4 @@ def _measure(session: Session, name: str, endpoint: str, number: int, log: Path)
     plan = session.plan("put", OUTSTANDING)
     found = drive(log, "measure", "unary", [endpoint], plan, seconds_max=measurement_seconds_max(plan))
     session.record("unary", name, number, **found)
-    session.say(f"unary, round {number}: {name} {found['per_second']:,.0f}/s")
+    session.log(f"unary, round {number}: {name} {found['per_second']:,.0f}/s")

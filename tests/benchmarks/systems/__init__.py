@@ -1,1 +1,1 @@
-"""The systems that are compared, three nodes of each on loopback."""
+"""The systems that are compared: three nodes of each, on the loopback interface."""

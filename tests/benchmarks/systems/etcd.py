@@ -1,4 +1,4 @@
-"""etcd, Debian's, called with grpc.aio; and, as its own ceiling, called with h2load, which is written in C."""
+"""etcd of Debian, called with grpc.aio; and, for its upper bound, with h2load, which is written in C."""
 
 import base64
 import contextlib
@@ -35,7 +35,7 @@ _RATE = re.compile(r"finished in [\d.]+s, ([\d.]+) req/s")
 
 
 class Etcd(System):
-    """Three nodes with durability as etcd has it by default: no acknowledgement before fdatasync."""
+    """etcd with its default durability: no acknowledgement before fdatasync."""
 
     name = "etcd"
 
@@ -47,7 +47,7 @@ class Etcd(System):
         self._clients = {f"etcd-{i}": f"{HOST}:{port}" for i, port in enumerate(ports[:nodes])}
         self._peers = {f"etcd-{i}": f"{HOST}:{port}" for i, port in enumerate(ports[nodes:])}
         self._processes: dict[str, subprocess.Popen[str]] = {}
-        self._member_ids: dict[str, str] = {}  # of those nodes that have led
+        self._member_ids: dict[str, str] = {}  # of nodes that have been leader
         self._log = directory / "driver.log"
 
     @staticmethod
@@ -67,16 +67,16 @@ class Etcd(System):
         return {node: process.pid for node, process in self._processes.items() if process.poll() is None}
 
     def leader(self) -> str | None:
-        told = set()
+        leaders_seen = set()
         for node in self.process_ids():
             try:
                 status = self._post(node, "maintenance/status", {})
                 if status["header"]["member_id"] == status.get("leader"):
                     self._member_ids[node] = status["leader"]
-                told.add(status.get("leader"))
+                leaders_seen.add(status.get("leader"))
             except (OSError, ValueError):
                 return None
-        leaders = [node for node, member in self._member_ids.items() if told == {member}]
+        leaders = [node for node, member in self._member_ids.items() if leaders_seen == {member}]
         return leaders[0] if leaders else None
 
     def pause(self) -> None:
@@ -114,7 +114,7 @@ class Etcd(System):
         return self._clients[self.wait_for_leader()]
 
     def measure_with_h2load(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """The same put again and again over one connection, driven from C; shape of a measurement."""
+        """Measure h2load with one repeated put over one connection; return numbers as `Measurement.to_json` does."""
         if shutil.which("h2load") is None:
             raise MissingError("h2load is not installed: apt-get install nghttp2-client")
         body, log = self.directory / "put.body", self.directory / "h2load.log"
@@ -137,7 +137,7 @@ class Etcd(System):
         )
         found = _RATE.search(text)
         if found is None:
-            raise BenchmarkError(f"h2load told no rate: {text[-300:]}")
+            raise BenchmarkError(f"h2load printed no rate: {text[-300:]}")
         times = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
         if not times or self._revision() - revision < len(times):
             raise BenchmarkError(f"h2load counted {len(times)} puts, etcd {self._revision() - revision}")
@@ -158,14 +158,14 @@ class Etcd(System):
 
     def _post(self, node: str, path: str, content: dict[str, Any]) -> Any:
         request = urllib.request.Request(f"http://{self._clients[node]}/v3/{path}", json.dumps(content).encode())
-        with urllib.request.urlopen(request, timeout=HTTP_SECONDS_MAX) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=HTTP_SECONDS_MAX) as response:
+            return json.load(response)
 
     def _command(self, node: str) -> list[str]:
         cluster = ",".join(f"{name}=http://{address}" for name, address in self._peers.items())
         timing = []
         if self.timing.election_ms is not None:
-            # etcd draws from one to two times its election time-out, in steps of a heartbeat, of which it wants five.
+            # etcd draws from 1 to 2 election time-outs, in steps of a heartbeat, and requires 5 heartbeats in one.
             low, _ = self.timing.election_ms
             timing = ["--election-timeout", str(low), "--heartbeat-interval", str(low // 5)]
         return [
@@ -181,7 +181,7 @@ class Etcd(System):
 
 
 def _put_message(key: bytes, value: bytes) -> bytes:
-    """A PutRequest in protobuf's encoding: field 1 and field 2, both bytes."""
+    """Return a PutRequest in protobuf's encoding: fields 1 and 2, both bytes."""
     return b"".join(bytes([number << 3 | 2]) + _varint(len(data)) + data for number, data in ((1, key), (2, value)))
 
 
@@ -191,5 +191,5 @@ def _varint(number: int) -> bytes:
 
 
 def _framed(message: bytes) -> bytes:
-    """As gRPC sends it: not compressed, length, message."""
+    """Return a message with gRPC's prefix: not compressed, and its length."""
     return struct.pack(">BI", 0, len(message)) + message

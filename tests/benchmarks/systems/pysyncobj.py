@@ -1,4 +1,4 @@
-"""PySyncObj with a journal, loaded from within the leader's process: it has no protocol for clients."""
+"""PySyncObj with a journal. The load runs in the leader's process, because there is no client protocol."""
 
 import contextlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from tests.benchmarks.errors import BenchmarkError, MissingError
 from tests.benchmarks.processes import Worker
 from tests.benchmarks.systems.system import (
     DEFAULT_TIMING,
-    SETTLE_SECONDS_MAX,
+    START_SECONDS_MAX,
     Probe,
     System,
     Timing,
@@ -26,7 +26,7 @@ NODE = "tests.benchmarks.systems.pysyncobj_node"
 
 
 class PySyncObj(System):
-    """Its journal is written through a memory map and never synced: what it acknowledges is not durable."""
+    """PySyncObj. It never syncs its memory-mapped journal, so its acknowledgements are not durable."""
 
     name = "PySyncObj"
 
@@ -55,10 +55,10 @@ class PySyncObj(System):
 
     def leader(self) -> str | None:
         try:
-            told = {worker.ask(2.0, do="leader")["leader"] for worker in self._running().values()}
+            leaders = {worker.request(2.0, do="leader")["leader"] for worker in self._running().values()}
         except BenchmarkError:
             return None
-        return told.pop() if len(told) == 1 else None
+        return leaders.pop() if len(leaders) == 1 else None
 
     def pause(self) -> None:
         processes.pause([*self.process_ids().values()])
@@ -73,28 +73,28 @@ class PySyncObj(System):
     def measure(self, plan: dict[str, Any]) -> dict[str, Any]:
         leader = self.wait_for_leader()
         others = [pid for node, pid in self.process_ids().items() if node != leader]
-        answer: dict[str, Any] = self._workers[leader].ask(
+        measurement: dict[str, Any] = self._workers[leader].request(
             measurement_seconds_max(plan), do="measure", plan={**plan, "processes": others}
         )
-        return answer
+        return measurement
 
     def fill(self, plan: dict[str, Any], seconds_max: float) -> float:
         leader = self._workers[self.wait_for_leader()]
-        return float(leader.ask(seconds_max, do="fill", plan=plan)["seconds"])
+        return float(leader.request(seconds_max, do="fill", plan=plan)["seconds"])
 
     @contextlib.contextmanager
     def probe(self) -> Iterator[Probe]:
-        """Within a follower: a client in the leader would die with it."""
+        """Probe from within a follower; a probe in the leader would die with it."""
         leader = self.wait_for_leader()
         worker = next(worker for node, worker in self._running().items() if node != leader)
-        worker.ask(do="probe")
+        worker.request(do="probe")
         try:
             yield _Probe(worker)
         finally:
-            worker.ask(do="stop")
+            worker.request(do="stop")
 
     def transfer(self) -> None:
-        raise BenchmarkError("PySyncObj has no transfer of leadership that tells when it is done")
+        raise BenchmarkError("PySyncObj does not report the end of a leadership transfer")
 
     def _running(self) -> dict[str, Worker]:
         return {node: worker for node, worker in self._workers.items() if worker.process.poll() is None}
@@ -112,7 +112,7 @@ class PySyncObj(System):
             ]
         arguments = [address, *others, "--journal", str(self.directory / f"{name}.journal"), *timing]
         worker = Worker(NODE, arguments, self.directory / f"{name}.log")
-        worker.answer(SETTLE_SECONDS_MAX)
+        worker.receive(START_SECONDS_MAX)
         return worker
 
 
@@ -121,7 +121,7 @@ class _Probe(Probe):
         self._worker = worker
 
     def wait(self) -> None:
-        wait_until(lambda: self._worker.ask(do="probed")["count"] > 0, "PySyncObj: no write was acknowledged")
+        wait_until(lambda: self._worker.request(do="probed")["count"] > 0, "PySyncObj: no write was acknowledged")
 
     def stop(self) -> list[tuple[int, int]]:
-        return [(began, ended) for began, ended in self._worker.ask(30, do="stop")]
+        return [(began, ended) for began, ended in self._worker.request(30, do="stop")]

@@ -1,4 +1,4 @@
-"""A node of PySyncObj with a dictionary, which loads itself: a worker that does one request at a time."""
+"""A node of PySyncObj that generates its own load: a worker that serves one request at a time."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ RETRY_SECONDS = 0.01
 
 
 class Store(SyncObj):
-    """A dictionary that is written to by replicated calls; reads would be local and may be stale."""
+    """A dictionary with replicated writes. Reads would be local and possibly stale, so there are none."""
 
     def __init__(self, address: str, others: list[str], configuration: SyncObjConf) -> None:
         self.data: dict[str, bytes] = {}
@@ -33,7 +33,7 @@ class Store(SyncObj):
 
 
 class Node:
-    """The store's loop, which is this process's main thread, and the requests that come on stdin."""
+    """Runs the store's event loop in the main thread, and serves the requests on stdin."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class Node:
     def run(self) -> None:
         reply({"ready": True})
         while True:
-            self._turn()
+            self._run_iteration()
             try:
                 line = self._requests.get_nowait()
             except queue.Empty:
@@ -79,9 +79,9 @@ class Node:
             case "stop":
                 probed, self._probed = self._probed, None
                 return probed or []
-        raise BenchmarkError(f"no such request: {request['do']}")
+        raise BenchmarkError(f"unknown request: {request['do']}")
 
-    def _turn(self) -> None:
+    def _run_iteration(self) -> None:
         if self._probed is None:
             self._store.doTick(TICK_SECONDS)
             return
@@ -108,16 +108,16 @@ class Node:
             plan.value,
             time.perf_counter_ns,
         )
-        window, stopping, under_way = Window(processes), False, 0
+        window, stopping, outstanding = Window(processes), False, 0
 
         def put() -> None:
-            nonlocal under_way
-            under_way += 1
+            nonlocal outstanding
+            outstanding += 1
             began = clock()
 
             def done(_result: object, failure: int) -> None:
-                nonlocal under_way
-                under_way -= 1
+                nonlocal outstanding
+                outstanding -= 1
                 if failure == FAIL_REASON.SUCCESS:
                     window.record_write(began, clock())
                 else:
@@ -136,33 +136,33 @@ class Node:
             measured.close()
             window, stopping = Window(()), True
             deadline = time.monotonic() + 10
-            while under_way and time.monotonic() < deadline:
+            while outstanding and time.monotonic() < deadline:
                 self._store.doTick(RETRY_SECONDS)
         return measured.measurement(plan).to_json()
 
     def _fill(self, content: dict[str, Any]) -> dict[str, float]:
         plan = plan_from(content)
         began = time.monotonic()
-        left, value = iter(plan.key_names), plan.value
-        under_way = 0
+        remaining, value = iter(plan.key_names), plan.value
+        outstanding = 0
 
         def put() -> None:
-            nonlocal under_way
-            key = next(left, None)
+            nonlocal outstanding
+            key = next(remaining, None)
             if key is not None:
-                under_way += 1
+                outstanding += 1
                 self._store.put(key, value, callback=done)
 
         def done(_result: object, failure: int) -> None:
-            nonlocal under_way
-            under_way -= 1
+            nonlocal outstanding
+            outstanding -= 1
             if failure != FAIL_REASON.SUCCESS:
-                raise BenchmarkError(f"a put failed with PySyncObj's reason {failure}")
+                raise BenchmarkError(f"a put failed: PySyncObj's FAIL_REASON {failure}")
             put()
 
         for _ in range(plan.outstanding):
             put()
-        while under_way:
+        while outstanding:
             self._store.doTick(TICK_SECONDS)
         return {"seconds": time.monotonic() - began}
 
@@ -184,7 +184,7 @@ def main() -> None:
     if arguments.election_ms:
         low, high = arguments.election_ms
         times = {"raftMinTimeout": low / 1000, "raftMaxTimeout": high / 1000}
-        times["appendEntriesPeriod"] = min(arguments.heartbeat_ms, low / 3 - 1) / 1000  # it wants less than a third
+        times["appendEntriesPeriod"] = min(arguments.heartbeat_ms, low / 3 - 1) / 1000  # it requires less than a third
     configuration = SyncObjConf(
         autoTick=False,
         journalFile=arguments.journal,

@@ -1,7 +1,6 @@
-"""raft_pkg, as `raftctl cluster` runs it."""
+"""raft_pkg, run by `raftctl cluster`."""
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -10,10 +9,11 @@ from typing import Any
 
 from raft_pkg import __version__
 from raft_pkg.local import LocalCluster, LocalClusterOptions, process
+from raft_testbed.events import Event, read_events
 from tests.benchmarks.processes import run
 from tests.benchmarks.systems.system import (
     DEFAULT_TIMING,
-    SETTLE_SECONDS_MAX,
+    START_SECONDS_MAX,
     Probe,
     System,
     Timing,
@@ -27,7 +27,7 @@ RAFTCTL = (sys.executable, "-m", "raft_pkg.cli")
 
 
 class RaftPkg(System):
-    """Ours. With `lease_reads`, the leader answers reads without asking anybody."""
+    """raft_pkg. With `lease_reads`, the leader serves reads without contacting other nodes."""
 
     name = "raft_pkg"
     version = __version__
@@ -36,20 +36,20 @@ class RaftPkg(System):
         self, directory: Path, nodes: int = 3, timing: Timing = DEFAULT_TIMING, *, lease_reads: bool = False
     ) -> None:
         super().__init__(directory, nodes, timing)
-        self._cluster = LocalCluster(directory / "cluster", timeout=SETTLE_SECONDS_MAX)
+        self._cluster = LocalCluster(directory / "cluster", timeout=START_SECONDS_MAX)
         self.lease_reads = lease_reads
         self._log = directory / "driver.log"
 
     def start(self) -> None:
         low, high = self.timing.election_ms or (None, None)
-        os.environ[LEASE_READS] = str(self.lease_reads)  # `raftctl serve` takes it from there
+        os.environ[LEASE_READS] = str(self.lease_reads)  # read by `raftctl serve`
         try:
             self._cluster.up(LocalClusterOptions(self.nodes, None, low, high, self.timing.heartbeat_ms))
         finally:
             del os.environ[LEASE_READS]
 
     def stop(self) -> None:
-        if self._described():
+        if self._exists():
             self._cluster.kill([*self.process_ids()])
 
     def process_ids(self) -> dict[str, int]:
@@ -96,12 +96,10 @@ class RaftPkg(System):
     def leader_endpoint(self) -> str:
         return self._cluster.load().node(self.wait_for_leader()).endpoint
 
-    def _described(self) -> bool:
+    def _exists(self) -> bool:
         return (self.directory / "cluster" / "cluster.json").exists()
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """What the nodes have logged under this name."""
-        lines: list[dict[str, Any]] = []
-        for log in sorted((self.directory / "cluster").glob("*/stdout.log")):
-            lines += [json.loads(line) for line in log.read_text().splitlines() if f'"event": "{name}"' in line]
-        return lines
+    def events(self, name: str) -> list[Event]:
+        """Return the events of this name in all nodes' logs."""
+        logs = sorted((self.directory / "cluster").glob("*/stdout.log"))
+        return [event for log in logs for event in read_events(log.read_text().splitlines()) if event["event"] == name]

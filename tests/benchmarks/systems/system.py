@@ -1,4 +1,4 @@
-"""What a part of the benchmark can do with any of the systems."""
+"""Interface of the systems under comparison."""
 
 import contextlib
 import subprocess
@@ -14,10 +14,10 @@ import psutil
 from tests.benchmarks.errors import BenchmarkError
 from tests.benchmarks.processes import Worker, worker
 
-SETTLE_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.02
 AFTER_RESUMING_SECONDS = 0.5
-"""Those that were paused may miss their leader and elect another."""
+"""Pause after resuming nodes, which may elect another leader first."""
 DRIVER = "tests.benchmarks.driver"
 
 
@@ -31,23 +31,23 @@ class Timing:
 
 DEFAULT_TIMING = Timing()
 SAME_TIMING = Timing((150, 300), 50)
-"""Ours by default; the others are told the same for the comparison of fail-overs."""
+"""raft_pkg's default time-outs, for all systems in the comparison of failovers."""
 
 
 class Probe(ABC):
-    """A client that begins a write every 2 ms, from when it is made until `stop`."""
+    """A client that starts a write every 2 ms, from its creation until `stop`."""
 
     @abstractmethod
     def wait(self) -> None:
-        """Return when its first write is acknowledged."""
+        """Wait until the first write is acknowledged."""
 
     @abstractmethod
     def stop(self) -> list[tuple[int, int]]:
-        """End it; (begun, acknowledged) of every write that was, in monotonic nanoseconds."""
+        """Stop; return (start, acknowledgement) of every acknowledged write, in ns of the monotonic clock."""
 
 
 class System(ABC):
-    """A cluster that is started, paused while others are measured, and ended."""
+    """A cluster that is started, paused while others are measured, and stopped."""
 
     name: str
 
@@ -59,51 +59,51 @@ class System(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start every node that does not run; returns when there is a leader that all follow."""
+        """Start every node that is not running, and wait until all follow one leader."""
 
     @abstractmethod
     def stop(self) -> None:
-        """kill -9 all nodes, paused or not. Their data stays."""
+        """Kill all nodes (SIGKILL), paused or not. Keep their data."""
 
     @abstractmethod
     def process_ids(self) -> dict[str, int]:
-        """The processes of those nodes that run, by node."""
+        """Return the process id of each running node."""
 
     @abstractmethod
     def leader(self) -> str | None:
-        """The node that leads, if all that run agree."""
+        """Return the leader, or None if the running nodes disagree."""
 
     @abstractmethod
     def pause(self) -> None:
-        """Hold all nodes."""
+        """Pause all nodes (SIGSTOP)."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Let them go on; returns when there is a leader that all follow."""
+        """Resume all nodes, and wait until all follow one leader."""
 
     @abstractmethod
     def kill(self, node: str) -> None:
-        """kill -9."""
+        """Kill a node (SIGKILL)."""
 
     @abstractmethod
     def measure(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Put a load on it; the measurement as `raftctl bench --json` has it."""
+        """Measure a load; return a measurement in the form of `raftctl bench --json`."""
 
     @abstractmethod
     def fill(self, plan: dict[str, Any], seconds_max: float) -> float:
-        """Write every key of the plan once; returns the seconds that took."""
+        """Write every key of the plan once; return the duration in seconds."""
 
     @abstractmethod
     @contextlib.contextmanager
     def probe(self) -> Iterator[Probe]:
-        """Begin to write; it goes on at the nodes that are left when some are killed."""
+        """Start a probe, which continues on the remaining nodes when some are killed."""
 
     @abstractmethod
     def transfer(self) -> None:
-        """Have the leader hand over to another node."""
+        """Transfer leadership to another node."""
 
     def wait_for_leader(self) -> str:
-        """The leader, as soon as there is one."""
+        """Wait for a leader that all running nodes follow, and return it."""
         found: list[str] = []
 
         def is_found() -> bool:
@@ -114,12 +114,12 @@ class System(ABC):
         return found[0]
 
     def resident_bytes(self) -> dict[str, int]:
-        """Memory of each node that runs."""
+        """Return the resident memory of each running node."""
         return {node: psutil.Process(pid).memory_info().rss for node, pid in self.process_ids().items()}
 
     @contextlib.contextmanager
     def only(self) -> "Iterator[System]":
-        """It runs, and is paused again afterwards."""
+        """Resume the system for the block, and pause it afterwards."""
         self.resume()
         time.sleep(AFTER_RESUMING_SECONDS)
         self.wait_for_leader()
@@ -129,8 +129,8 @@ class System(ABC):
             self.pause()
 
 
-def wait_until(holds: Callable[[], bool], missing: str, seconds_max: float = SETTLE_SECONDS_MAX) -> None:
-    """Wait; BenchmarkError when it does not hold by then."""
+def wait_until(holds: Callable[[], bool], missing: str, seconds_max: float = START_SECONDS_MAX) -> None:
+    """Wait until a condition holds. Raise `BenchmarkError` if it does not within `seconds_max`."""
     deadline = time.monotonic() + seconds_max
     while not holds():
         if time.monotonic() > deadline:
@@ -141,42 +141,42 @@ def wait_until(holds: Callable[[], bool], missing: str, seconds_max: float = SET
 def drive(
     log: Path, what: str, system: str, endpoints: Sequence[str], plan: dict[str, Any], *, seconds_max: float
 ) -> dict[str, Any]:
-    """Let a measuring process do one request."""
+    """Execute one request in a new measuring process."""
     with worker(DRIVER, (), log) as driver:
-        answer: dict[str, Any] = driver.ask(seconds_max, do=what, system=system, endpoints=[*endpoints], plan=plan)
-        return answer
+        result: dict[str, Any] = driver.request(seconds_max, do=what, system=system, endpoints=[*endpoints], plan=plan)
+        return result
 
 
 def measurement_seconds_max(plan: dict[str, Any]) -> float:
-    """How long a measurement may take before it counts as stuck."""
+    """Return the deadline of a measurement in seconds."""
     return float(plan.get("seconds", 5.0)) * 2 + 60
 
 
 class DriverProbe(Probe):
-    """A measuring process that writes until told to stop."""
+    """A probe in a measuring process."""
 
     def __init__(self, driver: Worker) -> None:
         self._driver = driver
 
     def wait(self) -> None:
-        self._driver.answer(SETTLE_SECONDS_MAX)
+        self._driver.receive(START_SECONDS_MAX)
 
     def stop(self) -> list[tuple[int, int]]:
-        self._driver.tell(do="stop")
-        return [(began, ended) for began, ended in self._driver.answer(30)]
+        self._driver.send(do="stop")
+        return [(began, ended) for began, ended in self._driver.receive(30)]
 
 
 @contextlib.contextmanager
 def driver_probe(log: Path, system: str, endpoints: Sequence[str]) -> Iterator[Probe]:
-    """A probe in a measuring process."""
+    """Start a probe in a measuring process."""
     plan = {"mix": "put", "outstanding": 1, "prefix": "probe"}
     with worker(DRIVER, (), log) as driver:
-        driver.ask(do="probe", system=system, endpoints=[*endpoints], plan=plan)
+        driver.request(do="probe", system=system, endpoints=[*endpoints], plan=plan)
         yield DriverProbe(driver)
 
 
 def end_all(processes: "Sequence[subprocess.Popen[str]]") -> None:
-    """kill -9 processes that hold nothing that is still wanted."""
+    """Kill processes (SIGKILL), and wait for their end."""
     for process in processes:
         process.kill()
     for process in processes:

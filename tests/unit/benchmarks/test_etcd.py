@@ -1,4 +1,4 @@
-"""What h2load sends to etcd."""
+"""The request that h2load sends to etcd."""
 
 import struct
 
@@ -9,10 +9,10 @@ from tests.benchmarks.systems.etcd import _framed, _put_message
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
-def test_a_put_is_framed_as_grpc_does_it_and_encoded_as_protobuf_does_it(size):
+def test_a_put_has_grpc_framing_and_protobuf_encoding(size):
     value = bytes(range(256)) * (size // 256 + 1)
     body = _framed(_put_message(b"key", value[:size]))
     compressed, length = struct.unpack(">BI", body[:5])
-    message = kv.PutRequest.FromString(body[5:])  # ours has the fields of etcd's
+    message = kv.PutRequest.FromString(body[5:])  # the same fields as etcd's message
     assert (compressed, length) == (0, len(body) - 5)
     assert (message.key, message.value) == ("key", value[:size])

@@ -1,4 +1,4 @@
-"""A run as Markdown and as a page."""
+"""Results of a run as Markdown and HTML."""
 
 import json
 import re
@@ -42,40 +42,40 @@ def run():
     }
 
 
-def test_the_table_has_figure_target_and_verdict(run):
+def test_the_table_has_measurement_target_and_verdict(run):
     text = render.markdown(run)
-    assert "| 1 | puts a second, 256 at a time, over etcd | 7.00 | at least 6 times | met |" in text
+    assert "| 1 | puts per second, 256 outstanding, over etcd | 7.00 | at least 6 times | met |" in text
     assert "| raft_pkg | 140; 1.00 | 35,840; 1.00 |" in text
     assert "etcd 3.4, h2load not installed" in text
     assert "a CPU, 2 cores" in text
 
 
-def test_what_was_not_measured_is_told(run):
+def test_parts_that_were_not_measured_are_listed(run):
     text = render.markdown(run)
     assert "Not measured: writes, PySyncObj: <it> is not installed" in text
     assert "Not measured: restart: no leader within 60 s" in text
 
 
-def test_the_page_holds_all_it_needs_and_a_line_for_each_system(run):
-    page = render.page(run)
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
-    assert "&lt;it&gt; is not installed" in page
-    content = re.search(r'<script type="application/json" id="content">(.*?)</script>', page, re.DOTALL)[1]
+def test_the_report_is_self_contained_and_has_a_line_for_each_system(run):
+    html = render.html(run)
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", html)
+    assert "&lt;it&gt; is not installed" in html
+    content = re.search(r'<script type="application/json" id="content">(.*?)</script>', html, re.DOTALL)[1]
     for element in ("writes-per_second", "writes-p50_ms", "writes-p99_ms"):
-        assert f'id="{element}"' in page
+        assert f'id="{element}"' in html
         assert element in content
     assert '"raft_pkg"' in content
     assert '"etcd"' in content
     assert '"PySyncObj"' not in content
 
 
-def test_a_run_without_anything_to_plot_is_a_page_too(run):
+def test_a_run_without_plots_has_a_report(run):
     run["records"] = []
-    page = render.page(run)
-    assert "Against the number" not in page
+    html = render.html(run)
+    assert "Throughput and latency against" not in html
 
 
-def test_an_earlier_run_is_drawn_again(run, tmp_path, monkeypatch):
+def test_the_reports_of_an_earlier_run_are_written_again(run, tmp_path, monkeypatch):
     source = tmp_path / "earlier.json"
     source.write_text(json.dumps(run))
     monkeypatch.setattr("sys.argv", ["bench", "--render", str(source), "--output", str(tmp_path / "out")])
@@ -85,11 +85,11 @@ def test_an_earlier_run_is_drawn_again(run, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "bench.html").stat().st_size > 100_000
 
 
-def test_a_part_that_there_is_not_is_wrong_usage(monkeypatch, capsys):
+def test_an_unknown_part_is_wrong_usage(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench", "writing"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     message = capsys.readouterr().err
-    assert "no such part: writing" in message
+    assert "unknown part: writing" in message
     assert all(part in message for part in PARTS)

@@ -1,4 +1,4 @@
-"""Getting the systems that we compare with: Debian's packages, when this is Debian and we may."""
+"""Installation of the other systems and tools from Debian's packages, on Debian as root."""
 
 import os
 import shutil
@@ -9,19 +9,19 @@ from pathlib import Path
 PACKAGES = {"etcd": "etcd-server", "h2load": "nghttp2-client", "strace": "strace"}
 INSTALL_SECONDS_MAX = 300
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
-"""Debian asks it whether a package may start its service; etcd's would only be in the way."""
+"""Debian's policy for starting services at installation; etcd's service is not wanted."""
 
 
-def install(say: Callable[[str], None]) -> None:
-    """Install what is missing; where that can't be done, say how, and let the parts that need it be passed over."""
+def install(log: Callable[[str], None]) -> None:
+    """Install missing packages. If that is not possible, log the command; parts that need them are then skipped."""
     missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
     if not missing:
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        say(f"not installed: {', '.join(missing)}. As root: {' '.join(command)}")
+        log(f"not installed: {', '.join(missing)}. As root: {' '.join(command)}")
         return
-    say(f"installing {', '.join(missing)}")
+    log(f"installing {', '.join(missing)}")
     own_policy = not NO_SERVICES.exists()
     if own_policy:
         NO_SERVICES.write_text("#!/bin/sh\nexit 101\n")
@@ -37,9 +37,9 @@ def install(say: Callable[[str], None]) -> None:
                 check=False,
             )
             if done.returncode:
-                say(f"{' '.join(step)} failed: {done.stderr.strip().splitlines()[-1:]}")
+                log(f"{' '.join(step)} failed: {done.stderr.strip().splitlines()[-1:]}")
     except subprocess.TimeoutExpired:
-        say(f"{' '.join(command)} did not end within {INSTALL_SECONDS_MAX} s")
+        log(f"{' '.join(command)} did not finish within {INSTALL_SECONDS_MAX} s")
     finally:
         if own_policy:
             NO_SERVICES.unlink(missing_ok=True)

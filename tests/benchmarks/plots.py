@@ -1,4 +1,4 @@
-"""The plots: throughput and latency against the operations under way, a line for each system, with the spread."""
+"""Plots of throughput and latency against outstanding operations: a line with its spread for each system."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tests.benchmarks.goals import LOADS, line_of
 from tests.benchmarks.session import Record
 from tests.benchmarks.spread import Spread
 
-# Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes say the same once more.
+# Okabe and Ito's colours, distinguishable with colour blindness; markers and dashes repeat the information.
 STYLES: dict[str, tuple[str, str, str]] = {
     "raft_pkg": ("#0072B2", "circle", "solid"),
     "raft_pkg, leases": ("#56B4E9", "diamond", "dashed"),
@@ -22,11 +22,11 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "etcd, h2load": ("#D55E00", "triangle", "dotted"),
     "PySyncObj": ("#009E73", "inverted_triangle", "dashdot"),
 }
-NUMBERS = {"per_second": "operations a second", "p50_ms": "p50, ms", "p99_ms": "p99, ms"}
+NUMBERS = {"per_second": "operations per second", "p50_ms": "p50, ms", "p99_ms": "p99, ms"}
 
 
-def figures(records: Sequence[Record]) -> dict[str, figure]:
-    """The plots by the name of the element that each goes into; only of what was measured."""
+def plots_of(records: Sequence[Record]) -> dict[str, figure]:
+    """Return the plots of the measured parts, by the id of their HTML element."""
     plots = {}
     for mix, (part, title) in LOADS.items():
         chosen = [r for r in records if r["part"] == part and r.get("mix") == mix]
@@ -36,7 +36,7 @@ def figures(records: Sequence[Record]) -> dict[str, figure]:
 
 
 def embedded(elements: dict[str, figure]) -> str:
-    """All plots as one JSON document, which can stand in a script element."""
+    """Return all plots as one JSON document that is safe in a script element."""
     if not elements:
         return "null"
     plots = list(elements.values())
@@ -48,7 +48,7 @@ def embedded(elements: dict[str, figure]) -> str:
 
 
 def library() -> str:
-    """What draws them in a browser."""
+    """Return the script that renders the plots in a browser."""
     script: str = Resources(mode="inline", components=["bokeh"]).js_raw[0]
     return script
 
@@ -63,7 +63,7 @@ def _plot(records: Sequence[Record], number: str, title: str, name: str) -> figu
         sizing_mode="stretch_width",
         x_axis_type="log",
         y_axis_type="log",
-        x_axis_label="operations under way",
+        x_axis_label="outstanding operations",
         tools="reset",
         background_fill_color=None,
         border_fill_color=None,
@@ -91,8 +91,8 @@ def _points(records: Sequence[Record], number: str) -> dict[str, list[Any]]:
     return {
         "outstanding": counts,
         "median": [spread.median for spread in spreads],
-        "least": [spread.least for spread in spreads],
-        "greatest": [spread.greatest for spread in spreads],
+        "minimum": [spread.minimum for spread in spreads],
+        "maximum": [spread.maximum for spread in spreads],
     }
 
 
@@ -102,9 +102,12 @@ def _line(plot: figure, system: str, points: dict[str, list[Any]], style: tuple[
     line: Any = plot.line("outstanding", "median", source=source, color=colour, line_width=2, line_dash=dash)
     dots: Any = plot.scatter("outstanding", "median", source=source, color=colour, marker=marker, size=9)
     head = TeeHead(line_color=colour, size=8)
-    whisker = Whisker(base="outstanding", lower="least", upper="greatest", source=source, line_color=colour)
+    whisker = Whisker(base="outstanding", lower="minimum", upper="maximum", source=source, line_color=colour)
     whisker.update(lower_head=head, upper_head=head)
     plot.add_layout(whisker)
-    told = [("", "@system, @outstanding at a time"), ("", "@median{0,0.00} (@least{0,0.00} … @greatest{0,0.00})")]
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=told))
+    tooltips = [
+        ("", "@system, @outstanding outstanding"),
+        ("", "@median{0,0.00} (@minimum{0,0.00} … @maximum{0,0.00})"),
+    ]
+    plot.add_tools(HoverTool(renderers=[dots], tooltips=tooltips))
     return LegendItem(label=system, renderers=[line, dots])
