@@ -1,24 +1,24 @@
-"""Directories of runs, as a testbed would leave them: three nodes, one workload, one fault; and changes to them."""
+"""Directories of runs as the testbed writes them: three nodes, one workload and one fault, with optional changes."""
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from raft_testbed.history import Operation, history_lines
+from raft_testbed.timestamps import format_timestamp
 from tests.support.histories import Generator
 
 START = 1_800_000_000
-"""Seconds since 1970 at which every run begins."""
+"""Start of every run, in seconds since 1970."""
 SECONDS = 20.0
 NODES = ("raft-0", "raft-1", "raft-2")
 Record = dict[str, Any]
 
 
 def ts(seconds: float) -> str:
-    """The time so many seconds after the start."""
-    return datetime.fromtimestamp(START + seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """Return the time `seconds` after the start, as RFC 3339."""
+    return format_timestamp(START + seconds)
 
 
 def node_line(node: str, at: float, event: str, term: int, **fields: Any) -> Record:
@@ -26,7 +26,7 @@ def node_line(node: str, at: float, event: str, term: int, **fields: Any) -> Rec
 
 
 def operations(count: int = 2000, seed: int = 1) -> list[Operation]:
-    """Evenly over the run's time, with a hole of half a second after the leader was killed."""
+    """Return operations spread evenly over the run, with a gap of half a second after the leader is killed."""
     history = Generator(seed, count, clients=4, keys=2).run()
     end = max(operation.completed or operation.invoked for operation in history) + 1
     for operation in history:
@@ -41,7 +41,7 @@ def _moment(share: float) -> int:
 
 
 def client_lines(history: Iterable[Operation], *, final_reads: bool | None = True) -> list[Record]:
-    """A workload's log."""
+    """Return the lines of a workload's log."""
     records = [json.loads(line) for line in history_lines(history)]
     lines = [{"event": "workload_started", "ts": ts(0)}, *({"event": "operation", **record} for record in records)]
     lines.append({"event": "final_reads_started", "ts": ts(SECONDS)})
@@ -50,7 +50,7 @@ def client_lines(history: Iterable[Operation], *, final_reads: bool | None = Tru
 
 
 def node_lines() -> dict[str, list[Record]]:
-    """raft-0 leads term 1 and is killed after 5 s; raft-1 leads term 2; raft-0 comes back after 8 s."""
+    """Return the nodes' logs: raft-0 leads term 1 and is killed at 5 s, raft-1 leads term 2, raft-0 restarts at 8 s."""
     logs: dict[str, list[Record]] = {}
     for node in NODES:
         logs[node] = [
@@ -108,7 +108,7 @@ def write_run(
     faults: list[Record] | None = None,
     change: Callable[[Record], None] = lambda _description: None,
 ) -> Path:
-    """A run's directory; what is not given is as it must be."""
+    """Write the directory of a run that is ok except for the given parts."""
     description: Record = {
         "format": 1,
         "name": "smoke",
@@ -133,7 +133,7 @@ def write_run(
 
 
 def stale_history() -> list[Operation]:
-    """One read in the middle returns what had been overwritten."""
+    """Return a history in which one read returns an overwritten value."""
     history = operations()
     reads = [o for o in history if o.f == "read" and o.outcome == "ok" and o.output is not None]
     stale = reads[len(reads) // 2]
