@@ -27,6 +27,7 @@ WaitLimit = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Long
 
 @app.command()
 def up(
+    context: typer.Context,
     *,
     nodes: Annotated[
         int | None, typer.Option(help="Number of nodes: 1, 3, 5 or 7. [3, or as in the directory]", show_default=False)
@@ -62,6 +63,8 @@ def up(
     """Start every node and wait for a leader. Data of earlier runs is kept and used."""
     from raft_pkg.local import LocalCluster, LocalClusterOptions  # noqa: PLC0415
 
+    if proxy and not _has_command(context, "proxy"):
+        raise ConfigurationError("--proxy: this installation of raftctl has no command 'proxy'")
     cluster = LocalCluster(directory, timeout=timeout, progress=_ignore if as_json else print_line)
     changed = cluster.up(
         LocalClusterOptions(
@@ -188,6 +191,11 @@ def _chosen(
         raise ConfigurationError("name one node or several, or give --all")
     cluster = LocalCluster(directory, timeout=timeout)
     return cluster, nodes or [node.id for node in cluster.load().nodes]
+
+
+def _has_command(context: typer.Context, name: str) -> bool:
+    root = context.find_root()
+    return name in root.command.list_commands(root)  # type: ignore[attr-defined] # the root is a group
 
 
 def _print_done(verb: str, node_ids: list[str], as_json: bool, *, changed: bool | None = None) -> None:

@@ -12,7 +12,7 @@ import raft_pkg
 
 TESTBED_COMMANDS = ("bench", "check", "proxy", "report", "simulate", "workload")
 
-HIDE_TESTBED = '''
+HIDE_TESTBED = """
 import sys
 
 class HideTestbed:
@@ -22,7 +22,7 @@ class HideTestbed:
         return None
 
 sys.meta_path.insert(0, HideTestbed())
-'''
+"""
 
 
 @pytest.fixture
@@ -71,6 +71,13 @@ def test_commands_of_the_testbed_are_wrong_usage_without_it(without_testbed, com
     done = without_testbed(command)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"No such command '{command}'" in done.stderr
+
+
+def test_a_local_cluster_has_no_proxy_without_the_testbed(without_testbed, tmp_path):
+    done = without_testbed("cluster", "up", "--proxy", "--dir", "cluster")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no command 'proxy'" in done.stderr
+    assert not (tmp_path / "cluster").exists()
 
 
 def test_a_cluster_works_without_the_testbed(without_testbed):
