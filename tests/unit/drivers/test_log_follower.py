@@ -1,93 +1,31 @@
-"""Copies of Pods' logs, against an API server of the test's own on the loopback interface."""
+"""Copies of Pods' logs, against an API server on the loopback interface."""
 
 import gzip
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import yaml
 
 from raft_testbed.drivers.kubernetes_api import KubernetesApi
 from raft_testbed.drivers.log_follower import LogFollower
+from tests.unit.drivers.api_server import CONTEXT, ApiServer, running_server
 
 LOG_PATH = "/api/v1/namespaces/default/pods/client/log"
 POD_PATH = "/api/v1/namespaces/default/pods/client"
 FILES_PATH = "/api/v1/nodes/worker/proxy/logs/pods/default_client_u/main/"
 
 
-class ApiServer(ThreadingHTTPServer):
-    """Answers GET requests with prepared bodies; a log that is followed stays open after them."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.bodies: dict[str, bytes] = {}
-        self.followed: list[bytes] = []
-        """The body of each next request that follows the log."""
-        self.closed = threading.Event()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: ApiServer
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        if parse_qs(url.query).get("follow") == ["true"] and self.server.followed:
-            self._send_open_chunk(self.server.followed.pop(0))
-        elif url.path in self.server.bodies:
-            self._send(200, self.server.bodies[url.path])
-        else:
-            self._send(404, b'{"kind": "Status", "reason": "NotFound"}')
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _send_open_chunk(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-        self.wfile.flush()
-        self.server.closed.wait(60)
-
-
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    found = ApiServer()
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.closed.set()
-    found.shutdown()
-    found.server_close()
+    with running_server() as found:
+        yield found
 
 
 @pytest.fixture
 def follower(server: ApiServer, tmp_path: Path) -> LogFollower:
-    kubeconfig = tmp_path / "kubeconfig"
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {"server": url}}],
-        "users": [{"name": "test", "user": {}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    }
-    kubeconfig.write_text(yaml.safe_dump(content))
-    api = KubernetesApi(str(kubeconfig), "test", "default")
+    api = KubernetesApi(str(server.write_kubeconfig(tmp_path / "kubeconfig")), CONTEXT, "default")
     return LogFollower(api, "client", tmp_path / "history.jsonl", threading.Event())
 
 
