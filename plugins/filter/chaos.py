@@ -38,7 +38,7 @@ def evidence_lines(record: dict[str, Any]) -> list[str]:
 def verdict_lines(verdict: dict[str, Any], report: str) -> list[str]:
     """Return verdict and findings as lines for people."""
     findings = [f"{item['verdict'] or 'not judged'}: {item['name']}: {item['summary']}" for item in verdict["findings"]]
-    mutants = [f"the nodes run a mutant ({name}): {breaks}" for name, breaks in verdict["mutants"].items()]
+    mutants = [f"the nodes run a mutant ({name}): {description}" for name, description in verdict["mutants"].items()]
     return [f"verdict {verdict['verdict']}", *mutants, *findings, f"report: {report}"]
 
 

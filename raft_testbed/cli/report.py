@@ -61,8 +61,8 @@ def _write(finding: "RunFinding", output: Path, junit: Path | None) -> None:
 
 def _print_finding(finding: "RunFinding", output: Path) -> None:
     print_line(f"{finding.verdict}: {finding.run.name}")
-    for mutant, breaks in finding.run.mutants.items():
-        print_line(f"  the nodes run a mutant ({mutant}): {breaks}")
+    for mutant, description in finding.run.mutants.items():
+        print_line(f"  the nodes run a mutant ({mutant}): {description}")
     for item in finding.findings:
         verdict = "not judged" if item.verdict is None else str(item.verdict)
         print_line(f"  {verdict:10} {item.name}: {item.summary}")

@@ -52,7 +52,9 @@ def render(suites: Iterable[Suite], name: str | None = None) -> bytes:
 def run_suite(finding: RunFinding) -> Suite:
     """Return a suite with a case for each property of a run."""
     cases = [Case(item.name, "raft.run", item.verdict, item.summary, item.details) for item in finding.findings]
-    properties = {"mutant": "; ".join(f"{mutant}: {breaks}" for mutant, breaks in finding.run.mutants.items())}
+    properties = {
+        "mutant": "; ".join(f"{mutant}: {description}" for mutant, description in finding.run.mutants.items())
+    }
     return Suite(
         f"raft run {finding.run.name}",
         cases,

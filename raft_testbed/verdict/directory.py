@@ -62,7 +62,7 @@ class Run:
 
     @property
     def mutants(self) -> dict[str, str]:
-        """The mutants that nodes log that they run, each with the property that it breaks."""
+        """The mutants that the nodes run, according to their logs, each with its description."""
         return {
             str(event.fields.get("mutant")): str(event.fields.get("description"))
             for log in self.logs.values()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from testinfra.host import Host
 
+from raft_testbed.events import read_events
 from tests.infra.conftest import require
 
 pytestmark = pytest.mark.infra
@@ -55,6 +56,6 @@ def test_every_node_has_data_on_disk(nodes: list[dict[str, Any]], machine: Host)
 
 def test_the_client_succeeded(deployment: dict[str, Any]) -> None:
     lines = Path(deployment["dir"], "client", "stdout.log").read_text(encoding="utf-8").splitlines()
-    events = [json.loads(line) for line in lines if line.startswith("{")]
+    events = list(read_events(lines))
     assert events[-1]["event"] == "workload_finished"
     assert events[-1]["exit_status"] == 0

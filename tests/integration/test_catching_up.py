@@ -1,13 +1,13 @@
 """A follower that was away for long gets a snapshot, and the log of the others stays bounded (paper §7)."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
 
 import pytest
 
 from raft_pkg.client import AsyncRaftClient
+from raft_testbed.events import Event, read_events
 from tests.integration.clusters import Cluster
 
 WRITES = 200_000
@@ -23,9 +23,9 @@ def bytes_of(directory: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
 
 
-def events_of(cluster: Cluster, node_id: str, event: str) -> list[dict[str, object]]:
+def events_of(cluster: Cluster, node_id: str, event: str) -> list[Event]:
     lines = (cluster.directory / node_id / "stdout.log").read_text().splitlines()
-    return [line for line in map(json.loads, lines) if line["event"] == event]
+    return [found for found in read_events(lines) if found["event"] == event]
 
 
 async def write(client: AsyncRaftClient, writes: int) -> None:

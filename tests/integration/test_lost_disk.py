@@ -1,11 +1,11 @@
 """A node that lost its volume: what its former self promised is void, and it earns its vote again."""
 
-import json
 import shutil
 import time
 
 import pytest
 
+from raft_testbed.events import read_events
 from tests.integration.clusters import run_raftctl
 
 PROMOTED_SECONDS_MAX = 30
@@ -13,7 +13,7 @@ PROMOTED_SECONDS_MAX = 30
 
 def events(cluster, node_id, event):
     lines = (cluster.directory / node_id / "stdout.log").read_text().splitlines()
-    return [line for line in map(json.loads, lines) if line["event"] == event]
+    return [found for found in read_events(lines) if found["event"] == event]
 
 
 def lose_disk(cluster, node_id):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from raft_testbed.events import read_events
+
 MUTANTS = Path(__file__).parents[1] / "mutants"
 
 
@@ -40,7 +42,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_a_broken_node_names_its_mutant_in_its_log_and_its_version(cluster: Cluster) -> None:
     cluster.run("up", "--nodes", "1")
     lines = (cluster.directory / "raft-0" / "stdout.log").read_text().splitlines()
-    events = {event["event"]: event for event in map(json.loads, lines)}
+    events = {event["event"]: event for event in read_events(lines)}
     assert events["mutant_loaded"]["mutant"] == "applied_again"
     assert events["mutant_loaded"]["description"]
     assert events["node_started"]["version"].endswith("+mutant.applied_again")
