@@ -1,5 +1,5 @@
-# The commands that README.md and .ci/run use. Each sets up what it needs in .venv; plain ansible-playbook and
-# raftctl work too, once .venv is active.
+# The commands of README.md and .ci/run. Each sets up what it needs in .venv; plain ansible-playbook and raftctl work
+# too once .venv is active.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,7 +35,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.run ## make .venv with all that the testbed runs with
+setup: $(VENV)/.run ## create .venv with everything that the testbed needs
 
 define go_on
 @echo; echo "By hand: . $(BIN)/activate, then $(1)"
@@ -44,13 +44,13 @@ endef
 # --- the main job -----------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(VENV)/.run ## a cluster (kind, or local processes where there is no engine), verified
+demo: $(VENV)/.run ## deploy and verify: kind, or local processes without a container engine
 	@$(ANSIBLE_PLAYBOOK) site.yml $(DEMO_OPTIONS)
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	$(call go_on,ansible-playbook site.yml | ansible-playbook verify.yml | raftctl --help)
 
 .PHONY: chaos
-chaos: $(VENV)/.run ## faults while clients work, judged and drawn: artifacts/report.html (CHAOS_OPTIONS)
+chaos: $(VENV)/.run ## inject faults, judge, draw artifacts/report.html (CHAOS_OPTIONS)
 	@$(ANSIBLE_PLAYBOOK) playbooks/chaos.yml $(CHAOS_OPTIONS)
 	$(call go_on,ansible-playbook playbooks/chaos.yml -e chaos_scenario=tour)
 
@@ -60,31 +60,31 @@ mutants-e2e: $(VENV)/.dev ## five mutants in real clusters, and what detects eac
 	$(call go_on,ansible-playbook site.yml -e raft_mutant=NAME | ansible-playbook playbooks/chaos.yml)
 
 .PHONY: offline
-offline: $(VENV)/.run ## engine, kind, kubectl and every image, from a Debian mirror alone (root)
+offline: $(VENV)/.run ## install engine, kind, kubectl and every image from a Debian mirror alone (root)
 	@$(ANSIBLE_PLAYBOOK) playbooks/offline.yml
 	$(call go_on,ansible-playbook site.yml -e testbed_platform=kind)
 
 .PHONY: clean
-clean: $(VENV)/.run ## take the testbed away: cluster, registry, local nodes, data
+clean: $(VENV)/.run ## remove the testbed: cluster, registry, local nodes, data
 	@$(ANSIBLE_PLAYBOOK) playbooks/teardown.yml
 	$(call go_on,ansible-playbook site.yml)
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: $(VENV)/.dev ## everything that needs no cluster
+test: $(VENV)/.dev ## every test that needs no cluster, except the slow ones
 	@mkdir -p artifacts
 	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --junit-xml artifacts/junit-test.xml
 	$(call go_on,pytest tests/unit -k NAME)
 
 .PHONY: test-slow
-test-slow: $(VENV)/.dev ## the tests that take longer than make test may
+test-slow: $(VENV)/.dev ## the slow tests
 	@mkdir -p artifacts
 	@$(BIN)/pytest -m slow --junit-xml artifacts/junit-slow.xml
 	$(call go_on,pytest -m slow -k NAME)
 
 .PHONY: simulate
-simulate: $(VENV)/.run ## the simulator over SEEDS (0:1000)
+simulate: $(VENV)/.run ## run the simulator over SEEDS (0:1000)
 	@$(BIN)/raftctl simulate --seeds $(or $(SEEDS),0:1000) --nodes 5
 	$(call go_on,raftctl simulate --seeds A:B --nodes N)
 
@@ -104,12 +104,12 @@ $(VENV)/.bench: requirements-bench.txt $(VENV)/.run
 	@touch $@
 
 .PHONY: bench
-bench: $(VENV)/.bench ## ours beside etcd and PySyncObj (half an hour; BENCH=writes,failover for parts, QUICK=1)
+bench: $(VENV)/.bench ## measure raft_pkg beside etcd and PySyncObj (half an hour; BENCH=writes,failover; QUICK=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(subst $(comma), ,$(BENCH))
 	$(call go_on,python -m tests.benchmarks --help | raftctl bench --endpoints HOST:PORT)
 
 .PHONY: e2e
-e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), look from outside, fail when it should
+e2e: $(VENV)/.dev ## kind: deploy, verify, deploy again (changed=0), --check, infra tests, expected failures
 	@mkdir -p artifacts
 	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind
 	@$(ANSIBLE_PLAYBOOK) verify.yml
@@ -122,14 +122,14 @@ e2e: $(VENV)/.dev ## kind, for real: deploy, verify, deploy again (changed=0), l
 	$(call go_on,kubectl logs client | kubectl logs raft-0 | ansible-playbook verify.yml)
 
 .PHONY: e2e-five
-e2e-five: $(VENV)/.run ## kind again, made anew: five replicas on three workers
+e2e-five: $(VENV)/.run ## kind, recreated: five replicas on three workers
 	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind -e raft_replicas=5 -e kind_cluster_workers=3 \
 	  -e kind_cluster_recreate=true
 	@$(ANSIBLE_PLAYBOOK) verify.yml
 	$(call go_on,kubectl get pods -o wide)
 
 .PHONY: e2e-etcd
-e2e-etcd: $(VENV)/.run ## kind again: another Raft in the place of ours, verified, broken, judged
+e2e-etcd: $(VENV)/.run ## kind: etcd instead of raft_pkg, verified, with faults
 	@$(ANSIBLE_PLAYBOOK) playbooks/teardown.yml -e teardown_cluster=false
 	@$(ANSIBLE_PLAYBOOK) site.yml -e testbed_platform=kind -e raft_system=etcd
 	@$(ANSIBLE_PLAYBOOK) verify.yml
@@ -147,7 +147,7 @@ docs: $(VENV)/.docs ## the documentation as a site, in site/; fails on a broken 
 	$(call go_on,mkdocs serve; or open site/index.html)
 
 .PHONY: lint
-lint: $(VENV)/.dev ## ruff, mypy, import-linter, yamllint, ansible-lint
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, tidy, yamllint, ansible-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -30,7 +30,11 @@ PYTHON = r"\.(py|proto)$"
 TERMS = (
     # protocol
     Term(r"(?i)\bpieces?\b|_pieces?\b|\bpieces?_|[a-z]Pieces?\b", "chunk"),
-    Term(r"\bHello\b|\b_?greet(s|ed)?\b|\bgreetings? (from|that)", "discovery, handshake", r"^(raft_pkg|raft_testbed|tests|docs)/"),
+    Term(
+        r"\bHello\b|\b_?greet(s|ed)?\b|\bgreetings? (from|that)",
+        "discovery, handshake",
+        r"^(raft_pkg|raft_testbed|tests|docs)/",
+    ),
     Term(r"(?i)acquaintance", "bootstrap peers"),
     Term(r"BEGINNING_TERM|beginning term|\bbeg(i|a|u)n(s|ning)? (a|the) cluster\b", "bootstrap term, bootstrap"),
     Term(r"\bblank\b(?! lines?\b)|_blank\b|\bis_blank", "uninitialized", r"^(raft_pkg|raft_testbed|tests|docs)/"),
@@ -48,9 +52,12 @@ TERMS = (
     # server and client
     Term(r"\bGathering\b|\b_?gather_(until|seconds|bytes)\b|GATHER_", "Batcher, group commit"),
     Term(r"CommandRow|\bfurther = \d|\bfurther=", "CommandBatch, count"),
-    Term(r"\blast_turn|_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b", "iteration of the event loop"),
+    Term(
+        r"\blast_turn|_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b",
+        "iteration of the event loop",
+    ),
     Term(r"\bElsewhere\b|_elsewhere\b|\belsewhere=|\bat_once\(", "executor, inline", CODE),
-    Term(r"TOLD_EVERY|_told\b|\btold_|_tell_|\btells?\b|\btold\b", "publish, report, state", CODE),
+    Term(r"TOLD_EVERY|_told\b|\btold_|_tell_|\btells?\b(?!.* (apart|from))|\btold\b", "publish, report, state", CODE),
     Term(r"(?i)\b_?settle[sd]?\b|_settled?\b|\bsettled?_", "complete", CODE),
     Term(r"\bmistake_in\b|\bmistake\b", "validate", CODE),
     Term(r"\b_?doubts?\b", "suspect", CODE),
@@ -61,14 +68,22 @@ TERMS = (
     Term(r"\bkind_of\b", "request type", CODE),
     Term(r"\bchances?\b|_chance\b", "rng, seed", CODE),
     # simulator
-    Term(r"\bSetting\b|\bconditions\b|\bseldom\b|record_seldom", "SimulationContext, fault schedule, rare", r"^raft_testbed/simulation/"),
+    Term(
+        r"\bSetting\b|\bconditions\b|\bseldom\b|record_seldom",
+        "SimulationContext, fault schedule, rare",
+        r"^raft_testbed/simulation/",
+    ),
     Term(r"\b[Ww]orlds?\b|\b[Hh]osts?\b", "cluster, machine", r"^(raft_testbed/simulation|tests/simulation)/"),
     Term(r"\bcalm\b|calm_", "quiescent phase"),
     Term(r"\b(said|hears|heard|speaks|spoke)\b", "sent, receives, sends", r"^raft_testbed/simulation/"),
     # testbed
     Term(r"(?i)\bundoings?\b", "revert"),
     Term(r"\bwiden\b", "expand_targets"),
-    Term(r"\bwindow_lines|__chaos_windows|\bWindow\b", "fault interval"),
+    Term(
+        r"\bwindow_lines|__chaos_windows|\bWindow\b",
+        "fault interval",
+        r"^(raft_testbed/(verdict|report|nemesis)|roles|plugins)/",
+    ),
     Term(r"\"meant\"|\bmeant=|\.saw\(", "evidence, expected"),
     Term(r"\bPlace\b", "Host, Executor", CODE),
     Term(r"\bwords\.py\b", "etcd_log_events.py"),
@@ -84,14 +99,18 @@ TERMS = (
     Term(r"configurations_max", "search states"),
     # sentences
     Term(r"(\"\"\"|^\s*# |// )(Who|Whom|Whoever|Whose|Those (that|who|without))\b", "begin with the subject"),
-    Term(r"\b(so many|as few as|as many as say|nobody was told|who is to)\b", "plain words", r"^(raft_pkg|raft_testbed)/"),
+    Term(
+        r"\b(so many|as few as|as many as say|nobody was told|who is to)\b", "plain words", r"^(raft_pkg|raft_testbed)/"
+    ),
 )
 
 
 def tracked() -> list[Path]:
     """Return the text files that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
-    return [Path(name) for name in listed.split("\0") if name and not UNCHECKED.search(name) and not GENERATED.search(name)]
+    return [
+        Path(name) for name in listed.split("\0") if name and not UNCHECKED.search(name) and not GENERATED.search(name)
+    ]
 
 
 def problems(path: Path) -> Iterator[str]:
