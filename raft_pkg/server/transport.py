@@ -6,7 +6,8 @@ A message that can't be sent at once is dropped. Raft tolerates that: heartbeats
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import grpc.aio
@@ -42,15 +43,31 @@ NON_MEMBER_SECONDS_MAX = 60.0
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """Size at which a batch is sent, in bytes; the last message may exceed it."""
 
+Sleep = Callable[[float], Awaitable[None]]
 Report = Callable[..., None]
 """Receives a log event and its fields, like `EventLog.emit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The clock of a transport, in seconds of any monotonic clock, and a sleep that follows it."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Sleep = asyncio.sleep
 
 
 class PeerLink:
     """The stream to one peer at HOST:PORT, or to the proxy for it. `run` maintains it; `send` never waits."""
 
     def __init__(
-        self, names: tuple[str, str], address: str, own_address: str, report: Report, proxy: str | None
+        self,
+        names: tuple[str, str],
+        address: str,
+        own_address: str,
+        report: Report,
+        *,
+        proxy: str | None,
+        timing: Timing,
     ) -> None:
         """`names` are the ids of sender and recipient."""
         node_id, peer = names
@@ -60,6 +77,7 @@ class PeerLink:
         self._proxy = proxy
         self._metadata = ((SENDER_KEY, node_id), (RECEIVER_KEY, peer), (ADDRESS_KEY, address)) if proxy else ()
         self._report = report
+        self._timing = timing
         self._queue: deque[tuple[pb.PeerMessage, int]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
@@ -76,16 +94,16 @@ class PeerLink:
 
     async def run(self, on_unreachable: Callable[[str], None]) -> None:
         """Connect, send, and reconnect, until cancelled; call `on_unreachable` when the peer's process has ended."""
-        loop = asyncio.get_running_loop()
+        clock, sleep = self._timing.clock, self._timing.sleep
         delay = RECONNECT_DELAY
         while True:
             try:
                 channel, target = await dial(self._proxy or self.address, CONNECT_TIMEOUT)
             except ConnectionError:
-                await asyncio.sleep(RECONNECT_DELAY)
+                await sleep(RECONNECT_DELAY)
                 continue
             async with channel:
-                connected_at = loop.time()
+                connected_at = clock()
                 self.is_connected = True
                 self._report(Event.PEER_CONNECTED, peer=self._peer, address=target)
                 reason = await self._send_until_broken(RaftPeerStub(channel))
@@ -95,15 +113,15 @@ class PeerLink:
                 self._report(Event.PEER_DISCONNECTED, peer=self._peer, reason=reason)
             if not self._proxy and await self._is_refused(target):  # a proxy accepts connections for every peer
                 on_unreachable(self._peer)
-            lasted = loop.time() - connected_at > RECONNECT_DELAY_MAX
+            lasted = clock() - connected_at > RECONNECT_DELAY_MAX
             delay = RECONNECT_DELAY if lasted else min(2 * delay, RECONNECT_DELAY_MAX)
-            await asyncio.sleep(delay)
+            await sleep(delay)
 
     async def _is_refused(self, target: str) -> bool:
         """Return whether the peer's address refuses connections."""
         for attempt in range(REFUSED_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(REFUSED_DELAY)
+                await self._timing.sleep(REFUSED_DELAY)
             if await is_refused(target, REFUSED_SECONDS):
                 return True
         return False
@@ -140,11 +158,20 @@ class PeerLink:
 class GrpcTransport:
     """A `node.Transport` over gRPC: links to all peers, and to the non-members that have sent a message."""
 
-    def __init__(self, node_id: str, own_address: str, report: Report, proxy: str | None = None) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        own_address: str,
+        report: Report,
+        proxy: str | None = None,
+        timing: Timing = Timing(),
+    ) -> None:
+        """`proxy` is the HOST:PORT of a `raftctl proxy` to send all messages through."""
         self._node_id = node_id
         self._own_address = own_address
         self._proxy = proxy
         self._report = report
+        self._timing = timing
         self.on_peer_unreachable: Callable[[str], None] = lambda _peer: None
         """Called with the id of a peer that refuses connections: its process has ended."""
         self._links: dict[str, PeerLink] = {}
@@ -186,19 +213,19 @@ class GrpcTransport:
                 for node_id, link in self._links.items():
                     self._start(node_id, link)
                 while True:
-                    await asyncio.sleep(NON_MEMBER_SECONDS_MAX / 4)
+                    await self._timing.sleep(NON_MEMBER_SECONDS_MAX / 4)
                     self._drop_idle_non_members()
         finally:
             self._tasks = None
 
     def _note_non_member(self, node_id: str) -> None:
         self._non_members.pop(node_id, None)
-        self._non_members[node_id] = time.monotonic()
+        self._non_members[node_id] = self._timing.clock()
         if len(self._non_members) > NON_MEMBERS_MAX:
             self._drop_non_member(next(iter(self._non_members)), "replaced by a more recent non-member")
 
     def _drop_idle_non_members(self) -> None:
-        oldest = time.monotonic() - NON_MEMBER_SECONDS_MAX
+        oldest = self._timing.clock() - NON_MEMBER_SECONDS_MAX
         for node_id in [node_id for node_id, received_at in self._non_members.items() if received_at < oldest]:
             self._drop_non_member(node_id, f"no message for {NON_MEMBER_SECONDS_MAX:.0f} s")
 
@@ -211,7 +238,8 @@ class GrpcTransport:
         if present is not None and present.address == address:
             return
         self._drop(node_id, f"address changed to {address}")
-        link = PeerLink((self._node_id, node_id), address, self._own_address, self._report, self._proxy)
+        names = self._node_id, node_id
+        link = PeerLink(names, address, self._own_address, self._report, proxy=self._proxy, timing=self._timing)
         self._links[node_id] = link
         self._start(node_id, link)
 

@@ -150,7 +150,7 @@ def test_nodes_have_a_session_of_their_own(new_cluster):
 
 
 def test_nodes_of_another_system_are_told_by_their_environment_and_end_whole(new_cluster):
-    """A shell stands for a program that starts another: what hits the node must hit both (docs/reference/contract.md)."""
+    """The shell starts another program. Signals to the node reach both (docs/reference/contract.md)."""
     command = f"sh -c '{sys.executable} -m raft_pkg.cli serve; exit $?'"
     found = new_cluster.up("--command", command)
     assert run_raftctl("put", "k", "v", "--endpoints", found["endpoints"]).returncode == 0

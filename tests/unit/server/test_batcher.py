@@ -7,6 +7,7 @@ import pytest
 from raft_pkg.core.types import EntryKind
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.batcher import BATCH_BYTES, BATCH_SECONDS_MAX
+from tests.support.clocks import run_in_virtual_time
 from tests.support.nodes import NodeCluster, Waiter, put
 
 
@@ -121,32 +122,23 @@ def test_a_follower_refuses_at_once(cluster):
     assert cluster.submit(follower, put("key")).codes == ["NOT_LEADER"]
 
 
-def test_the_running_loop_turns_when_what_gathers_is_due(cluster, monkeypatch):
-    """Nothing else wakes it: no majority answers, and who came meanwhile has not woken it either."""
+def test_the_event_loop_wakes_up_when_a_batch_is_due(cluster, monkeypatch):
+    """Nothing else wakes it: no follower replies, and commands that join a batch do not wake it either."""
     leader = cluster.leader
     cluster.cut = {follower.config.node_id for follower in cluster.followers}
-    monkeypatch.setattr(leader, "_clock", asyncio.new_event_loop().time)
     monkeypatch.setattr(leader.raft, "next_timeout", lambda: float("inf"))
     monkeypatch.setattr(leader.raft, "tick", lambda _now: None)
 
-    propose, all_proposed = leader.raft.propose, asyncio.Event()
-
-    def noting(*arguments):
-        entry = propose(*arguments)
-        if sum(entries_of(leader)) == 4:
-            all_proposed.set()
-        return entry
-
-    monkeypatch.setattr(leader.raft, "propose", noting)
-
-    async def live():
+    async def submit_four():
+        monkeypatch.setattr(leader, "_clock", asyncio.get_running_loop().time)
         running = asyncio.create_task(leader.run())
         for number in range(4):
             leader.submit(Waiter(), [put(f"key-{number}")])
-            await asyncio.sleep(0.0001)
-        async with asyncio.timeout(10):
-            await all_proposed.wait()
+            await asyncio.sleep(BATCH_SECONDS_MAX / 10)
+        assert entries_of(leader) == [1]
+        await asyncio.sleep(BATCH_SECONDS_MAX)
+        assert entries_of(leader) == [1, 3]
         leader.stop("the test is over")
         await running
 
-    asyncio.run(live())
+    run_in_virtual_time(submit_four())

@@ -288,13 +288,14 @@ def test_what_is_no_snapshot_is_refused(data, named):
 
 
 @given(st.integers(0, len(a_snapshot()) - 1), st.binary(min_size=1, max_size=6), st.booleans())
-def test_damage_is_a_value_error_or_a_state(place, damage, cut):
-    data = a_snapshot()[:place] + damage + (b"" if cut else a_snapshot()[place + len(damage) :])
+def test_a_damaged_snapshot_is_rejected_or_restores_a_consistent_state(offset, damage, cut):
+    data = a_snapshot()[:offset] + damage + (b"" if cut else a_snapshot()[offset + len(damage) :])
     try:
         machine = restored([data])
     except ValueError:
         return
-    b"".join(machine.snapshot())
+    snapshot = b"".join(machine.snapshot())
+    assert b"".join(restored([snapshot]).snapshot()) == snapshot
 
 
 class Model:
