@@ -1,4 +1,4 @@
-"""The key-value store: one example of a state machine that Raft replicates."""
+"""The key-value store: a state machine that Raft can replicate. `raft_pkg.kv.service` has its gRPC service."""
 
 from raft_pkg.kv.store import KeyValueStore
 

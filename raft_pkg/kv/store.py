@@ -1,11 +1,11 @@
-"""A key-value store as a deterministic state machine: same commands in the same order, same state and answers.
+"""A key-value store as a deterministic state machine: equal commands in equal order give equal states and results.
 
-It knows nothing of Raft. Commands, queries and results are serialized messages of raft.proto (`KvCommand`,
-`KvQuery`, `KvResult`).
+It does not depend on Raft. Commands, queries and results are serialized messages of kv.proto (`KvCommand`, `KvQuery`,
+`KvResult`).
 
-A snapshot is a header, blocks, and a block of length 0. A block is its length and records; a record is the lengths of
-key and value, the key in UTF-8, the value. All lengths are 32 bits, big-endian. Records are in the order in which the
-keys came to be, which is the same on every node, and is kept by `restore`.
+A snapshot consists of a header, blocks, and a block of length 0. A block is its length followed by records; a record is
+the lengths of key and value, the key in UTF-8, and the value. Lengths are 32 bits, big-endian. Records are in the order
+in which the keys were created, which is the same on every node; `restore` preserves it.
 """
 
 import struct
@@ -18,31 +18,31 @@ from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES, check_key, check_value
 
 BLOCK_BYTES = 64 * 1024
-"""A block takes no further record when it has reached so many bytes."""
+"""Size at which a block of a snapshot is complete."""
 
 _MAGIC = b"raft key-values 2\n"
 _BLOCK = struct.Struct(">I")  # length of the records
 _RECORD = struct.Struct(">II")  # length of the key, of the value
-_NOTHING_TO_SAY = kv.KvResult().SerializeToString()
+_EMPTY_RESULT = kv.KvResult().SerializeToString()
 _BLOCK_BYTES_MAX = BLOCK_BYTES + _RECORD.size + MAX_KEY_BYTES + MAX_VALUE_BYTES
 
 
 class KeyValueStore:
-    """Strings to bytes, in memory. A command that is malformed or breaks a limit changes nothing and says so."""
+    """A map from strings to bytes, in memory. An invalid command changes nothing; its result has an error."""
 
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
 
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
-        """Apply serialized `KvCommand`s in order; returns a serialized `KvResult` for each."""
-        try:  # all at once: that takes half as long as one by one
+        """Apply serialized `KvCommand`s in order; return a serialized `KvResult` for each."""
+        try:  # takes half as long as parsing them one by one
             requests = kv.KvCommands.FromString(kv.SerializedCommands(commands=commands).SerializeToString()).commands
         except DecodeError:
             return [self._parse_and_apply(command) for command in commands]
         return [self._apply_one(request) for request in requests]
 
     def query(self, query: bytes) -> bytes:
-        """Answer a serialized `KvQuery` with a serialized `KvResult`; changes nothing."""
+        """Answer a serialized `KvQuery` with a serialized `KvResult`; change nothing."""
         try:
             key = kv.KvQuery.FromString(query).get.key
             check_key(key)
@@ -52,20 +52,20 @@ class KeyValueStore:
         return kv.KvResult(found=value is not None, value=value).SerializeToString()
 
     def snapshot(self) -> Iterator[bytes]:
-        """Capture the values as they are now, and yield them; see `StateMachine.snapshot`."""
-        return _serialize(self._values.copy())  # the values themselves never change
+        """Capture the values now; yield them as bytes later. See `raft_pkg.server.state_machine`."""
+        return _serialize(self._values.copy())  # values are immutable
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace all values by those of a snapshot; raises `ValueError`, and changes nothing, when it is none."""
+        """Replace all values by those of a snapshot. Raises `ValueError`, and changes nothing, for an invalid one."""
         reader = ChunkReader(chunks)
         if reader.take(len(_MAGIC), "the header") != _MAGIC:
-            raise ValueError(f"offset 0: not key-values in the form {_MAGIC!r}")
+            raise ValueError(f"offset 0: not in the format {_MAGIC!r}")
         values: dict[str, bytes] = {}
         while size := _BLOCK.unpack(reader.take(_BLOCK.size, "a block's length"))[0]:
             if size > _BLOCK_BYTES_MAX:
                 raise ValueError(f"offset {reader.offset}: a block of {size} bytes, at most {_BLOCK_BYTES_MAX}")
-            place = reader.offset
-            _restore_block(values, reader.take(size, "a block"), place)
+            offset = reader.offset
+            _restore_block(values, reader.take(size, "a block"), offset)
         reader.expect_end()
         self._values = values
 
@@ -94,14 +94,14 @@ class KeyValueStore:
                 return self._compare_and_set(command.compare_and_set)
             case "append":
                 return self._append(command.append)
-        raise ValueError("the command has a body that this version does not know")
+        raise ValueError("the command has an unknown body")
 
     def _put(self, body: kv.PutRequest) -> bytes:
         key, value = body.key, body.value
         check_key(key)
         check_value(key, value)
         self._values[key] = value
-        return _NOTHING_TO_SAY
+        return _EMPTY_RESULT
 
     def _delete(self, body: kv.DeleteRequest) -> kv.KvResult:
         check_key(body.key)
@@ -142,8 +142,8 @@ def _serialize(values: dict[str, bytes]) -> Iterator[bytes]:
     yield _BLOCK.pack(0)
 
 
-def _restore_block(values: dict[str, bytes], block: bytes, place: int) -> None:
-    """Add the records of a block that begins at offset `place`."""
+def _restore_block(values: dict[str, bytes], block: bytes, offset: int) -> None:
+    """Add the records of a block. `offset` is that of the block in the snapshot."""
     known = len(values)
     start, end, records = 0, len(block), 0
     while start < end:
@@ -153,14 +153,14 @@ def _restore_block(values: dict[str, bytes], block: bytes, place: int) -> None:
             value_start = key_start + key_size
             key = block[key_start:value_start].decode()
         except (struct.error, UnicodeDecodeError) as error:
-            raise ValueError(f"offset {place + start}: not a record: {error}") from None
+            raise ValueError(f"offset {offset + start}: invalid record: {error}") from None
         next_start = value_start + value_size
         if next_start > end or not 0 < key_size <= MAX_KEY_BYTES or value_size > MAX_VALUE_BYTES:
             raise ValueError(
-                f"offset {place + start}: no record has a key of {key_size}, a value of {value_size} bytes"
+                f"offset {offset + start}: invalid record with a key of {key_size} and a value of {value_size} bytes"
             )
         values[key] = block[value_start:next_start]
         start = next_start
         records += 1
     if len(values) != known + records:
-        raise ValueError(f"offset {place}: the block has a key that was there before")
+        raise ValueError(f"offset {offset}: the block repeats a key")

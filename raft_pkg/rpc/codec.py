@@ -1,4 +1,4 @@
-"""Between the core's values and the messages of raft.proto."""
+"""Convert the core's messages to and from raft.proto."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,11 +26,11 @@ from raft_pkg.rpc import raft_pb2 as pb
 
 
 class DecodeError(ValueError):
-    """A peer sent what this version does not understand, or what was changed on its way; the message names it."""
+    """A peer's message is corrupt, or not understood by this version."""
 
 
 def encode_message(message: Message) -> pb.PeerMessage:
-    """The wire form of a message of the core."""
+    """Return the wire form of a message."""
     envelope: dict[str, Any] = {
         "from": message.sender,
         "to": message.recipient,
@@ -43,13 +43,13 @@ def encode_message(message: Message) -> pb.PeerMessage:
 
 
 def decode_message(message: pb.PeerMessage) -> Message:
-    """The core's form of a message off the wire. Raises `DecodeError`."""
+    """Return the core's form of a message. Raises `DecodeError`."""
     sender, name = getattr(message, "from"), message.WhichOneof("body")
     if name is None:
-        raise DecodeError(f"{sender} sent a message with a body that this version does not know")
+        raise DecodeError(f"{sender} sent a message with an unknown body")
     for incarnation in (message.from_incarnation, message.to_incarnation):
         if incarnation > INCARNATION_MAX:
-            raise DecodeError(f"{sender} sent a message with incarnation {incarnation}, which no node has")
+            raise DecodeError(f"{sender} sent a message with the invalid incarnation {incarnation}")
     body = _DECODERS[name](getattr(message, name))
     return Message(sender, message.to, message.term, body, message.from_incarnation, message.to_incarnation)
 
@@ -78,11 +78,11 @@ def _decode_append_entries(body: pb.AppendEntries) -> AppendEntries:
 
 def _decode_entry(entry: pb.Entry, index: int) -> Entry:
     if entry.index != index:
-        raise DecodeError(f"entry {entry.index} stands at the place of entry {index}")
+        raise DecodeError(f"found entry {entry.index} instead of entry {index}")
     try:
         kind = EntryKind(entry.kind)
     except ValueError:
-        raise DecodeError(f"entry {entry.index} is of kind {entry.kind}, which this version does not know") from None
+        raise DecodeError(f"entry {entry.index} has the unknown kind {entry.kind}") from None
     if kind is EntryKind.CONFIGURATION:
         _decode_configuration(entry.data, f"entry {entry.index}")
     return Entry(entry.index, entry.term, kind, entry.data)
@@ -147,7 +147,7 @@ def _encode_discovery(body: Discovery) -> pb.Discovery:
         uninitialized=body.uninitialized,
         peers=body.peers,
         address=body.address,
-        answer=body.is_reply,
+        is_reply=body.is_reply,
         challenge=body.challenge,
         leader_id=body.leader,
         leader_address=body.leader_address,
@@ -157,7 +157,7 @@ def _encode_discovery(body: Discovery) -> pb.Discovery:
 def _decode_discovery(body: pb.Discovery) -> Discovery:
     peers = tuple(body.peers)
     return Discovery(
-        body.uninitialized, peers, body.address, body.answer, body.leader_id, body.leader_address, body.challenge
+        body.uninitialized, peers, body.address, body.is_reply, body.leader_id, body.leader_address, body.challenge
     )
 
 

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class RaftPeerStub(object):
     """---------------------------------------------------------------------------------------------------------------
-    Node to node (Raft paper, Figure 2). Each node opens one stream to each peer; answers come back on the stream
-    that the peer opened. Losing, repeating or reordering any message is safe.
+    Between nodes (Raft paper, Figure 2). Each node opens one stream to each peer, for requests and replies alike.
+    Messages may be lost, repeated or reordered without harm.
 
     """
 
@@ -47,14 +47,14 @@ class RaftPeerStub(object):
 
 class RaftPeerServicer(object):
     """---------------------------------------------------------------------------------------------------------------
-    Node to node (Raft paper, Figure 2). Each node opens one stream to each peer; answers come back on the stream
-    that the peer opened. Losing, repeating or reordering any message is safe.
+    Between nodes (Raft paper, Figure 2). Each node opens one stream to each peer, for requests and replies alike.
+    Messages may be lost, repeated or reordered without harm.
 
     """
 
     def Deliver(self, request_iterator, context):
-        """Carries messages from one node to another for as long as both live. The receiver answers only when it ends
-        the stream: with FAILED_PRECONDITION when a message is addressed to another node than itself.
+        """Delivers messages from one node to another for as long as both run. The receiver replies only to end the stream:
+        with FAILED_PRECONDITION when a message is addressed to another node.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,8 +78,8 @@ def add_RaftPeerServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RaftPeer(object):
     """---------------------------------------------------------------------------------------------------------------
-    Node to node (Raft paper, Figure 2). Each node opens one stream to each peer; answers come back on the stream
-    that the peer opened. Losing, repeating or reordering any message is safe.
+    Between nodes (Raft paper, Figure 2). Each node opens one stream to each peer, for requests and replies alike.
+    Messages may be lost, repeated or reordered without harm.
 
     """
 
@@ -113,7 +113,7 @@ class RaftPeer(object):
 
 class CommandStreamStub(object):
     """---------------------------------------------------------------------------------------------------------------
-    Clients, fast: batches both ways on one stream. Outcomes come in any order.
+    Clients of any state machine. Requests and outcomes are batched on one stream. Outcomes are in any order.
 
     """
 
@@ -132,12 +132,12 @@ class CommandStreamStub(object):
 
 class CommandStreamServicer(object):
     """---------------------------------------------------------------------------------------------------------------
-    Clients, fast: batches both ways on one stream. Outcomes come in any order.
+    Clients of any state machine. Requests and outcomes are batched on one stream. Outcomes are in any order.
 
     """
 
     def Run(self, request_iterator, context):
-        """Runs commands and queries until the client closes the stream.
+        """Executes commands and queries until the client closes the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,7 +161,7 @@ def add_CommandStreamServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CommandStream(object):
     """---------------------------------------------------------------------------------------------------------------
-    Clients, fast: batches both ways on one stream. Outcomes come in any order.
+    Clients of any state machine. Requests and outcomes are batched on one stream. Outcomes are in any order.
 
     """
 
@@ -195,7 +195,7 @@ class CommandStream(object):
 
 class NodeStub(object):
     """---------------------------------------------------------------------------------------------------------------
-    One node as it sees itself.
+    Operators: the status of a node, leadership transfer and membership changes.
 
     """
 
@@ -229,7 +229,7 @@ class NodeStub(object):
 
 class NodeServicer(object):
     """---------------------------------------------------------------------------------------------------------------
-    One node as it sees itself.
+    Operators: the status of a node, leadership transfer and membership changes.
 
     """
 
@@ -240,24 +240,25 @@ class NodeServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def TransferLeadership(self, request, context):
-        """Ask the leader to hand over (§3.10 of the dissertation); answered when the target leads. FAILED_PRECONDITION:
-        this node is not the leader ("raft-leader-…" as in KeyValue), or the target can't take over, with the reason.
+        """Transfers leadership (dissertation §3.10); returns when the target is the leader. FAILED_PRECONDITION: this node
+        is not the leader (trailing metadata "raft-leader-id" and "raft-leader-address" name it when it is known), or the
+        target cannot become leader, with the reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Members(self, request, context):
-        """Who belongs to the cluster as this node knows it; only the leader knows how far the others are.
+        """Returns the members of the cluster as far as this node knows. Only the leader knows the progress of the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeMembers(self, request, context):
-        """Ask the leader for one change of the members (§6; §4 of the dissertation); answered when the last configuration of
-        the change is committed. FAILED_PRECONDITION: not the leader ("raft-leader-…"), or refused, with the reason.
-        UNAVAILABLE: leadership was lost meanwhile; `Members` tells what became of the change.
+        """Makes one membership change (§6; dissertation §4); returns when the change's final configuration is committed.
+        FAILED_PRECONDITION: not the leader (metadata as above), or rejected, with the reason. UNAVAILABLE: leadership was
+        lost meanwhile; `Members` shows the result of the change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,7 +297,7 @@ def add_NodeServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Node(object):
     """---------------------------------------------------------------------------------------------------------------
-    One node as it sees itself.
+    Operators: the status of a node, leadership transfer and membership changes.
 
     """
 

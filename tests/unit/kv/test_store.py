@@ -1,4 +1,4 @@
-"""The key-value store: the same commands give the same state and answers, and no bytes make it fail."""
+"""The key-value store: deterministic, and robust against invalid bytes."""
 
 import pytest
 from hypothesis import given
@@ -10,13 +10,13 @@ from raft_pkg.kv.limits import MAX_KEY_BYTES, MAX_VALUE_BYTES
 
 
 def run(store, **body):
-    """Apply one command; returns its result."""
+    """Apply one command; return its result."""
     (answer,) = store.apply([kv.KvCommand(**body).SerializeToString()])
     return kv.KvResult.FromString(answer)
 
 
 def get(store, key):
-    """The value, None when there is none."""
+    """Return the value of a key, None when the key is absent."""
     answer = kv.KvResult.FromString(store.query(kv.KvQuery(get=kv.GetRequest(key=key)).SerializeToString()))
     assert not answer.error
     assert answer.found is answer.HasField("value")
@@ -85,7 +85,7 @@ def test_append(store):
     ],
     ids=lambda body: next(iter(body), "nothing"),
 )
-def test_what_breaks_a_limit_changes_nothing_and_says_so(store, body):
+def test_a_command_over_a_limit_changes_nothing_and_returns_an_error(store, body):
     assert run(store, **body).error
     assert get(store, "k") is None
 
@@ -98,8 +98,8 @@ def test_the_limits_themselves_are_allowed(store):
 
 
 @given(st.binary(max_size=100))
-def test_no_bytes_make_it_fail(data):
-    """Whatever is in the log reaches every node, and comes again at every restart."""
+def test_arbitrary_bytes_raise_nothing(data):
+    """A command in the log reaches every node, and again after every restart."""
     store = KeyValueStore()
     (answer,) = store.apply([data])
     kv.KvResult.FromString(answer)
@@ -124,8 +124,7 @@ commands = st.one_of(
 
 
 @given(st.lists(commands, max_size=20), st.integers(1, 5))
-def test_batches_do_not_matter(commands, size):
-    """The same commands in the same order, in whatever batches: the same answers and state."""
+def test_batch_boundaries_do_not_matter(commands, size):
     wire = [command.SerializeToString(deterministic=True) for command in commands]
     one, other = KeyValueStore(), KeyValueStore()
     at_once = one.apply(wire)
@@ -135,7 +134,7 @@ def test_batches_do_not_matter(commands, size):
 
 
 @given(st.lists(commands, max_size=20))
-def test_it_does_what_a_dictionary_does(commands):
+def test_the_store_agrees_with_a_dictionary(commands):
     store, model = KeyValueStore(), {}
     for command in commands:
         store.apply([command.SerializeToString()])
@@ -154,7 +153,7 @@ def test_it_does_what_a_dictionary_does(commands):
 
 
 def recut(chunks, size):
-    """The same bytes in chunks of another size."""
+    """Return the same bytes in chunks of another size."""
     whole = b"".join(chunks)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
@@ -166,8 +165,8 @@ def restored(chunks):
 
 
 @given(st.lists(commands, max_size=30), st.lists(commands, max_size=30), st.integers(1, 50))
-def test_a_store_that_was_restored_stays_the_same(before, after, size):
-    """§7: same answers, and same bytes in its own snapshots, whatever commands follow."""
+def test_a_restored_store_behaves_like_the_original(before, after, size):
+    """§7: after any further commands, results and snapshots are equal."""
     store = KeyValueStore()
     store.apply([command.SerializeToString() for command in before])
     other = restored(recut(store.snapshot(), size))
@@ -176,7 +175,7 @@ def test_a_store_that_was_restored_stays_the_same(before, after, size):
     assert b"".join(store.snapshot()) == b"".join(other.snapshot())
 
 
-def test_a_snapshot_shows_the_state_at_the_call(store):
+def test_a_snapshot_has_the_state_at_the_call(store):
     run(store, put=kv.PutRequest(key="k", value=b"1"))
     chunks = store.snapshot()
     run(store, put=kv.PutRequest(key="k", value=b"2"))
@@ -185,7 +184,7 @@ def test_a_snapshot_shows_the_state_at_the_call(store):
     assert (get(other, "k"), get(other, "l")) == (b"1", None)
 
 
-def test_chunks_are_of_moderate_size_and_hold_the_largest_keys_and_values(store):
+def test_chunk_sizes_are_bounded_even_with_the_largest_keys_and_values(store):
     for i in range(2000):
         run(store, put=kv.PutRequest(key=f"k{i}", value=bytes(256)))
     run(store, put=kv.PutRequest(key="k" * MAX_KEY_BYTES, value=b"x" * MAX_VALUE_BYTES))
@@ -199,7 +198,7 @@ def test_chunks_are_of_moderate_size_and_hold_the_largest_keys_and_values(store)
     assert b"".join(other.snapshot()) == b"".join(chunks)
 
 
-def test_restore_replaces_what_was_there(store):
+def test_restore_replaces_all_values(store):
     run(store, put=kv.PutRequest(key="k", value=b"1"))
     store.restore(KeyValueStore().snapshot())
     assert get(store, "k") is None
@@ -213,30 +212,30 @@ def a_snapshot():
 
 
 @pytest.mark.parametrize(
-    ("data", "named"),
+    ("data", "message"),
     [
         (b"", "offset 0: expected 18 bytes of the header, found 0"),
-        (b"raft key-values 1\n", "offset 0: not key-values"),
+        (b"raft key-values 1\n", "offset 0: not in the format"),
         (a_snapshot()[:-1], "expected 4 bytes of a block's length, found 3"),
         (a_snapshot()[:-8], "offset 22: expected 21 bytes of a block, found 17"),
         (a_snapshot() + b"x", "unexpected bytes after the end"),
         (a_snapshot()[:18] + b"\xff\xff\xff\xff", "a block of 4294967295 bytes, at most"),
-        (a_snapshot()[:18] + b"\0\0\0\x01x" + bytes(4), "offset 22: not a record"),
-        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\0\xff" + bytes(4), "offset 22: not a record: 'utf-8'"),
-        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\x01k" + bytes(4), "a key of 1, a value of 1 bytes"),
-        (a_snapshot()[:18] + b"\0\0\0\x08\0\0\0\x00\0\0\0\x00" + bytes(4), "a key of 0, a value of 0 bytes"),
-        (a_snapshot()[:18] + 2 * b"\0\0\0\x09\0\0\0\x01\0\0\0\0k" + bytes(4), "a key that was there before"),
+        (a_snapshot()[:18] + b"\0\0\0\x01x" + bytes(4), "offset 22: invalid record"),
+        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\0\xff" + bytes(4), "offset 22: invalid record: 'utf-8'"),
+        (a_snapshot()[:18] + b"\0\0\0\x09\0\0\0\x01\0\0\0\x01k" + bytes(4), "a key of 1 and a value of 1 bytes"),
+        (a_snapshot()[:18] + b"\0\0\0\x08\0\0\0\x00\0\0\0\x00" + bytes(4), "a key of 0 and a value of 0 bytes"),
+        (a_snapshot()[:18] + 2 * b"\0\0\0\x09\0\0\0\x01\0\0\0\0k" + bytes(4), "the block repeats a key"),
     ],
 )
-def test_what_is_no_snapshot_is_refused_and_changes_nothing(store, data, named):
+def test_an_invalid_snapshot_is_rejected_and_changes_nothing(store, data, message):
     run(store, put=kv.PutRequest(key="k", value=b"1"))
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(ValueError, match=message):
         store.restore([data])
     assert get(store, "k") == b"1"
 
 
 @given(st.integers(0, len(a_snapshot()) - 1), st.binary(min_size=1, max_size=6), st.booleans())
-def test_damage_is_a_value_error_or_a_state(place, damage, cut):
+def test_a_damaged_snapshot_is_rejected_or_restored(place, damage, cut):
     data = a_snapshot()[:place] + damage + (b"" if cut else a_snapshot()[place + len(damage) :])
     try:
         store = restored([data])

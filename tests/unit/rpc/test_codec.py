@@ -1,4 +1,4 @@
-"""The wire form: what is encoded comes back, and bytes of any kind are refused with an error, never with a crash."""
+"""The wire form: encoding is reversible, and invalid bytes raise `DecodeError`."""
 
 import contextlib
 from dataclasses import replace
@@ -30,7 +30,7 @@ node_ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_siz
 
 @st.composite
 def configurations(draw):
-    """Voters, learners and, in a transition, the voters before it."""
+    """Draw a configuration, which may be joint."""
     ids = draw(st.lists(node_ids, unique=True, min_size=1, max_size=5))
     members = [Member(node_id, draw(names), draw(incarnations)) for node_id in ids]
     voters = draw(st.integers(1, len(members)))
@@ -44,7 +44,7 @@ def configurations(draw):
 
 @st.composite
 def append_entries(draw):
-    """AppendEntries with consecutive entries, as a leader sends them."""
+    """Draw an AppendEntries with consecutive entries, as a leader sends it."""
     prev_log_index = draw(st.integers(0, 2**40))
     entries = []
     for index in range(prev_log_index + 1, prev_log_index + 1 + draw(st.integers(0, 5))):
@@ -58,7 +58,7 @@ def append_entries(draw):
 
 
 snapshots = st.builds(SnapshotMetadata, numbers, numbers, configurations(), numbers, st.integers(0, 2**32 - 1))
-by_hand = {
+composed = {
     AppendEntries: append_entries(),
     InstallSnapshot: st.builds(InstallSnapshot, snapshots, numbers, st.binary(max_size=200), numbers, st.booleans()),
     Discovery: st.builds(
@@ -68,15 +68,15 @@ by_hand = {
 
 
 def any_body():
-    """A body of any kind that the core knows."""
-    simple = [kind for kind in messages.Body.__args__ if kind not in by_hand]
-    return st.one_of(*by_hand.values(), *(st.builds(kind, **_fields(kind)) for kind in simple))
+    """Return a strategy for all bodies of the core's messages."""
+    simple = [body for body in messages.Body.__args__ if body not in composed]
+    return st.one_of(*composed.values(), *(st.builds(body, **_fields(body)) for body in simple))
 
 
-def _fields(kind):
+def _fields(body):
     of_type = {"int": numbers, "bool": st.booleans()}
     return {
-        name: of_type[getattr(field.type, "__name__", field.type)] for name, field in kind.__dataclass_fields__.items()
+        name: of_type[getattr(field.type, "__name__", field.type)] for name, field in body.__dataclass_fields__.items()
     }
 
 
@@ -84,20 +84,19 @@ any_message = st.builds(Message, names, names, numbers, any_body(), incarnations
 
 
 @given(any_message)
-def test_what_is_encoded_comes_back(message):
+def test_encoding_is_reversible(message):
     wire = encode_message(message).SerializeToString()
     assert decode_message(pb.PeerMessage.FromString(wire)) == message
 
 
-def test_every_body_of_the_core_and_of_the_wire_has_its_codec():
-    """Neither side can grow a body that the other does not know."""
+def test_every_body_of_core_and_wire_has_a_codec():
     assert set(_ENCODERS) == set(messages.Body.__args__)
     on_the_wire = {field.name for field in pb.PeerMessage.DESCRIPTOR.oneofs_by_name["body"].fields}
     assert {name for name, _ in _ENCODERS.values()} == set(_DECODERS) == on_the_wire
 
 
 def receive(data):
-    """What a node does with bytes that came as a batch; returns the messages, none when they are refused."""
+    """Decode a batch as a node does; return the valid messages."""
     try:
         batch = pb.PeerBatch.FromString(data)
     except ProtobufDecodeError:
@@ -110,14 +109,14 @@ def receive(data):
 
 
 @given(st.binary(max_size=500))
-def test_any_bytes_are_decoded_or_refused(data):
+def test_arbitrary_bytes_are_decoded_or_rejected(data):
     for message in receive(data):
         assert decode_message(encode_message(message)) == message
 
 
 @st.composite
 def damaged_batches(draw):
-    """Valid messages in which some bytes were changed, put in, repeated, or cut out."""
+    """Draw valid messages with some bytes changed, inserted, repeated or removed."""
     batch = pb.PeerBatch(messages=[encode_message(m) for m in draw(st.lists(any_message, min_size=1, max_size=3))])
     data = bytearray(batch.SerializeToString())
     for _ in range(draw(st.integers(1, 8))):
@@ -128,14 +127,13 @@ def damaged_batches(draw):
 
 
 @given(damaged_batches())
-def test_damaged_messages_are_decoded_or_refused(data):
+def test_damaged_messages_are_decoded_or_rejected(data):
     for message in receive(data):
         assert decode_message(encode_message(message)) == message
 
 
 @given(any_message, st.sampled_from(["index", "snapshot_term", "size", "offset", "checksum"]), numbers)
-def test_a_snapshot_of_any_size_takes_no_more_room_than_its_chunk(message, field, number):
-    """The numbers say what is to come; nothing is set aside for it."""
+def test_the_announced_size_of_a_snapshot_allocates_nothing(message, field, number):
     body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 5, 0), 0, b"chunk", 0)
     wire = encode_message(replace(message, body=body))
     setattr(wire.install_snapshot, field, number % 2**32 if field == "checksum" else number)
@@ -143,7 +141,7 @@ def test_a_snapshot_of_any_size_takes_no_more_room_than_its_chunk(message, field
 
 
 @pytest.mark.parametrize("damage", [{"data": b"other"}, {"data": b""}, {"data_checksum": 1}])
-def test_a_chunk_that_was_changed_on_its_way_is_refused(damage):
+def test_a_chunk_with_a_wrong_checksum_is_rejected(damage):
     body = InstallSnapshot(SnapshotMetadata(9, 1, Configuration.of("a"), 500, 0), 32, b"chunk", 0)
     wire = encode_message(Message("a", "b", 1, body))
     for name, value in damage.items():
@@ -152,30 +150,30 @@ def test_a_chunk_that_was_changed_on_its_way_is_refused(damage):
         decode_message(wire)
 
 
-NO_CONFIGURATIONS = {
+INVALID_CONFIGURATIONS = {
     "empty": b"",
-    "no JSON": b"{",
-    "no object": b"[]",
-    "a field is missing": b'{"voters":[],"learners":[],"outgoing":[]}',
-    "a field too many": b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}',
+    "not JSON": b"{",
+    "not an object": b"[]",
+    "a missing field": b'{"voters":[],"learners":[],"outgoing":[]}',
+    "an unknown field": b'{"voters":[],"learners":[],"outgoing":[],"to_promote":[],"more":1}',
     "a member of two parts": b'{"voters":[["a",""]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "an incarnation that is true": b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "too great an incarnation": Configuration.of("a").encode().replace(b",0]", b",9223372036854775808]"),
-    "an identity twice": b'{"voters":[["a","",1],["a","",2]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "an identity without a name": b'{"voters":[["","",1]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "a name that is no text": b'{"voters":[["\\ud800","",1]],"learners":[],"outgoing":[],"to_promote":[]}',
-    "who is to be promoted is no learner": b'{"voters":[["a","",1]],"learners":[],"outgoing":[],"to_promote":["a"]}',
-    "nested without end": b"[" * 100_000,
-    "a number without end": b"9" * 100_000,
+    "a boolean incarnation": b'{"voters":[["a","",true]],"learners":[],"outgoing":[],"to_promote":[]}',
+    "an incarnation above the limit": Configuration.of("a").encode().replace(b",0]", b",9223372036854775808]"),
+    "a repeated identity": b'{"voters":[["a","",1],["a","",2]],"learners":[],"outgoing":[],"to_promote":[]}',
+    "an empty identity": b'{"voters":[["","",1]],"learners":[],"outgoing":[],"to_promote":[]}',
+    "an identity that is not Unicode": b'{"voters":[["\\ud800","",1]],"learners":[],"outgoing":[],"to_promote":[]}',
+    "a promotion of a voter": b'{"voters":[["a","",1]],"learners":[],"outgoing":[],"to_promote":["a"]}',
+    "deeply nested": b"[" * 100_000,
+    "a very long number": b"9" * 100_000,
     "too many members": Configuration.of(*(str(number) for number in range(2 * MEMBERS_MAX)))
     .encode()
     .replace(b'"voters":[', b'"voters":[["more","",0],'),
 }
 
 
-@pytest.mark.parametrize("data", NO_CONFIGURATIONS.values(), ids=NO_CONFIGURATIONS)
-def test_what_is_no_configuration_is_refused_in_entries_and_in_snapshots(data):
-    """It would reach the core, and every node that goes by it."""
+@pytest.mark.parametrize("data", INVALID_CONFIGURATIONS.values(), ids=INVALID_CONFIGURATIONS)
+def test_an_invalid_configuration_is_rejected_in_entries_and_snapshots(data):
+    """Otherwise it would become effective in the core."""
     wire = encode_message(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 0)))
     wire.append_entries.entries.append(pb.Entry(index=1, term=1, kind=pb.ENTRY_KIND_CONFIGURATION, data=data))
     with pytest.raises(DecodeError, match="entry 1: "):
@@ -188,37 +186,37 @@ def test_what_is_no_configuration_is_refused_in_entries_and_in_snapshots(data):
 
 
 @pytest.mark.parametrize("field", ["from_incarnation", "to_incarnation"])
-def test_an_incarnation_that_no_node_can_have_is_refused(field):
-    """Regression: in a greeting it became part of a configuration that can't be, and ended the node."""
+def test_an_incarnation_above_the_limit_is_rejected(field):
+    """Regression: from a Discovery it got into an invalid configuration, and stopped the node."""
     wire = encode_message(Message("raft-7", "b", 0, Discovery(True, ("a", "b"), "")))
     setattr(wire, field, 2**63)
-    with pytest.raises(DecodeError, match="raft-7 sent a message with incarnation 9223372036854775808"):
+    with pytest.raises(DecodeError, match="raft-7 sent a message with the invalid incarnation 9223372036854775808"):
         decode_message(wire)
 
 
-def test_a_body_that_is_not_known_is_refused_by_name_of_its_sender():
-    with pytest.raises(DecodeError, match="raft-7 sent a message with a body that this version does not know"):
+def test_an_unknown_body_is_rejected_with_its_sender():
+    with pytest.raises(DecodeError, match="raft-7 sent a message with an unknown body"):
         decode_message(pb.PeerMessage(**{"from": "raft-7", "to": "raft-0", "term": 1}))
 
 
 @pytest.mark.parametrize("kind", [0, 99])
-def test_an_entry_of_an_unknown_kind_is_refused(kind):
+def test_an_entry_of_unknown_kind_is_rejected(kind):
     wire = encode_message(Message("a", "b", 1, AppendEntries(0, 0, (), 0, 0)))
     wire.append_entries.entries.append(pb.Entry(index=1, term=1, kind=kind))
-    with pytest.raises(DecodeError, match=f"entry 1 is of kind {kind}, which this version does not know"):
+    with pytest.raises(DecodeError, match=f"entry 1 has the unknown kind {kind}"):
         decode_message(wire)
 
 
 @pytest.mark.parametrize("indexes", [(7,), (5, 7), (6, 5), (5, 5)])
-def test_entries_that_are_not_consecutive_are_refused(indexes):
-    """Regression: they ended the node that received them."""
+def test_entries_that_are_not_consecutive_are_rejected(indexes):
+    """Regression: they stopped the node that received them."""
     wire = encode_message(Message("a", "b", 1, AppendEntries(4, 1, (), 0, 0)))
     wire.append_entries.entries.extend(pb.Entry(index=index, term=1, kind=pb.ENTRY_KIND_NOOP) for index in indexes)
-    with pytest.raises(DecodeError, match="stands at the place of entry"):
+    with pytest.raises(DecodeError, match=r"found entry \d instead of entry \d"):
         decode_message(wire)
 
 
-def test_defaults_of_the_wire_are_those_of_the_core():
-    """proto3 leaves out what is zero; it must come back as such."""
+def test_defaults_survive_the_wire():
+    """proto3 does not encode zeros."""
     for body in (AppendEntriesReply(success=False), RequestVote(0, 0)):
         assert decode_message(encode_message(Message("", "", 0, body))).body == body
