@@ -1,7 +1,7 @@
 """The plots of a report: roles, latency and rate on one time axis, and one plot for each violation."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import chain, pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ from raft_testbed.checker.explained_finding import ExplainedViolation
 from raft_testbed.checker.explanation import describe
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import FUNCTIONS, Operation
-from raft_testbed.report.points import Point, Rates
+from raft_testbed.report.points import Point, points_of, rates_of, thin_out
 from raft_testbed.report.role_intervals import (
     CANDIDATE,
     DOWN,
@@ -66,23 +66,46 @@ class Label:
     colour: str = INK
 
 
-def run_plots(run: Run, points: Sequence[Point], rates: Rates, unexplained: Iterable[float]) -> list[figure]:
-    """Return the plots of roles, latency and rate, on one time axis.
+@dataclass(frozen=True, slots=True)
+class TimelineData:
+    """What the plots of the timeline show."""
+
+    run: Run
+    points: Sequence[Point]
+    """A point for each operation."""
+    time_axis: Range1d
+    """The common time axis, in seconds since the run started."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePlot:
+    """A plot of the timeline, and the text below it."""
+
+    plot: figure
+    caption: str = ""
+    legend: Mapping[str, str] = field(default_factory=dict)
+    """Colours by label."""
+
+
+def timeline_plots(run: Run, unexplained: Iterable[float]) -> list[TimelinePlot]:
+    """Return the plots in TIMELINE, on one time axis.
 
     `unexplained` are the times of unexplained outcomes, in seconds since the run started.
     """
     seconds = run.ended - run.started
     time_axis = Range1d(start=0, end=seconds, bounds=(-0.02 * seconds, 1.02 * seconds))
-    plots = [_roles(run, time_axis), _latency(points, time_axis), _rate(rates, time_axis)]
-    for plot in plots:
+    data = TimelineData(run, points_of(run.operations, run.started, run.ended), time_axis)
+    plots = [make(data) for make in TIMELINE]
+    moments = list(unexplained)
+    for plot in (item.plot for item in plots):
         for fault in run.faults:
             if fault.skipped is None:
                 plot.add_layout(_fault_interval(fault, run.started))
         for at, _, _ in leader_changes(run):
             plot.add_layout(Span(location=at - run.started, dimension="height", line_color=BLUE, line_dash="dotted"))
-        for at in unexplained:
+        for at in moments:
             plot.add_layout(Span(location=at, dimension="height", line_color=VERMILION, line_width=2))
-    plots[-1].xaxis.axis_label = "seconds since the run started"
+    plots[-1].plot.xaxis.axis_label = "seconds since the run started"
     return plots
 
 
@@ -164,12 +187,13 @@ def _figure(*, height: int, name: str, left_border: int = LEFT_BORDER_PIXELS, **
     return plot
 
 
-def _roles(run: Run, time_axis: Range1d) -> figure:
+def _roles(data: TimelineData) -> TimelinePlot:
+    run = data.run
     rows = [FAULTS_ROW, *run.nodes]
     plot = _figure(
         height=110 + 42 * len(rows),
         name="roles",
-        x_range=time_axis,
+        x_range=data.time_axis,
         y_range=FactorRange(factors=rows[::-1], range_padding=0.05),
         title="Roles and terms",
     )
@@ -209,7 +233,7 @@ def _roles(run: Run, time_axis: Range1d) -> figure:
     ]
     _draw_labels(plot, labels)
     _fault_row(plot, run)
-    return plot
+    return TimelinePlot(plot, legend=ROLE_COLOURS)
 
 
 def _fault_row(plot: figure, run: Run) -> None:
@@ -243,7 +267,7 @@ def _draw_labels(plot: figure, labels: Sequence[Label]) -> "GlyphRenderer[Any]":
     It chooses the long text, the short text or none, whichever fits.
     """
     columns: dict[str, list[Any]] = {
-        field.name: [getattr(label, field.name) for label in labels] for field in fields(Label)
+        column.name: [getattr(label, column.name) for label in labels] for column in fields(Label)
     }
     source = ColumnDataSource({**columns, "x": columns["began"], "text": [""] * len(labels)})
     style: dict[str, Any] = {"text_baseline": "middle", "text_font_size": "12px", "source": source}
@@ -252,8 +276,10 @@ def _draw_labels(plot: figure, labels: Sequence[Label]) -> "GlyphRenderer[Any]":
     return renderer
 
 
-def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
-    plot = _figure(height=330, name="latency", x_range=time_axis, y_axis_type="log", title="Latency of every operation")
+def _latency(data: TimelineData) -> TimelinePlot:
+    points = thin_out(data.points)
+    title = "Latency of every operation"
+    plot = _figure(height=330, name="latency", x_range=data.time_axis, y_axis_type="log", title=title)
     plot.yaxis.axis_label = "ms"
     plot.yaxis.formatter = PrintfTickFormatter(format="%g")
     items = []
@@ -265,7 +291,13 @@ def _latency(points: Sequence[Point], time_axis: Range1d) -> figure:
         HoverTool(tooltips=[("", "@description"), ("key", "@key"), ("", "@latency ms, completed at @at{0.000} s")])
     )
     _legend(plot, items)
-    return plot
+    caption = "● ok, ▽ outcome unknown, ✗ failed."
+    if len(points) < len(data.points):
+        caption += (
+            f" The plot shows {len(points):,} of {len(data.points):,} operations: the unsuccessful, the slowest, "
+        )
+        caption += "and a sample of the others."
+    return TimelinePlot(plot, caption)
 
 
 def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[Any]":
@@ -296,10 +328,11 @@ def _scatter(plot: figure, f: str, points: Iterable[Point]) -> "GlyphRenderer[An
     )
 
 
-def _rate(rates: Rates, time_axis: Range1d) -> figure:
+def _rate(data: TimelineData) -> TimelinePlot:
+    rates = rates_of(data.points, data.run.ended - data.run.started)
     counts_axis = Range1d(start=0, end=1.05 * max(map(max, rates.by_outcome.values())) or 1)
     title = "Operations per second, by outcome"
-    plot = _figure(height=220, name="rate", x_range=time_axis, y_range=counts_axis, title=title)
+    plot = _figure(height=220, name="rate", x_range=data.time_axis, y_range=counts_axis, title=title)
     items = []
     for outcome, counts in rates.by_outcome.items():
         line = plot.step(
@@ -312,7 +345,11 @@ def _rate(rates: Rates, time_axis: Range1d) -> figure:
         )
         items.append(_item(OUTCOME_WORDS[outcome], line))
     _legend(plot, items)
-    return plot
+    return TimelinePlot(plot)
+
+
+TIMELINE: Sequence[Callable[[TimelineData], TimelinePlot]] = (_roles, _latency, _rate)
+"""The plots of the timeline, from top to bottom. Add a plot here."""
 
 
 def _item(label: str, renderer: "GlyphRenderer[Any]") -> LegendItem:

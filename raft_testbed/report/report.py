@@ -12,8 +12,7 @@ from bokeh.resources import Resources
 from jinja2 import Environment
 
 from raft_testbed.checker.verdict import Verdict
-from raft_testbed.report.plots import ROLE_COLOURS, run_plots, violation_plot
-from raft_testbed.report.points import points_of, rates_of, thin_out
+from raft_testbed.report.plots import timeline_plots, violation_plot
 from raft_testbed.verdict.availability import Unavailability, unavailability_by_fault
 from raft_testbed.verdict.coverage import fault_verdict
 from raft_testbed.verdict.finding import Finding
@@ -30,16 +29,14 @@ TITLES = {
 def render(finding: RunFinding) -> str:
     """Return the report as HTML, about 2 MB, that needs neither network nor other files."""
     run = finding.run
-    points = points_of(run.operations, run.started, run.ended)
-    plotted = thin_out(points)
     violations = [(v, history.start) for history in finding.histories.values() for v in history.violations]
     unexplained = [
         v.counterexample.finding.unexplained.completed_at / 1e9 - run.started
         for v, _ in violations
         if v.counterexample.finding.unexplained is not None
     ]
-    rates = rates_of(points, run.ended - run.started)
-    elements = {f"plot-{plot.name}": plot for plot in run_plots(run, plotted, rates, unexplained)}
+    timeline = timeline_plots(run, unexplained)
+    elements = {f"plot-{item.plot.name}": item.plot for item in timeline}
     sections = []
     for number, (violation, start) in enumerate(violations):
         element = f"violation-{number}"
@@ -65,12 +62,10 @@ def render(finding: RunFinding) -> str:
             deciding=deciding,
             facts=_facts(finding),
             mutants=run.mutants,
-            roles=ROLE_COLOURS,
+            timeline=timeline,
             signs=SIGNS,
             violations=sections,
             faults=[_fault_row(number, item, run.started) for number, item in _numbered(unavailability_by_fault(run))],
-            plotted=len(plotted),
-            total=len(points),
             description=json.dumps(run.description, indent=2, ensure_ascii=False),
             library=Resources(mode="inline", components=["bokeh"]).js_raw[0],
             plots=_embedded(elements),
