@@ -73,7 +73,12 @@ class CheckedStorage:
     def begin_snapshot(self, index: int, term: int, configuration: Configuration) -> SnapshotWriter:
         """See `Storage.begin_snapshot`."""
         writer = self._storage.begin_snapshot(index, term, configuration)
+        self._disk.begin_snapshot(index)
         return CheckedSnapshotWriter(writer, self, SnapshotMetadata(index, term, configuration, 0, 0))
+
+    def snapshot_written(self, index: int, size: int) -> None:
+        """Record that bytes of a snapshot were written."""
+        self._disk.write_snapshot(index, size)
 
     def snapshot_commit_began(self, metadata: SnapshotMetadata) -> None:
         """Record that a crash from now on may leave the new snapshot."""
@@ -116,6 +121,7 @@ class CheckedSnapshotWriter:
         """See `SnapshotWriter.write`."""
         self._writer.write(data)
         self._data += data
+        self._storage.snapshot_written(self._beginning.index, len(data))
 
     def commit(self) -> SnapshotMetadata:
         """See `SnapshotWriter.commit`."""

@@ -292,6 +292,15 @@ def acknowledges_a_chunk_before_its_term_is_durable(cluster: ObservedCluster) ->
     cluster.checker.message_sent(Message("c", "a", 2, InstallSnapshotReply(2, 5)))
 
 
+@violates(STABLE_STORAGE)
+def acknowledges_a_chunk_before_it_is_written(cluster: ObservedCluster) -> None:
+    disk = cluster.checker.disk("c", 0)
+    disk.begin_snapshot(2)
+    disk.write_snapshot(2, 4)
+    cluster.checker.message_sent(Message("c", "a", 1, InstallSnapshotReply(2, 4)))
+    cluster.checker.message_sent(Message("c", "a", 1, InstallSnapshotReply(2, 5)))
+
+
 @violates(COMMIT_RULE)
 def follower_commits_first(cluster: ObservedCluster) -> None:
     cluster.step(observe("b", 1, log(1, 1), commit=1))

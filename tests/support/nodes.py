@@ -14,7 +14,7 @@ from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server.config import ServerConfig
 from raft_pkg.server.node import Node
 from raft_pkg.storage import FileStorage, Filesystem
-from tests.support.witness import Witness, WitnessedStorage, WitnessedStore, WitnessedTransport
+from tests.support.journal import Journal, JournaledNode
 
 
 class Waiter:
@@ -75,7 +75,7 @@ def get(key: str, *, request_id: int = 1, any_node: bool = False) -> pb.Request:
 
 
 class NodeCluster:
-    """Nodes by name, the network between them, the time, and a witness of all that they do."""
+    """Nodes by name, the network between them, the time, and a journal of what they do."""
 
     def __init__(self, directory: Path, voters: Sequence[str] = ("a", "b", "c"), **options: Any) -> None:
         """Nodes that begin a cluster as soon as time passes; `options` are those of `ServerConfig`."""
@@ -86,7 +86,7 @@ class NodeCluster:
         self.network: list[Message] = []
         self.cut: set[str] = set()
         """Nodes whose messages are lost, to and fro."""
-        self.witness = Witness(voters)
+        self.journal = Journal()
         self.nodes: dict[str, Node] = {}
         self.storages: dict[str, FileStorage] = {}
         self.wires: dict[str, Wire] = {}
@@ -103,19 +103,18 @@ class NodeCluster:
         log = self.logs.setdefault(node_id, io.StringIO())
         wire = self.wires[node_id] = Wire(self.network)
 
-        def next_entry() -> Any:
-            return node.raft.log.slice(node.applied_index + 1, node.applied_index + 2)[0]
-
+        parts = JournaledNode(node_id, storage, wire, self.journal)
         node = Node(
             config,
-            WitnessedStorage(node_id, storage, self.witness),
-            WitnessedStore(node_id, self.witness, next_entry),
-            WitnessedTransport(wire, self.witness),
+            parts.storage,
+            parts.store,
+            parts.transport,
             EventLog(node_id, log),
             random=Random(node_id),
             clock=lambda: self.now,
             wall_clock=lambda: 1_000_000 + self.now,
         )
+        parts.raft = node.raft
         self.nodes[node_id], self.storages[node_id] = node, storage
         return node
 

@@ -126,7 +126,9 @@ class SafetyChecker:
             case InstallSnapshot() as body:
                 self.disks.check_term(sender, message.term)
                 self.snapshots.check_chunk(message.sender, body)
-            case RequestVoteReply() | AppendEntriesReply() | InstallSnapshotReply():
+            case InstallSnapshotReply(index=index, next_offset=next_offset):
+                self.disks.check_chunks(sender, message.term, index, next_offset)
+            case RequestVoteReply() | AppendEntriesReply():
                 self.disks.check_term(sender, message.term)
 
     def _check_vote(self, voter: Identity, term: int, candidate: Identity) -> None:

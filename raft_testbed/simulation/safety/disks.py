@@ -23,6 +23,8 @@ class Disk:
     """Entries up to this index may have been removed."""
     snapshot: SnapshotMetadata | None = None
     unsynced: list[HardState | Entry | SnapshotMetadata] = field(default_factory=list)
+    incoming: dict[int, int] = field(default_factory=dict)
+    """Bytes of each snapshot that was begun, by its index; they are durable as soon as they are written."""
 
     @property
     def last_index(self) -> int:
@@ -55,6 +57,14 @@ class Disk:
         if hard_state is not None:
             self.unsynced.append(hard_state)
         self.unsynced += entries
+
+    def begin_snapshot(self, index: int) -> None:
+        """Record that the storage begins to write a snapshot."""
+        self.incoming[index] = 0
+
+    def write_snapshot(self, index: int, size: int) -> None:
+        """Record that bytes of a snapshot were written."""
+        self.incoming[index] += size
 
     def begin_to_commit(self, snapshot: SnapshotMetadata) -> None:
         """Record that the storage starts to replace its snapshot, after all earlier writes."""
@@ -183,6 +193,18 @@ class DiskChecker:
             raise Violation(
                 STABLE_STORAGE,
                 f"{node[0]} acknowledges entry {index} in term {term}; its disk ends at {disk.last_index}",
+                node[0],
+            )
+
+    def check_chunks(self, node: Identity, term: int, index: int, next_offset: int) -> None:
+        """Check that the part of a snapshot that a follower acknowledges is durable, or everything that it covers."""
+        self.check_term(node, term)
+        disk = self.disk(*node)
+        if disk.incoming.get(index, 0) < next_offset and max(disk.last_index, disk.snapshot_index) < index:
+            raise Violation(
+                STABLE_STORAGE,
+                f"{node[0]} acknowledges {next_offset} bytes of the snapshot of index {index}; its disk has "
+                f"{disk.incoming.get(index, 0)}, and its log ends at {disk.last_index}",
                 node[0],
             )
 

@@ -181,6 +181,7 @@ def test_a_node_that_lost_its_disk_comes_back_as_a_learner_and_is_promoted_by_it
     cluster.run(3.0)
     for path in (cluster.directory / node_id).iterdir():
         path.unlink()
+    cluster.journal.checker.disk_lost(node_id)
     wiped = cluster.start(node_id)
     assert wiped.raft.incarnation != before
     cluster.run(3.0)

@@ -2,11 +2,18 @@
 
 import pytest
 
-from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
+from raft_pkg.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
 from raft_pkg.core.types import Entry, EntryKind, HardState
 from raft_pkg.server.node import Node
+from raft_testbed.simulation.safety import SafetyChecker, Violation
 from tests.support.nodes import NodeCluster, Waiter, get, put
-from tests.support.witness import BrokenPromiseError, Witness
 
 
 @pytest.fixture
@@ -16,8 +23,8 @@ def cluster(tmp_path):
     cluster.close()
 
 
-def test_no_promise_leaves_before_its_sync(cluster):
-    """Term, vote, entries, commits, over elections, writes, restarts and repaired logs: the witness checks all."""
+def test_no_message_is_sent_before_its_state_is_durable(cluster):
+    """Terms, votes, entries and commits, through elections, writes, restarts and repaired logs."""
     for _generation in range(3):
         cluster.run(2.0)
         leader = cluster.leader
@@ -36,12 +43,11 @@ def test_no_promise_leaves_before_its_sync(cluster):
         cluster.run(2.0)
         cluster.start(leader.config.node_id)
     cluster.run(1.0)
-    checked = cluster.witness.promises
-    assert checked["RequestVote: its term"] >= 5
-    assert checked["RequestVote: its vote for itself"] >= 5
-    assert checked["RequestVoteReply: its vote"] >= 5
-    assert checked["AppendEntriesReply: entries"] > 20
-    assert checked["committed entry"] > 20
+    checked = cluster.journal.checked
+    assert checked["RequestVote"] >= 5
+    assert checked["RequestVoteReply"] >= 5
+    assert checked["AppendEntriesReply"] > 20
+    assert checked["commit"] > 20
     assert len({node.raft.commit_index for node in cluster.nodes.values()}) == 1
 
 
@@ -50,9 +56,9 @@ def test_a_follower_writes_syncs_and_only_then_answers(cluster):
     cluster.run(2.0)
     follower = next(node for node in cluster.nodes.values() if not node.is_leader)
     cluster.submit(cluster.leader, put("key"))
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     cluster.deliver_all()
-    assert cluster.witness.of(follower.config.node_id)[:3] == ["write", "sync", "AppendEntriesReply"]
+    assert cluster.journal.of(follower.config.node_id)[:3] == ["write", "sync", "AppendEntriesReply"]
 
 
 def test_a_voter_writes_syncs_and_only_then_answers(cluster):
@@ -61,23 +67,23 @@ def test_a_voter_writes_syncs_and_only_then_answers(cluster):
     cluster.now = 1.0  # past the time in which it would protect a leader
     node.deliver([Message("b", "a", 5, RequestVote(0, 0), recipient_incarnation=node.raft.incarnation)])
     node.run_iteration()
-    assert cluster.witness.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
-    assert cluster.witness.disks["a"].state == HardState(5, "b")
+    assert cluster.journal.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
+    assert cluster.journal.checker.disk("a", node.raft.incarnation).hard_state == HardState(5, "b")
 
 
 def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(cluster):
     """Dissertation §10.2.1: appends may leave before the leader's own sync; the client's answer comes last."""
     cluster.run(2.0)
     leader = cluster.leader
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     waiter = cluster.submit(leader, put("key"))
-    assert cluster.witness.seen == [
+    assert cluster.journal.actions == [
         (leader.config.node_id, what) for what in ("AppendEntries", "AppendEntries", "write", "sync")
     ]
     assert waiter.flushed == []
     cluster.deliver_all()
     assert waiter.codes == ["OK"]
-    done = cluster.witness.seen
+    done = cluster.journal.actions
     assert done.index((leader.config.node_id, "apply")) > min(
         place for place, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
     )
@@ -87,9 +93,9 @@ def test_a_leader_halts_before_its_write_where_appends_can_leave(cluster):
     """Dissertation §10.2.1: what the transport was given leaves only when the loop lets it."""
     cluster.run(2.0)
     leader = cluster.leader
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     leader.submit(Waiter(), [put("key")])
-    halts = [cluster.witness.of(leader.config.node_id) for _ in leader.iterate()]
+    halts = [cluster.journal.of(leader.config.node_id) for _ in leader.iterate()]
     assert halts == [["AppendEntries", "AppendEntries"]]
 
 
@@ -101,48 +107,48 @@ def test_a_follower_halts_before_it_applies_where_its_answer_can_leave(cluster):
     cluster.deliver_all()
     cluster.submit(cluster.leader, put("key"))  # its append says that the entry before is committed
     follower.deliver([message for message in cluster.network if message.recipient == follower.config.node_id])
-    cluster.witness.seen.clear()
-    halts = [cluster.witness.of(follower.config.node_id) for _ in follower.iterate()]
+    cluster.journal.actions.clear()
+    halts = [cluster.journal.of(follower.config.node_id) for _ in follower.iterate()]
     assert halts == [["write", "sync", "AppendEntriesReply"]]
-    assert "apply" in cluster.witness.of(follower.config.node_id)
+    assert "apply" in cluster.journal.of(follower.config.node_id)
 
 
 def test_many_commands_of_a_turn_share_one_write_and_one_sync(cluster):
     """What costs is the number of syncs."""
     cluster.run(2.0)
     leader = cluster.leader
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     cluster.submit(leader, *(put(f"key-{n}", request_id=n) for n in range(100)))
-    assert cluster.witness.of(leader.config.node_id).count("sync") == 1
-    assert cluster.witness.of(leader.config.node_id).count("AppendEntries") == 2
+    assert cluster.journal.of(leader.config.node_id).count("sync") == 1
+    assert cluster.journal.of(leader.config.node_id).count("AppendEntries") == 2
 
 
 def test_reads_write_nothing(cluster):
     """ReadIndex needs no log entry."""
     cluster.run(2.0)
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     waiter = cluster.submit(cluster.leader, get("no such key"))
     cluster.deliver_all()
     assert waiter.codes == ["OK"]
-    assert "write" not in {what for _, what in cluster.witness.seen}
+    assert "write" not in {what for _, what in cluster.journal.actions}
 
 
 def test_a_cluster_of_one_answers_after_its_own_sync(tmp_path):
     """The leader is the majority; its own sync is all there is."""
     cluster = NodeCluster(tmp_path, voters=["a"])
     cluster.run(1.0)
-    cluster.witness.seen.clear()
+    cluster.journal.actions.clear()
     waiter = cluster.submit(cluster.nodes["a"], put("key"))
-    assert cluster.witness.of("a") == ["write", "sync", "apply"]
+    assert cluster.journal.of("a") == ["write", "sync", "apply"]
     assert waiter.codes == ["OK"]
     cluster.close()
 
 
-# --- the witness is awake ---------------------------------------------------------------------------------------------
+# --- the checks can fail ----------------------------------------------------------------------------------------------
 
 
 class AnswersBeforeTheSync(Node):
-    """What `Node` must not be."""
+    """Sends replies before it syncs."""
 
     def _carry_out(self, ready):
         yield from ()
@@ -156,7 +162,7 @@ class AnswersBeforeTheSync(Node):
 
 
 class AppliesBeforeTheSync(Node):
-    """The same with the client's answer."""
+    """Applies entries before it syncs."""
 
     def _carry_out(self, ready):
         yield from ()
@@ -169,19 +175,29 @@ class AppliesBeforeTheSync(Node):
         return False
 
 
+class CommitsWithoutAMajority(Node):
+    """Believes that all followers hold its log."""
+
+    def _carry_out(self, ready):
+        for progress in self.raft.progress.values():
+            progress.match_index = self.raft.log.last_index
+        return super()._carry_out(ready)
+
+
 def elect_and_write(cluster):
-    """What any node does."""
     cluster.run(2.0)
     cluster.submit(cluster.leader, put("key"))
 
 
-@pytest.mark.parametrize(("broken", "voters"), [(AnswersBeforeTheSync, "abc"), (AppliesBeforeTheSync, "a")])
-def test_the_witness_notices_a_node_that_breaks_the_order(tmp_path, broken, voters):
-    """A test that can't fail shows nothing."""
+@pytest.mark.parametrize(
+    ("broken", "voters"),
+    [(AnswersBeforeTheSync, "abc"), (AppliesBeforeTheSync, "a"), (CommitsWithoutAMajority, "abc")],
+)
+def test_a_node_that_breaks_the_order_is_detected(tmp_path, broken, voters):
     cluster = NodeCluster(tmp_path, voters=voters)
     for node in cluster.nodes.values():
         node.__class__ = broken
-    with pytest.raises(BrokenPromiseError):
+    with pytest.raises(Violation):
         elect_and_write(cluster)
     cluster.close()
 
@@ -192,24 +208,20 @@ def test_the_witness_notices_a_node_that_breaks_the_order(tmp_path, broken, vote
         Message("a", "b", 2, RequestVote(0, 0)),
         Message("a", "b", 1, RequestVoteReply(vote_granted=True)),
         Message("a", "b", 1, AppendEntriesReply(True, match_index=1)),
-        Message("a", "b", 1, AppendEntries(0, 0, (), leader_commit=1, read_round=0)),
+        Message("a", "b", 2, AppendEntries(0, 0, (), leader_commit=0, read_round=0)),
+        Message("a", "b", 2, AppendEntriesReply(False)),
+        Message("a", "b", 1, InstallSnapshotReply(1, 10, 0)),
     ],
     ids=lambda message: type(message.body).__name__,
 )
-def test_the_witness_notices_each_kind_of_early_promise(message):
-    """Each promise is broken before the sync and kept after it (and after the others' syncs, for a commit)."""
-    witness = Witness("abc")
-    witness.wrote("a", HardState(1), [])
-    witness.synced("a")
-    entry = Entry(1, 1, EntryKind.NOOP, b"")
+def test_each_type_of_message_needs_durable_state(message):
+    checker = SafetyChecker(lambda _entry: ())
+    disk = checker.disk("a", 0)
+    disk.append(HardState(1), [])
+    disk.sync()
     vote = "a" if isinstance(message.body, RequestVote) else "b"
-    witness.wrote("a", HardState(message.term, vote), [entry])
-    with pytest.raises(BrokenPromiseError):
-        witness.sends(message)
-    witness.synced("a")
-    if isinstance(message.body, AppendEntries):
-        with pytest.raises(BrokenPromiseError):
-            witness.sends(message)
-        witness.wrote("c", HardState(1), [entry])
-        witness.synced("c")
-    witness.sends(message)
+    disk.append(HardState(message.term, vote), [Entry(1, 1, EntryKind.NOOP, b"")])
+    with pytest.raises(Violation):
+        checker.message_sent(message)
+    disk.sync()
+    checker.message_sent(message)
