@@ -1,4 +1,4 @@
-"""Three nodes of which one leads; test files whose nodes need other options have a fixture of their own."""
+"""The fixture `cluster`: three nodes with an elected leader. Test files that need other options define their own."""
 
 from collections.abc import Iterator
 from pathlib import Path

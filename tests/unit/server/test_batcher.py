@@ -1,4 +1,4 @@
-"""Commands gather while entries are under way, and only then."""
+"""Group commit: commands wait for others only while entries are being replicated or more commands are expected."""
 
 import asyncio
 
@@ -14,33 +14,33 @@ from tests.support.nodes import NodeCluster, Waiter, put
 @pytest.fixture
 def cluster(tmp_path):
     cluster = NodeCluster(tmp_path)
-    cluster.run(2.01)  # the last heartbeat has just been
+    cluster.run(2.01)  # right after a heartbeat
     yield cluster
     cluster.close()
 
 
 def entries_of(node):
-    """How many commands each entry of the log holds."""
+    """Return the number of commands in each entry of the log."""
     entries = node.raft.log.slice(node.raft.log.first_index, node.raft.log.last_index + 1)
     return [
-        sum(len(row.commands) for row in pb.CommandEntry.FromString(e.data).batches)
+        sum(len(batch.commands) for batch in pb.CommandEntry.FromString(e.data).batches)
         for e in entries
         if e.kind is EntryKind.COMMANDS
     ]
 
 
-def test_commands_that_come_while_an_entry_is_under_way_share_the_next_one(cluster):
+def test_commands_that_arrive_during_replication_share_the_next_entry(cluster):
     leader = cluster.leader
     waiters = [cluster.submit(leader, put(f"key-{number}")) for number in range(5)]
     assert entries_of(leader) == [1]
     cluster.deliver_all()
     assert [waiter.codes for waiter in waiters] == [["OK"], [], [], [], []]
-    cluster.run(BATCH_SECONDS_MAX)  # for who got the answer may come back
+    cluster.run(BATCH_SECONDS_MAX)  # the client that was answered may send its next command
     assert entries_of(leader) == [1, 4]
     assert [waiter.codes for waiter in waiters] == [["OK"]] * 5
 
 
-def test_a_command_leaves_at_once_when_nothing_is_under_way(cluster):
+def test_a_command_is_proposed_at_once_when_nothing_is_being_replicated(cluster):
     leader = cluster.leader
     for number in range(3):
         cluster.submit(leader, put(f"key-{number}"))
@@ -48,8 +48,8 @@ def test_a_command_leaves_at_once_when_nothing_is_under_way(cluster):
         cluster.deliver_all()
 
 
-def test_commands_wait_for_no_majority_that_does_not_come(cluster):
-    """The time is that of the oldest; it is when the node wants its next turn."""
+def test_commands_do_not_wait_longer_than_the_limit_without_a_majority(cluster):
+    """The oldest command determines the due time, which is the node's next time-out."""
     leader = cluster.leader
     cluster.cut = {follower.config.node_id for follower in cluster.followers}
     cluster.submit(leader, put("first"))
@@ -66,8 +66,8 @@ def test_commands_wait_for_no_majority_that_does_not_come(cluster):
     assert leader.next_timeout() == leader.raft.next_timeout()
 
 
-def test_who_was_answered_together_is_waited_for(cluster):
-    """They come back one by one, each in a call of its own."""
+def test_new_commands_of_clients_that_were_answered_together_share_an_entry(cluster):
+    """Each client sends its next command in a call of its own."""
     leader = cluster.leader
     cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
     cluster.deliver_all()
@@ -79,7 +79,7 @@ def test_who_was_answered_together_is_waited_for(cluster):
     assert entries_of(leader) == [3, 3]
 
 
-def test_those_who_wait_and_those_who_come_back_share_an_entry(cluster):
+def test_queued_and_expected_commands_share_an_entry(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("first"), put("second"))
     cluster.submit(leader, put("third"))
@@ -90,8 +90,8 @@ def test_those_who_wait_and_those_who_come_back_share_an_entry(cluster):
     assert entries_of(leader) == [2, 3]
 
 
-def test_who_does_not_come_back_is_not_waited_for(cluster):
-    """Not even for as long as others: the time is that of the answer."""
+def test_expected_commands_that_do_not_arrive_delay_others_only_briefly(cluster):
+    """The wait is measured from the outcomes, not from the first queued command."""
     leader = cluster.leader
     cluster.submit(leader, *(put(f"key-{number}", request_id=number) for number in range(3)))
     cluster.deliver_all()
@@ -105,7 +105,7 @@ def test_who_does_not_come_back_is_not_waited_for(cluster):
     assert entries_of(leader) == [3, 1, 1]
 
 
-def test_many_commands_wait_for_nothing(cluster):
+def test_a_batch_that_reaches_the_size_limit_is_proposed_at_once(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("first"))
     cluster.submit(leader, put("small"))
@@ -113,8 +113,8 @@ def test_many_commands_wait_for_nothing(cluster):
     assert entries_of(leader) == [1, 2]
 
 
-def test_a_follower_refuses_at_once(cluster):
-    """Also while its log has entries that it does not know to be committed."""
+def test_a_follower_rejects_commands_at_once(cluster):
+    """This also holds while its log has entries that it does not know to be committed."""
     follower = cluster.followers[0]
     cluster.submit(cluster.leader, put("key"))
     cluster.deliver_round()

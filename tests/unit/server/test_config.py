@@ -1,4 +1,4 @@
-"""ServerConfig: what can't work is refused by the name of the option, before anything is dirty."""
+"""ServerConfig: invalid values are rejected with the name of the option, before anything is created."""
 
 import pytest
 
@@ -9,17 +9,17 @@ PEERS = {"raft-0": "127.0.0.1:6000", "raft-1": "127.0.0.1:6001", "raft-2": "127.
 
 
 def config(tmp_path, **changes):
-    """A configuration that works, but for the changes."""
+    """Return a valid configuration with changes."""
     options = {"node_id": "raft-0", "listen": "0.0.0.0:6000", "peers": PEERS, "data_dir": tmp_path / "data", **changes}
     return ServerConfig(**options)
 
 
-def test_times_reach_the_core(tmp_path):
+def test_time_outs_are_passed_to_the_core(tmp_path):
     raft = config(tmp_path, election_timeout_min=1.0, election_timeout_max=2.0, heartbeat_interval=0.25).raft
     assert (raft.election_timeout_min, raft.election_timeout_max, raft.heartbeat_interval) == (1.0, 2.0, 0.25)
 
 
-def test_leases_and_the_tail_of_the_log_reach_the_core(tmp_path):
+def test_lease_and_log_tail_options_are_passed_to_the_core(tmp_path):
     raft = config(tmp_path, lease_reads=True, clock_drift_max=0.25, tail_entries=7).raft
     assert (raft.lease_reads, raft.clock_drift_max, raft.tail_entries_max) == (True, 0.25, 7)
     assert not config(tmp_path).raft.lease_reads
@@ -49,7 +49,7 @@ def test_leases_and_the_tail_of_the_log_reach_the_core(tmp_path):
         ({"clock_drift_max": 1.0}, r"clock_drift_max must be at least 0 and below 1, not 1\.0"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(tmp_path, changes, why):
+def test_an_invalid_value_is_rejected_with_the_option(tmp_path, changes, why):
     with pytest.raises(ConfigurationError, match=why):
         config(tmp_path, **changes)
     assert not (tmp_path / "data").exists()

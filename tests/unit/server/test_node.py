@@ -1,4 +1,4 @@
-"""What becomes of commands and queries: each is settled once, whatever happens to the node that took it."""
+"""Commands and queries: each gets exactly one outcome, whatever happens to the node."""
 
 import asyncio
 import errno
@@ -30,25 +30,25 @@ def alone(tmp_path):
 
 
 def result(outcome):
-    """What the key-value store answered."""
+    """Return the key-value store's result."""
     return kv.KvResult.FromString(single_result(outcome))
 
 
 # --- linearizable -----------------------------------------------------------------------------------------------------
 
 
-def test_a_read_sees_the_write_that_was_answered_before_it(cluster):
+def test_a_read_returns_the_write_that_completed_before_it(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("key", b"1"))
     cluster.deliver_all()
     waiter = cluster.submit(leader, get("key"))
-    assert waiter.flushed == []  # a majority has to say first that this is still the leader
+    assert waiter.flushed == []  # a majority has to confirm the leadership first
     cluster.deliver_all()
     assert result(waiter.flushed[0]).value == b"1"
     assert waiter.flushed[0].index == leader.applied_index
 
 
-def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
+def test_a_leader_that_is_cut_off_serves_no_stale_read(cluster):
     old = cluster.leader
     cluster.submit(old, put("key", b"old"))
     cluster.run(0.2)
@@ -70,7 +70,7 @@ def test_a_leader_that_was_cut_off_serves_no_stale_read(cluster):
     assert result(fresh.flushed[0]).value == b"new"
 
 
-def test_writes_and_reads_of_a_follower_are_sent_to_the_leader(cluster):
+def test_a_follower_refers_writes_and_reads_to_the_leader(cluster):
     waiter = cluster.submit(cluster.followers[0], put("key"), get("key"))
     assert waiter.codes == ["NOT_LEADER"] * 2
     leader = cluster.leader.config.node_id
@@ -79,28 +79,28 @@ def test_writes_and_reads_of_a_follower_are_sent_to_the_leader(cluster):
     }
 
 
-# --- nobody waits in vain ---------------------------------------------------------------------------------------------
+# --- every request gets an outcome ------------------------------------------------------------------------------------
 
 
-def test_commands_lost_with_the_leadership_are_settled_although_the_new_log_is_shorter(cluster):
-    """Regression: they waited until the new leader's log had as many entries, for ever in an idle cluster."""
+def test_commands_lost_with_the_leadership_complete_although_the_new_log_is_shorter(cluster):
+    """Regression: they waited until the new leader's log had as many entries, which never happens in an idle cluster."""
     old = cluster.leader
     cluster.cut = {old.config.node_id}
     waiters = [cluster.submit(old, put(f"key-{number}")) for number in range(20)]
     cluster.run(2.0)
-    assert [waiter.codes for waiter in waiters] == [[]] * 20  # nobody can say yet
+    assert [waiter.codes for waiter in waiters] == [[]] * 20  # the outcome is not known yet
     cluster.cut = set()
     cluster.run(1.0)
     assert cluster.leader.raft.log.last_index < 20
     assert [waiter.codes for waiter in waiters] == [["NOT_LEADER"]] * 20
 
 
-def test_a_command_that_outlives_its_leader_is_settled_with_success(cluster):
-    """It was lost with nobody: the new leader has the entry and commits it."""
+def test_a_command_that_the_next_leader_commits_completes_with_success(cluster):
+    """The entry is not lost: the new leader has it and commits it."""
     old = cluster.leader
     waiter = cluster.submit(old, put("key"))
     for_others = [message for message in cluster.network if message.recipient != old.config.node_id]
-    cluster.network[:] = for_others[-1:]  # one follower gets it, and its answer is lost
+    cluster.network[:] = for_others[-1:]  # one follower receives it, and its reply is lost
     chosen = cluster.nodes[for_others[-1].recipient]
     chosen.deliver(cluster.network)
     chosen.run_iteration()
@@ -113,7 +113,7 @@ def test_a_command_that_outlives_its_leader_is_settled_with_success(cluster):
     assert waiter.codes == ["OK"]
 
 
-async def test_a_node_that_stops_settles_everybody(cluster):
+async def test_a_node_that_stops_completes_all_requests(cluster):
     leader = cluster.leader
     cluster.cut = {leader.config.node_id}
     proposed = cluster.submit(leader, put("key"), put("key"))
@@ -123,19 +123,19 @@ async def test_a_node_that_stops_settles_everybody(cluster):
     transfer = leader.transfer_leadership(cluster.followers[0].config.node_id)
     leader.stop("asked to")
     assert await leader.run() == "asked to"
-    assert proposed.codes == ["UNKNOWN"] * 2  # others may have it and commit it
+    assert proposed.codes == ["UNKNOWN"] * 2  # other nodes may commit it
     assert reading.codes == ["UNAVAILABLE"]
     assert queued.codes == ["UNAVAILABLE"] * 2
     with pytest.raises(TransferRefusedError, match="asked to"):
         await transfer
     late = Waiter()
     leader.submit(late, [put("key")])
-    assert late.codes == ["UNAVAILABLE"], "who comes late is told at once: no turn will come"
+    assert late.codes == ["UNAVAILABLE"], "a late request completes at once: no iteration follows"
     with pytest.raises(TransferRefusedError, match="stopping"):
         await leader.transfer_leadership("b")
 
 
-async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
+async def test_an_unexpected_error_completes_all_requests(alone):
     node = alone.nodes["a"]
     waiter = Waiter()
 
@@ -151,7 +151,7 @@ async def test_an_error_nobody_thought_of_settles_everybody_too(alone):
     assert waiter.codes == ["UNKNOWN", "UNAVAILABLE"]
 
 
-async def test_a_query_that_ends_the_node_is_settled_too(alone):
+async def test_a_query_that_ends_the_node_completes(alone):
     node = alone.nodes["a"]
     waiter = Waiter()
 
@@ -165,7 +165,7 @@ async def test_a_query_that_ends_the_node_is_settled_too(alone):
     assert waiter.codes == ["UNAVAILABLE"] * 2
 
 
-async def test_a_broken_invariant_ends_the_node_and_says_so(alone):
+async def test_an_invariant_violation_ends_the_node_and_is_logged(alone):
     node = alone.nodes["a"]
 
     def fail(_now):
@@ -181,7 +181,7 @@ async def test_a_broken_invariant_ends_the_node_and_says_so(alone):
 
 
 class FailingFilesystem(Filesystem):
-    """The real one until `error` is set; then every sync (or write) fails with it."""
+    """The real file system until `error` is set; then every sync (or write) fails with it."""
 
     def __init__(self, failing: str) -> None:
         self.error: int | None = None
@@ -201,7 +201,7 @@ class FailingFilesystem(Filesystem):
 
 
 @pytest.mark.parametrize(("failing", "error"), [("write", errno.ENOSPC), ("sync", errno.EIO), ("sync", errno.ENOSPC)])
-async def test_a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged(tmp_path, failing, error):
+async def test_a_failing_disk_stops_the_node_and_nothing_is_acknowledged(tmp_path, failing, error):
     filesystem = FailingFilesystem(failing)
     cluster = NodeCluster(tmp_path, voters=["a"])
     cluster.stop("a")
@@ -221,7 +221,7 @@ async def test_a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged(tmp_
 
 
 def follower_with(cluster, filesystem):
-    """Node a with this file system, once it follows another leader than itself."""
+    """Return node a on this file system, once it follows another leader."""
     cluster.stop("a")
     node = cluster.start("a", filesystem=filesystem)
     cluster.run(2.0)
@@ -234,7 +234,7 @@ def follower_with(cluster, filesystem):
 
 
 @pytest.mark.parametrize("failing", ["write", "sync"])
-def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
+def test_a_follower_whose_disk_fails_sends_no_reply(tmp_path, failing):
     filesystem = FailingFilesystem(failing)
     cluster = NodeCluster(tmp_path)
     node = follower_with(cluster, filesystem)
@@ -251,7 +251,7 @@ def test_a_follower_whose_disk_fails_promises_nothing(tmp_path, failing):
 
 
 class SlowFilesystem(Filesystem):
-    """The real one, but once it is slow a sync takes longer than an election time-out, on the cluster's clock."""
+    """The real file system; once `cluster` is set, a sync takes longer than an election time-out on the cluster's clock."""
 
     cluster: NodeCluster | None = None
 
@@ -326,7 +326,7 @@ def test_a_node_replies_at_once_after_a_long_time_without_messages(tmp_path, mon
     cluster.close()
 
 
-def test_a_leader_that_is_gone_is_replaced_before_a_time_out(cluster):
+def test_an_unreachable_leader_is_replaced_before_a_time_out(cluster):
     old = cluster.leader
     cluster.stop(old.config.node_id)
     for node in cluster.followers:
@@ -339,7 +339,7 @@ def test_a_leader_that_is_gone_is_replaced_before_a_time_out(cluster):
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monkeypatch):
+def test_requests_beyond_the_queue_limit_are_rejected_and_the_queue_drains(cluster, monkeypatch):
     monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 1000)
     leader = cluster.leader
     waiter = Waiter()
@@ -354,15 +354,15 @@ def test_more_than_the_queue_holds_is_refused_and_the_queue_drains(cluster, monk
     assert again.codes == ["OK"] * 2
 
 
-def test_a_refused_command_leaves_no_trace_in_the_queue(cluster, monkeypatch):
+def test_rejected_requests_do_not_count_against_the_queue_limit(cluster, monkeypatch):
     monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 1000)
     follower = cluster.followers[0]
     for _ in range(50):
         assert cluster.submit(follower, put("key", b"x" * 500), get("key")).codes == ["NOT_LEADER"] * 2
 
 
-def test_empty_commands_are_counted_too(cluster, monkeypatch):
-    """Regression: any number of them fitted into the queue, and into one entry."""
+def test_empty_commands_count_against_the_limits(cluster, monkeypatch):
+    """Regression: any number of them fitted into the queue and into one entry."""
     monkeypatch.setattr(in_flight, "QUEUED_BYTES_MAX", 64 * 1000)
     monkeypatch.setattr("raft_pkg.server.batcher.ENTRY_BYTES_MAX", 64 * 100)
     leader = cluster.leader
@@ -372,7 +372,7 @@ def test_empty_commands_are_counted_too(cluster, monkeypatch):
     assert leader.raft.log.last_index == before + 10
 
 
-def test_a_command_over_the_limit_is_invalid_and_so_is_nothing_at_all(cluster):
+def test_requests_that_are_too_large_or_empty_are_invalid(cluster):
     waiter = cluster.submit(
         cluster.leader,
         pb.Request(id=1, commands=[b"x" * (in_flight.COMMAND_BYTES_MAX + 1)]),
@@ -383,8 +383,8 @@ def test_a_command_over_the_limit_is_invalid_and_so_is_nothing_at_all(cluster):
     assert [outcome.id for outcome in waiter.flushed] == [1, 2, 3]
 
 
-def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
-    """Whatever is in the log reaches every node's state machine."""
+def test_malformed_commands_get_an_error_result_and_do_no_harm(cluster):
+    """Every node's state machine applies whatever is in the log."""
     waiter = cluster.submit(
         cluster.leader,
         pb.Request(id=1, commands=[b"\xff\xff"]),
@@ -400,10 +400,10 @@ def test_bytes_that_are_no_command_are_answered_and_harm_nobody(cluster):
     assert len({node.applied_index for node in cluster.nodes.values()}) == 1
 
 
-# --- handing over -----------------------------------------------------------------------------------------------------
+# --- leadership transfer ----------------------------------------------------------------------------------------------
 
 
-async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluster):
+async def test_commands_that_wait_for_a_transfer_are_referred_to_the_new_leader(cluster):
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
     leader.run_iteration()
@@ -415,8 +415,8 @@ async def test_leadership_is_handed_over_and_waiting_commands_are_sent_on(cluste
     assert waiting.codes == ["NOT_LEADER"]
 
 
-async def test_who_asks_between_two_leaders_is_told_of_the_second(cluster):
-    """The old leader knows of the election and not of its end: clients would look for a leader when there is none."""
+async def test_requests_between_two_leaders_are_referred_to_the_second(cluster):
+    """The old leader knows of the election but not of its result; without the wait, clients would find no leader."""
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     done = leader.transfer_leadership(target)
     leader.run_iteration()
@@ -431,7 +431,7 @@ async def test_who_asks_between_two_leaders_is_told_of_the_second(cluster):
     assert waiting.codes == ["NOT_LEADER"] * 2
 
 
-async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
+async def test_a_failed_transfer_reports_the_reason_and_commands_continue(cluster):
     leader, target = cluster.leader, cluster.followers[0].config.node_id
     cluster.cut = {target}
     done = leader.transfer_leadership(target)
@@ -447,8 +447,8 @@ async def test_a_transfer_that_fails_says_why_and_commands_go_on(cluster):
         await refused
 
 
-async def test_a_caller_that_gave_up_a_transfer_does_not_end_the_node(cluster):
-    """Regression: the refusal of a future that was cancelled raised, and ended the loop."""
+async def test_a_cancelled_transfer_does_not_end_the_node(cluster):
+    """Regression: failing a cancelled future raised an error, which ended the loop."""
     follower = cluster.followers[0]
     follower.transfer_leadership("a").cancel()
     follower.run_iteration()
@@ -460,10 +460,10 @@ async def test_a_caller_that_gave_up_a_transfer_does_not_end_the_node(cluster):
     assert cluster.leader.config.node_id == target
 
 
-# --- what a node tells ------------------------------------------------------------------------------------------------
+# --- status and events ------------------------------------------------------------------------------------------------
 
 
-def test_status_is_what_the_node_believes(cluster):
+def test_status_is_the_view_of_the_node(cluster):
     for node in cluster.nodes.values():
         status = node.status()
         assert (status.id, status.term) == (node.config.node_id, cluster.leader.raft.current_term)
@@ -472,7 +472,7 @@ def test_status_is_what_the_node_believes(cluster):
         assert list(status.voters) == ["a", "b", "c"]
 
 
-def test_the_log_tells_of_the_election_in_the_order_of_the_contract(cluster):
+def test_the_events_of_an_election_are_logged_in_order(cluster):
     leader = cluster.leader.config.node_id
     names = [event["event"] for event in cluster.events(leader) if event["event"] != "state_hash"]
     assert names[0] == "log_recovered"

@@ -1,4 +1,4 @@
-"""Changes of the members through whole nodes: who asked is told once, whatever becomes of the change (§6)."""
+"""Membership changes on whole nodes: each request gets one result, whatever happens to the change (§6)."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.nodes import NodeCluster, get, put
 
 
 def change(cluster, node, change_, seconds=1.0):
-    """Ask for a change and let time pass; the future."""
+    """Request a change, run the cluster, and return the future."""
     future = node.change_members(change_)
     node.run_iteration()
     cluster.run(seconds)
@@ -16,7 +16,7 @@ def change(cluster, node, change_, seconds=1.0):
 
 
 def add(cluster, *, promote=False, node_id="d"):
-    """Start one more node and have it added."""
+    """Start one more node and add it as a learner."""
     cluster.join(node_id)
     return change(cluster, cluster.leader, AddLearner(node_id, cluster.peers[node_id], promote))
 
@@ -50,13 +50,13 @@ async def test_a_node_is_added_as_a_learner_promoted_and_removed(cluster):
     assert len(told) == 4  # the first configuration, and the three changes
 
 
-async def test_a_learner_is_promoted_by_itself_when_that_was_asked_for(cluster):
+async def test_a_learner_is_promoted_automatically_on_request(cluster):
     await add(cluster, promote=True)
     assert configuration(cluster.leader)[0]["d"] == "voter"
     assert len(cluster.leader.raft.voters) == 4
 
 
-async def test_a_change_that_makes_no_sense_is_refused_with_the_reason(cluster):
+async def test_an_invalid_change_is_rejected_with_the_reason(cluster):
     leader = cluster.leader
     for wrong, why in [
         (Promote("nobody"), "nobody is not a member"),
@@ -70,7 +70,7 @@ async def test_a_change_that_makes_no_sense_is_refused_with_the_reason(cluster):
     assert leader.raft.configuration_index == 1
 
 
-async def test_one_change_at_a_time_and_both_who_ask_are_told(cluster):
+async def test_a_second_change_is_rejected_while_one_is_in_progress(cluster):
     leader = cluster.leader
     cluster.join("d")
     first = leader.change_members(AddLearner("d", cluster.peers["d"]))
@@ -82,7 +82,7 @@ async def test_one_change_at_a_time_and_both_who_ask_are_told(cluster):
     assert await first == leader.raft.configuration_index
 
 
-async def test_a_node_that_does_not_run_can_not_be_added(cluster):
+async def test_a_node_that_does_not_run_is_not_added(cluster):
     future = change(cluster, cluster.leader, AddLearner("d", "127.0.0.1:9"), seconds=10.0)
     with pytest.raises(ChangeRefusedError, match=r"d did not reply at 127\.0\.0\.1:9 within 6 s; does it run there"):
         await future
@@ -90,13 +90,13 @@ async def test_a_node_that_does_not_run_can_not_be_added(cluster):
     assert "d did not reply" in failed["reason"]
 
 
-async def test_a_follower_sends_who_asks_to_the_leader(cluster):
+async def test_a_follower_refers_a_change_to_the_leader(cluster):
     with pytest.raises(NotLeaderError) as error:
         await change(cluster, cluster.followers[0], Remove("a"), seconds=0)
     assert error.value.leader == cluster.leader.config.node_id
 
 
-async def test_a_change_under_way_when_leadership_is_lost_may_come_or_not(cluster):
+async def test_the_result_of_a_change_is_unknown_when_leadership_is_lost(cluster):
     old = cluster.leader
     victim = cluster.followers[0].config.node_id
     cluster.cut = {old.config.node_id}
@@ -110,7 +110,7 @@ async def test_a_change_under_way_when_leadership_is_lost_may_come_or_not(cluste
     assert configuration(old) == (dict.fromkeys("abc", "voter"), False, True), "its entry was replaced"
 
 
-async def test_a_leader_that_removes_itself_is_told_and_another_one_leads(cluster):
+async def test_a_leader_that_removes_itself_completes_the_change_and_steps_down(cluster):
     old = cluster.leader
     old_id = old.config.node_id
     index = await change(cluster, old, Remove(old_id))
@@ -126,7 +126,7 @@ async def test_a_leader_that_removes_itself_is_told_and_another_one_leads(cluste
     assert cluster.leader.raft.current_term == term, "who was removed disturbs nobody"
 
 
-async def test_a_node_that_stops_tells_all_who_wait_for_a_change(cluster):
+async def test_a_node_that_stops_fails_all_pending_changes(cluster):
     leader = cluster.leader
     cluster.cut = {leader.config.node_id}
     under_way = change(cluster, leader, Remove(cluster.followers[0].config.node_id), seconds=0)
@@ -141,7 +141,7 @@ async def test_a_node_that_stops_tells_all_who_wait_for_a_change(cluster):
         await leader.change_members(Remove("a"))
 
 
-async def test_a_caller_that_gave_up_a_change_does_not_end_the_node(cluster):
+async def test_a_cancelled_change_does_not_end_the_node(cluster):
     leader = cluster.leader
     leader.change_members(Promote("nobody")).cancel()
     leader.run_iteration()
@@ -153,7 +153,7 @@ async def test_a_caller_that_gave_up_a_change_does_not_end_the_node(cluster):
     assert configuration(leader)[0]["d"] == "learner"
 
 
-def test_a_cluster_begins_only_when_all_of_its_nodes_are_up(tmp_path):
+def test_a_cluster_is_bootstrapped_only_when_all_of_its_nodes_run(tmp_path):
     cluster = NodeCluster(tmp_path)
     cluster.stop("c")
     cluster.run(5.0)
@@ -171,8 +171,8 @@ def test_a_cluster_begins_only_when_all_of_its_nodes_are_up(tmp_path):
 
 
 @pytest.mark.parametrize("node_id", ["a", "c"], ids=["the one that began the cluster", "another one"])
-def test_a_node_that_lost_its_disk_comes_back_as_a_learner_and_is_promoted_by_itself(cluster, node_id):
-    """What its former incarnation promised is void, so it must not vote before it has the log again."""
+def test_a_node_that_lost_its_disk_becomes_a_learner_and_is_promoted(cluster, node_id):
+    """The votes of its previous incarnation are lost, so it must not vote before it has the log again."""
     waiter = cluster.submit(cluster.leader, put("key", b"1"))
     cluster.run(0.2)
     assert waiter.codes == ["OK"]
@@ -194,7 +194,7 @@ def test_a_node_that_lost_its_disk_comes_back_as_a_learner_and_is_promoted_by_it
     assert wiped.applied_index == cluster.leader.applied_index
 
 
-def test_members_tell_how_far_they_are_as_the_leader_knows_it(cluster):
+def test_members_show_the_replication_progress_that_the_leader_knows(cluster):
     leader = cluster.leader
     cluster.submit(leader, put("key"))
     cluster.run(0.2)

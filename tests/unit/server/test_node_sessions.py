@@ -1,4 +1,4 @@
-"""Sessions and reads of any node, through whole nodes: what a client sees when it asks again, or asks a follower."""
+"""Sessions and follower reads on whole nodes: repeated commands, and queries sent to a follower."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def cluster(tmp_path):
 
 
 def run(cluster, node, *requests, **session):
-    """What became of requests, once every message has arrived."""
+    """Submit requests, deliver all messages, and return the outcomes."""
     waiter = cluster.submit(node, *requests, **session)
     cluster.deliver_all()
     return waiter
@@ -42,14 +42,14 @@ def value(cluster, node, key, **options):
 # --- sessions (dissertation §6.3) -------------------------------------------------------------------------------------
 
 
-def test_each_session_that_is_opened_is_another_one(cluster):
+def test_every_session_gets_a_new_id(cluster):
     sessions = [open_session(cluster) for _ in range(3)]
     waiter = run(cluster, cluster.leader, *(pb.Request(id=number, open_session=True) for number in range(3)))
     assert waiter.codes == ["OK"] * 3
     assert len({*sessions, *(outcome.session_id for outcome in waiter.flushed)}) == 6
 
 
-def test_a_command_that_is_sent_again_is_applied_once_and_answered_as_the_first_time(cluster):
+def test_a_repeated_command_is_applied_once_and_gets_the_first_outcome(cluster):
     session = open_session(cluster)
     request = append("key", b"x", sequence=1)
     first = run(cluster, cluster.leader, request, session_id=session)
@@ -62,8 +62,8 @@ def test_a_command_that_is_sent_again_is_applied_once_and_answered_as_the_first_
     assert value(cluster, cluster.leader, "key") == b"xy"
 
 
-def test_a_command_whose_outcome_nobody_knows_is_sent_again_to_another_leader(cluster):
-    """The client of a leader that fell need not know what became of its command."""
+def test_a_command_with_unknown_outcome_can_be_repeated_at_another_leader(cluster):
+    """The client of a failed leader need not know whether its command was committed."""
     session = open_session(cluster)
     old = cluster.leader
     request = append("key", b"x", sequence=1)
@@ -80,7 +80,7 @@ def test_a_command_whose_outcome_nobody_knows_is_sent_again_to_another_leader(cl
     assert value(cluster, old, "key", any_node=True) == b"xy"
 
 
-def test_a_session_lasts_over_a_restart_of_all_nodes(cluster):
+def test_a_session_survives_a_restart_of_all_nodes(cluster):
     session = open_session(cluster)
     request = append("key", b"x", sequence=1)
     run(cluster, cluster.leader, request, session_id=session)
@@ -93,7 +93,7 @@ def test_a_session_lasts_over_a_restart_of_all_nodes(cluster):
     assert open_session(cluster) != session
 
 
-def test_commands_without_a_session_in_the_same_turn_are_applied_whenever_they_come(cluster):
+def test_commands_without_a_session_in_the_same_iteration_are_always_applied(cluster):
     session = open_session(cluster)
     leader, with_session, without = cluster.leader, Waiter(), Waiter()
     leader.submit(with_session, [append("key", b"s", sequence=1)], session_id=session)
@@ -104,7 +104,7 @@ def test_commands_without_a_session_in_the_same_turn_are_applied_whenever_they_c
     assert value(cluster, leader, "key") == b"spp"
 
 
-def test_a_session_that_nobody_opened_has_expired(cluster):
+def test_an_unknown_session_has_expired(cluster):
     waiter = run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=999)
     assert waiter.codes == ["SESSION_EXPIRED"]
     assert "session 999 has expired" in waiter.flushed[0].message
@@ -112,7 +112,7 @@ def test_a_session_that_nobody_opened_has_expired(cluster):
     assert cluster.leader._in_flight.queued_bytes == 0
 
 
-def test_a_session_ends_when_it_was_not_used_for_its_time(cluster):
+def test_an_unused_session_expires(cluster):
     session = open_session(cluster)
     cluster.run(TTL_SECONDS - 1)
     assert run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=session).codes == ["OK"]
@@ -125,7 +125,7 @@ def test_a_session_ends_when_it_was_not_used_for_its_time(cluster):
     assert len({node.applied_index for node in cluster.nodes.values()}) == 1
 
 
-def test_what_the_client_has_acknowledged_is_forgotten(cluster):
+def test_acknowledged_outcomes_are_dropped(cluster):
     session = open_session(cluster)
     run(cluster, cluster.leader, append("key", b"x", sequence=1), session_id=session)
     run(cluster, cluster.leader, append("key", b"y", sequence=2), session_id=session, acknowledged=2)
@@ -135,7 +135,7 @@ def test_what_the_client_has_acknowledged_is_forgotten(cluster):
     assert value(cluster, cluster.leader, "key") == b"xy"
 
 
-def test_a_command_of_a_session_needs_a_number_and_a_query_does_not(cluster):
+def test_a_command_of_a_session_needs_a_sequence_number_and_a_query_does_not(cluster):
     session = open_session(cluster)
     waiter = cluster.submit(cluster.leader, put("key"), get("key", request_id=2), session_id=session)
     assert waiter.codes == ["INVALID"]
@@ -149,7 +149,7 @@ def test_a_follower_opens_no_session(cluster):
     assert waiter.flushed[0].leader_id == cluster.leader.config.node_id
 
 
-async def test_sessions_that_wait_to_be_opened_are_told_of_the_end(cluster):
+async def test_requests_to_open_a_session_complete_when_the_node_stops(cluster):
     leader = cluster.leader
     cluster.cut = {leader.config.node_id}
     proposed = cluster.submit(leader, pb.Request(open_session=True))
@@ -160,10 +160,10 @@ async def test_sessions_that_wait_to_be_opened_are_told_of_the_end(cluster):
     assert (proposed.codes, waiting.codes) == (["UNKNOWN"], ["UNAVAILABLE"])
 
 
-# --- reads of any node (dissertation §6.4) ----------------------------------------------------------------------------
+# --- follower reads (dissertation §6.4) -------------------------------------------------------------------------------
 
 
-def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
+def test_a_follower_read_returns_every_acknowledged_write(cluster):
     follower = cluster.followers[0]
     for number in range(5):
         assert run(cluster, cluster.leader, put("key", b"%d" % number)).codes == ["OK"]
@@ -176,12 +176,12 @@ def test_a_follower_answers_with_all_that_was_acknowledged_before(cluster):
     assert follower._in_flight.queued_bytes == 0
 
 
-def test_the_leader_answers_them_as_all_others(cluster):
+def test_the_leader_answers_follower_reads_too(cluster):
     run(cluster, cluster.leader, put("key", b"1"))
     assert value(cluster, cluster.leader, "key", any_node=True) == b"1"
 
 
-def test_a_follower_still_sends_on_what_only_the_leader_may_answer(cluster):
+def test_a_follower_refers_other_queries_to_the_leader(cluster):
     waiter = cluster.submit(cluster.followers[0], get("key", request_id=1), get("key", request_id=2, any_node=True))
     cluster.run(0.1)
     assert {outcome.id: code for outcome, code in zip(waiter.flushed, waiter.codes, strict=True)} == {
@@ -190,7 +190,7 @@ def test_a_follower_still_sends_on_what_only_the_leader_may_answer(cluster):
     }
 
 
-def test_a_follower_that_is_cut_off_gives_up_and_answers_nothing_stale(cluster):
+def test_a_follower_that_is_cut_off_fails_reads_instead_of_serving_stale_data(cluster):
     follower = cluster.followers[0]
     run(cluster, cluster.leader, put("key", b"old"))
     cluster.run(0.1)
@@ -206,7 +206,7 @@ def test_a_follower_that_is_cut_off_gives_up_and_answers_nothing_stale(cluster):
     assert value(cluster, follower, "key", any_node=True) == b"new"
 
 
-def test_a_node_that_belongs_to_no_cluster_answers_nobody(cluster):
+def test_a_node_outside_a_cluster_answers_no_reads(cluster):
     newcomer = cluster.join("d")
     cluster.run(1.0)
     assert newcomer.raft.is_uninitialized
@@ -214,7 +214,7 @@ def test_a_node_that_belongs_to_no_cluster_answers_nobody(cluster):
     assert waiter.codes == ["NOT_LEADER"] * 4
 
 
-async def test_a_node_that_stops_settles_reads_that_wait_for_its_leader(cluster):
+async def test_a_node_that_stops_completes_reads_that_wait_for_its_leader(cluster):
     follower = cluster.followers[0]
     cluster.cut = {follower.config.node_id}
     asked = cluster.submit(follower, get("key", any_node=True))
@@ -226,8 +226,8 @@ async def test_a_node_that_stops_settles_reads_that_wait_for_its_leader(cluster)
 
 
 @pytest.mark.parametrize("lease_reads", [False, True])
-def test_a_lease_spares_the_leader_the_question(tmp_path, lease_reads):
-    """Dissertation §6.4.1: within its lease the leader answers at once; without one it asks a quorum first."""
+def test_a_leader_with_a_lease_answers_without_a_quorum_round(tmp_path, lease_reads):
+    """Dissertation §6.4.1: within its lease the leader answers at once; without a lease it asks a quorum first."""
     cluster = NodeCluster(tmp_path, lease_reads=lease_reads)
     cluster.run(2.0)
     waiter = cluster.submit(cluster.leader, get("key"))

@@ -1,4 +1,4 @@
-"""A node's snapshots: taken between its turns, sent to who is too far behind, and what becomes of those who wait."""
+"""A node's snapshots: taken in steps, sent to slow followers, and their effect on pending requests."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ def cluster(tmp_path):
 
 @pytest.fixture
 def alone(tmp_path):
-    """A node that takes a snapshot in many steps."""
+    """Return a cluster of one node that takes snapshots in many steps."""
     cluster = NodeCluster(tmp_path, voters=["a"], snapshot_entries=20, snapshot_step_bytes=1, tail_entries=5)
     cluster.run(1.0)
     yield cluster
@@ -29,12 +29,12 @@ def alone(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _an_entry_for_each_command(monkeypatch):
-    """Snapshots count entries: commands do not wait for others."""
+    """Disable batching: snapshots are due by the number of entries."""
     monkeypatch.setattr("raft_pkg.server.batcher.BATCH_BYTES", 0)
 
 
 def write(cluster, node, *, entries, size=1):
-    """So many entries with a value of that size each."""
+    """Write entries with a value of this size each."""
     waiters = [cluster.submit(node, put(f"key-{number}", b"x" * size)) for number in range(entries)]
     cluster.deliver_all()
     assert {code for waiter in waiters for code in waiter.codes} <= {"OK"}
@@ -52,7 +52,7 @@ def taken(cluster, node_id):
 
 
 def make_busy(cluster, node):
-    """Apply what calls for a snapshot of many chunks, and take the turn that begins it."""
+    """Apply enough for a snapshot of many chunks, and run the iteration that starts it."""
     number = 0
     while not node.has_work:
         cluster.submit(node, put(f"key-{number}", b"x" * 200_000))
@@ -60,7 +60,7 @@ def make_busy(cluster, node):
     return number
 
 
-def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginning(alone):
+def test_a_snapshot_is_taken_over_many_iterations_and_captures_the_initial_state(alone):
     node = alone.nodes["a"]
     make_busy(alone, node)
     captured = node.applied_index
@@ -83,7 +83,7 @@ def test_a_snapshot_is_taken_over_many_turns_and_shows_the_state_at_its_beginnin
     assert value(alone, node, "key-1") == b"x" * 200_000
 
 
-def test_a_crash_amid_a_snapshot_costs_only_the_snapshot(alone):
+def test_a_crash_while_taking_a_snapshot_loses_only_the_snapshot(alone):
     node = alone.nodes["a"]
     number = make_busy(alone, node)
     node.run_iteration()
@@ -97,8 +97,8 @@ def test_a_crash_amid_a_snapshot_costs_only_the_snapshot(alone):
     assert len(taken(alone, "a")) == 1
 
 
-async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
-    """The loop does not wait for its inbox then, and still lets everybody run; commands are answered meanwhile."""
+async def test_requests_are_served_while_a_snapshot_is_taken(alone):
+    """The loop does not sleep then, but still lets other tasks run."""
     node = alone.nodes["a"]
     make_busy(alone, node)
     running = asyncio.create_task(node.run())
@@ -115,7 +115,7 @@ async def test_others_have_their_turn_while_a_snapshot_is_taken(alone):
     assert answered > 5
 
 
-def test_a_snapshot_is_due_by_bytes_too(tmp_path):
+def test_a_snapshot_is_due_by_bytes(tmp_path):
     cluster = NodeCluster(tmp_path, voters=["a"], snapshot_bytes=100_000)
     cluster.run(1.0)
     write(cluster, cluster.nodes["a"], entries=9, size=10_000)
@@ -125,7 +125,7 @@ def test_a_snapshot_is_due_by_bytes_too(tmp_path):
     cluster.close()
 
 
-def test_every_node_takes_its_own_snapshots_and_the_log_stays_short(cluster):
+def test_every_node_takes_snapshots_and_compacts_its_log(cluster):
     for _ in range(5):
         write(cluster, cluster.leader, entries=20)
     cluster.run(0.2)
@@ -134,10 +134,10 @@ def test_every_node_takes_its_own_snapshots_and_the_log_stays_short(cluster):
         assert node.raft.log.last_index - node.raft.log.base_index <= 30
 
 
-# --- who is too far behind gets the snapshot --------------------------------------------------------------------------
+# --- installing a snapshot --------------------------------------------------------------------------------------------
 
 
-def test_who_was_away_for_long_gets_the_snapshot_and_goes_on(cluster):
+def test_a_follower_that_missed_compacted_entries_installs_the_snapshot(cluster):
     away = cluster.followers[0]
     away_id = away.config.node_id
     cluster.cut = {away_id}
@@ -157,7 +157,7 @@ def test_who_was_away_for_long_gets_the_snapshot_and_goes_on(cluster):
     assert value(cluster, away, "key-99", any_node=True) == b"x"
 
 
-def test_a_snapshot_of_many_chunks_arrives_whole(cluster):
+def test_a_snapshot_of_many_chunks_is_installed(cluster):
     away = cluster.followers[0]
     cluster.cut = {away.config.node_id}
     write(cluster, cluster.leader, entries=40, size=200_000)
@@ -169,7 +169,7 @@ def test_a_snapshot_of_many_chunks_arrives_whole(cluster):
     assert cluster.journal.checked["InstallSnapshotReply"] >= 5
 
 
-def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
+def test_members_show_the_progress_of_a_snapshot_transfer(cluster):
     away = cluster.followers[0].config.node_id
     cluster.cut = {away}
     write(cluster, cluster.leader, entries=40, size=200_000)
@@ -191,8 +191,8 @@ def test_members_tell_how_much_of_a_snapshot_a_follower_has(cluster):
     assert leader.raft.progress[away].match_index == leader.raft.log.last_index
 
 
-def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_are_lost(cluster):
-    """Whether the entries that it stands for were those of the waiters, the snapshot does not say."""
+def test_proposals_below_an_installed_snapshot_are_unknown_and_later_ones_are_lost(cluster):
+    """The snapshot does not show whether the entries that it replaced were those proposed here."""
     old = cluster.leader
     cluster.cut = {old.config.node_id}
     began = old.raft.log.last_index
@@ -209,7 +209,7 @@ def test_proposals_that_a_snapshot_has_passed_by_are_unknown_and_those_after_it_
 
 
 def test_sessions_are_part_of_the_snapshot(cluster):
-    """Dissertation §6.3: a command that is sent again is applied once, also where its entry was never seen."""
+    """Dissertation §6.3: a repeated command is applied once, also on a node that never had its entry."""
     away = cluster.followers[0]
     cluster.cut = {away.config.node_id}
     opened = cluster.submit(cluster.leader, pb.Request(open_session=True))

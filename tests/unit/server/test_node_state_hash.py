@@ -1,4 +1,4 @@
-"""State hashes in the log: at the same indexes on every node, equal where the nodes are, and never again where not."""
+"""State hashes in the log: published at the same indexes on every node, equal while the nodes agree, different ever after."""
 
 import pytest
 
@@ -28,8 +28,8 @@ def write(cluster, entries):
         cluster.deliver_all()
 
 
-def told(cluster, node_id):
-    """Index to hash; a node that tells of an index twice must have told the same."""
+def published(cluster, node_id):
+    """Return index to hash; a node that publishes an index twice must publish the same hash."""
     found = {}
     for event in cluster.events(node_id):
         if event["event"] == "state_hash":
@@ -37,10 +37,10 @@ def told(cluster, node_id):
     return found
 
 
-def test_all_nodes_tell_the_same_hashes_at_the_same_indexes(cluster):
+def test_all_nodes_publish_the_same_hashes_at_the_same_indexes(cluster):
     write(cluster, 34)
     cluster.run(2.0)
-    hashes = [told(cluster, node_id) for node_id in cluster.nodes]
+    hashes = [published(cluster, node_id) for node_id in cluster.nodes]
     last = cluster.leader.applied_index
     assert hashes[0] == hashes[1] == hashes[2]
     assert {10, 20, 30, last} <= hashes[0].keys()
@@ -48,7 +48,7 @@ def test_all_nodes_tell_the_same_hashes_at_the_same_indexes(cluster):
     assert hashes[0][last] == cluster.leader.state_hash
 
 
-def test_where_nothing_more_is_applied_the_last_hash_is_told_once(cluster):
+def test_an_idle_node_publishes_its_newest_hash_once(cluster):
     write(cluster, 3)
     cluster.run(5.0)
     last = cluster.leader.applied_index
@@ -57,17 +57,17 @@ def test_where_nothing_more_is_applied_the_last_hash_is_told_once(cluster):
         assert indexes.count(last) == 1
 
 
-def test_a_restart_comes_to_the_same_hash(cluster):
+def test_a_restarted_node_computes_the_same_hash(cluster):
     write(cluster, 24)
     node_id = cluster.followers[0].config.node_id
     cluster.stop(node_id)
     node = cluster.start(node_id)
     cluster.run(2.0)
     assert node.state_hash == cluster.leader.state_hash
-    assert told(cluster, node_id).keys() >= {10, 20}
+    assert published(cluster, node_id).keys() >= {10, 20}
 
 
-def test_who_gets_the_snapshot_has_its_hash_and_goes_on_from_there(cluster):
+def test_a_node_continues_from_the_hash_of_an_installed_snapshot(cluster):
     away = cluster.followers[0]
     cluster.cut = {away.config.node_id}
     write(cluster, 60)
@@ -77,7 +77,7 @@ def test_who_gets_the_snapshot_has_its_hash_and_goes_on_from_there(cluster):
     events = cluster.events(away.config.node_id)
     installed = next(event["index"] for event in events if event["event"] == "snapshot_installed")
     leader = cluster.leader.config.node_id
-    assert told(cluster, away.config.node_id)[installed] == told(cluster, leader)[installed]
+    assert published(cluster, away.config.node_id)[installed] == published(cluster, leader)[installed]
     write(cluster, 10)
     cluster.run(2.0)
     assert away.state_hash == cluster.leader.state_hash
@@ -87,7 +87,7 @@ def test_who_gets_the_snapshot_has_its_hash_and_goes_on_from_there(cluster):
     assert restarted.state_hash == cluster.leader.state_hash
 
 
-def test_an_entry_that_is_applied_again_shows_for_ever(cluster):
+def test_an_entry_applied_twice_changes_all_later_hashes(cluster):
     node = cluster.followers[0]
     write(cluster, 4)
     cluster.run(0.5)
@@ -100,13 +100,13 @@ def test_an_entry_that_is_applied_again_shows_for_ever(cluster):
     cluster.journal.is_checking = False
     write(cluster, 30)
     cluster.run(2.0)
-    own, leaders = told(cluster, node.config.node_id), told(cluster, cluster.leader.config.node_id)
+    own, leaders = published(cluster, node.config.node_id), published(cluster, cluster.leader.config.node_id)
     later = {index for index in own.keys() & leaders.keys() if index > node.applied_index - 20}
     assert later
     assert all(own[index] != leaders[index] for index in later)
 
 
-def test_a_state_that_differs_shows_with_the_first_answer_that_tells(cluster):
+def test_a_diverging_state_changes_the_hash_with_the_first_different_result(cluster):
     node = cluster.followers[0]
     cluster.submit(cluster.leader, put("key-0", b"abc"))
     cluster.run(0.5)
@@ -135,14 +135,14 @@ PLAIN = (ENTRY, 0, [Applied(b"result", 7)])
     ],
     ids=["index", "data", "session", "result", "a repeat", "expired"],
 )
-def test_whatever_may_differ_makes_another_hash(other):
+def test_any_difference_changes_the_hash(other):
     one, another = StateHash(), StateHash()
     one.add(*PLAIN)
     another.add(*other)
     assert str(one) != str(another)
 
 
-def test_the_order_counts():
+def test_the_order_of_entries_changes_the_hash():
     one, another = StateHash(), StateHash()
     entries = [(Entry(index, 1, EntryKind.NOOP, b""), 0, []) for index in (1, 2)]
     for state_hash, order in ((one, entries), (another, entries[::-1])):

@@ -1,4 +1,4 @@
-"""What becomes of a transfer whose leader leaves the cluster meanwhile."""
+"""A transfer whose leader is removed from the cluster meanwhile."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ PEERS = {"a": "127.0.0.1:7000", "b": "127.0.0.1:7001"}
 
 
 class Pair:
-    """Two nodes, which hear each other at once, and their time."""
+    """Two nodes with immediate message delivery, in virtual time."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -51,8 +51,8 @@ class Pair:
                 node.run_iteration()
 
 
-async def test_a_leader_that_is_removed_while_it_hands_over_says_so():
-    """Found by the simulator: nobody tells it any longer who leads, and its waiter waited for ever."""
+async def test_a_transfer_fails_when_its_leader_is_removed():
+    """Found by the simulator: a removed leader does not learn who leads, so the request never completed."""
     pair = Pair()
     pair.run(2.0)
     leader, follower = sorted(pair.nodes.values(), key=lambda node: node.is_leader, reverse=True)

@@ -1,4 +1,4 @@
-"""Who asks for a change of the members, or for a transfer, is told what became of that one, and of no other."""
+"""Membership changes and transfers: each request gets its own result, and never that of another request."""
 
 import io
 from random import Random
@@ -17,7 +17,7 @@ PEERS = {"a": "127.0.0.1:7000", "b": "127.0.0.1:7001", "c": "127.0.0.1:7002"}
 
 
 class Network:
-    """What the nodes have sent, until a test delivers it; a `Transport` that reaches everybody."""
+    """A `Transport` that reaches every node; a test delivers the messages."""
 
     def __init__(self):
         self.messages = []
@@ -33,7 +33,7 @@ class Network:
 
 
 class Three:
-    """Three nodes in virtual time, the first of which leads."""
+    """Three nodes in virtual time; the first one is the leader."""
 
     def __init__(self, directory):
         self.now = 0.0
@@ -54,19 +54,19 @@ class Three:
         return Node(*parts, random=Random(node_id), clock=clock)
 
     def run_iterations(self, node=None):
-        """Let one node take a turn, or all of them."""
+        """Run one iteration of one node, or of all."""
         for each in [node] if node else self.nodes.values():
             each.run_iteration()
 
     def hand_over(self):
-        """Hand all messages to their nodes, which take no turn yet."""
+        """Deliver all messages without running an iteration."""
         messages, self.network.messages = self.network.messages, []
         for message in messages:
             if message.recipient in self.nodes and not {message.sender, message.recipient} & set(self.cut):
                 self.nodes[message.recipient].deliver([message])
 
     def deliver(self):
-        """Deliver messages until nobody has anything more to say."""
+        """Deliver messages and run iterations until no messages are left."""
         while self.network.messages:
             self.hand_over()
             self.run_iterations()
@@ -77,7 +77,7 @@ def three(tmp_path):
     return Three(tmp_path)
 
 
-async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_that(three):
+async def test_a_change_requested_while_another_completes_waits_for_its_own_completion(three):
     leader = three.leader
     first = leader.change_members(Remove("c"))
     leader.run_iteration()
@@ -87,7 +87,7 @@ async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_
     completing = leader.raft.configuration_index
     three.hand_over()
     three.run_iterations(three.nodes["b"])
-    three.hand_over()  # b has C_new: the leader's next turn completes the change
+    three.hand_over()  # b has C_new: the leader's next iteration completes the change
 
     second = leader.change_members(Remove("b"))
     leader.run_iteration()
@@ -98,7 +98,7 @@ async def test_a_change_that_is_asked_for_as_another_completes_is_not_taken_for_
     assert await second == leader.raft.configuration_index > completing
 
 
-async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_that(three):
+async def test_a_transfer_requested_while_another_ends_waits_for_its_own_end(three):
     leader = three.leader
     three.cut = "b"
     first = leader.transfer_leadership("b")
@@ -118,7 +118,7 @@ async def test_a_transfer_that_is_asked_for_as_another_ends_is_not_taken_for_tha
     await second
 
 
-async def test_a_transfer_ends_when_its_leader_has_lost_touch_with_all_the_others(three):
+async def test_a_transfer_fails_when_its_leader_is_cut_off_from_all_peers(three):
     leader = three.leader
     three.cut = "bc"
     transfer = leader.transfer_leadership("b")
