@@ -99,9 +99,13 @@ def test_the_image_has_no_build_tools(pods: dict[str, Host]) -> None:
 def test_the_server_image_has_nothing_of_the_testbed(pods: dict[str, Host]) -> None:
     pod = next(iter(pods.values()))
     assert pod.check_output("find /opt/raft -path '*raft_pkg/__init__.py'")
-    assert pod.check_output("find / -xdev -name 'raft_testbed*'") == ""
+    assert pod.run("find / -xdev -name 'raft_testbed*'").stdout == ""
     assert pod.run("/opt/raft/bin/python3 -c 'import raft_testbed'").rc == 1
     assert pod.run("/opt/raft/bin/raftctl --version").rc == 0
+    missing = (
+        "from importlib.metadata import files; print([str(f) for f in files('raft_pkg') if not f.locate().exists()])"
+    )
+    assert pod.check_output('/opt/raft/bin/python3 -c "%s"' % missing).strip() == "[]"
 
 
 def test_the_client_succeeded(deployment: dict[str, Any], machine: Host) -> None:
