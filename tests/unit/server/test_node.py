@@ -83,7 +83,7 @@ def test_a_follower_refers_writes_and_reads_to_the_leader(cluster):
 
 
 def test_commands_lost_with_the_leadership_complete_although_the_new_log_is_shorter(cluster):
-    """Regression: they waited until the new leader's log had as many entries, which never happens in an idle cluster."""
+    """Regression: they waited until the new leader's log had as many entries: forever, in an idle cluster."""
     old = cluster.leader
     cluster.cut = {old.config.node_id}
     waiters = [cluster.submit(old, put(f"key-{number}")) for number in range(20)]
@@ -251,7 +251,7 @@ def test_a_follower_whose_disk_fails_sends_no_reply(tmp_path, failing):
 
 
 class SlowFilesystem(Filesystem):
-    """The real file system; once `cluster` is set, a sync takes longer than an election time-out on the cluster's clock."""
+    """The real file system; once `cluster` is set, a sync takes longer than an election time-out."""
 
     cluster: NodeCluster | None = None
 

@@ -1,4 +1,4 @@
-"""State hashes in the log: published at the same indexes on every node, equal while the nodes agree, different ever after."""
+"""State hashes in the log: equal at equal indexes while the nodes agree, and different ever after they diverge."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The order of write, sync, send, apply and answer in a node. kill -9 alone can't show a missing sync; this does."""
+"""The order of write, sync, send, apply and answer in a node. Unlike kill -9, these tests reveal a missing sync."""
 
 import pytest
 
@@ -51,8 +51,8 @@ def test_no_message_is_sent_before_its_state_is_durable(cluster):
     assert len({node.raft.commit_index for node in cluster.nodes.values()}) == 1
 
 
-def test_a_follower_writes_syncs_and_only_then_answers(cluster):
-    """Figure 2: what it answers is on its disk."""
+def test_a_follower_replies_after_write_and_sync(cluster):
+    """Figure 2: stable storage is updated before the reply."""
     cluster.run(2.0)
     follower = next(node for node in cluster.nodes.values() if not node.is_leader)
     cluster.submit(cluster.leader, put("key"))
@@ -61,18 +61,18 @@ def test_a_follower_writes_syncs_and_only_then_answers(cluster):
     assert cluster.journal.of(follower.config.node_id)[:3] == ["write", "sync", "AppendEntriesReply"]
 
 
-def test_a_voter_writes_syncs_and_only_then_answers(cluster):
-    """Figure 2: a vote that is not on disk could be given twice."""
+def test_a_voter_replies_after_write_and_sync(cluster):
+    """Figure 2: a vote that is not on disk could be granted twice."""
     node = cluster.nodes["a"]
-    cluster.now = 1.0  # past the time in which it would protect a leader
+    cluster.now = 1.0  # past the time in which leader stickiness would reject the vote
     node.deliver([Message("b", "a", 5, RequestVote(0, 0), recipient_incarnation=node.raft.incarnation)])
     node.run_iteration()
     assert cluster.journal.of("a")[:3] == ["write", "sync", "RequestVoteReply"]
     assert cluster.journal.checker.disk("a", node.raft.incarnation).hard_state == HardState(5, "b")
 
 
-def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(cluster):
-    """Dissertation §10.2.1: appends may leave before the leader's own sync; the client's answer comes last."""
+def test_a_leader_sends_before_its_write_and_answers_after_a_majority_has_synced(cluster):
+    """Dissertation §10.2.1: AppendEntries may be sent before the leader's own sync; the client is answered last."""
     cluster.run(2.0)
     leader = cluster.leader
     cluster.journal.actions.clear()
@@ -89,8 +89,8 @@ def test_a_leader_sends_while_it_writes_and_answers_after_a_majority_has_synced(
     )
 
 
-def test_a_leader_halts_before_its_write_where_appends_can_leave(cluster):
-    """Dissertation §10.2.1: what the transport was given leaves only when the loop lets it."""
+def test_a_leader_yields_before_its_write_so_that_messages_are_sent(cluster):
+    """Dissertation §10.2.1: the transport can send only while the event loop runs other tasks."""
     cluster.run(2.0)
     leader = cluster.leader
     cluster.journal.actions.clear()
@@ -99,8 +99,8 @@ def test_a_leader_halts_before_its_write_where_appends_can_leave(cluster):
     assert halts == [["AppendEntries", "AppendEntries"]]
 
 
-def test_a_follower_halts_before_it_applies_where_its_answer_can_leave(cluster):
-    """The leader waits for the answer; nobody waits for what a follower applies."""
+def test_a_follower_yields_before_it_applies_so_that_its_reply_is_sent(cluster):
+    """The leader waits for the reply; no one waits for a follower to apply."""
     cluster.run(2.0)
     follower = next(node for node in cluster.nodes.values() if not node.is_leader)
     cluster.submit(cluster.leader, put("key"))
@@ -113,8 +113,8 @@ def test_a_follower_halts_before_it_applies_where_its_answer_can_leave(cluster):
     assert "apply" in cluster.journal.of(follower.config.node_id)
 
 
-def test_many_commands_of_a_turn_share_one_write_and_one_sync(cluster):
-    """What costs is the number of syncs."""
+def test_commands_of_one_iteration_share_one_write_and_one_sync(cluster):
+    """Syncs dominate the cost."""
     cluster.run(2.0)
     leader = cluster.leader
     cluster.journal.actions.clear()
@@ -133,8 +133,8 @@ def test_reads_write_nothing(cluster):
     assert "write" not in {what for _, what in cluster.journal.actions}
 
 
-def test_a_cluster_of_one_answers_after_its_own_sync(tmp_path):
-    """The leader is the majority; its own sync is all there is."""
+def test_a_single_node_answers_after_its_own_sync(tmp_path):
+    """The leader alone is a majority."""
     cluster = NodeCluster(tmp_path, voters=["a"])
     cluster.run(1.0)
     cluster.journal.actions.clear()

@@ -1,4 +1,4 @@
-"""A node as a process, run in this one: from its configuration to its last log line."""
+"""A node as a process, run inside the test process: services, probes and log lines."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.support.servers import free_ports, until
 
 
 def config(tmp_path, *, node_id="a", names=("a",)):
-    """A node that elects itself as soon as it can; with more names than one, never."""
+    """Return a configuration; with one name, the node elects itself at once, with more, it never does."""
     http, *ports = free_ports(1 + len(names))
     peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
     return ServerConfig(
@@ -40,7 +40,7 @@ def config(tmp_path, *, node_id="a", names=("a",)):
 
 
 async def fetch(config, path):
-    """Status and text of a page of the node."""
+    """Return status and text of an HTTP page of the node."""
 
     def read():
         try:
@@ -53,7 +53,7 @@ async def fetch(config, path):
 
 
 class Ready:
-    """What a node in this process logs."""
+    """The log lines of a node in this process."""
 
     def __init__(self, capsys):
         self._capsys = capsys
@@ -73,7 +73,7 @@ def output(capsys):
     return Ready(capsys)
 
 
-async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, output):
+async def test_a_node_serves_until_sigterm_and_logs_its_lifecycle(tmp_path, output):
     told = config(tmp_path)
     serving = asyncio.create_task(_serve(told, KeyValueStore(), add_key_value_service))
     await until(lambda: output.has("became_leader"))
@@ -98,7 +98,7 @@ async def test_a_node_serves_until_sigterm_and_says_what_it_does(tmp_path, outpu
 
 
 async def test_another_state_machine_is_served_without_the_key_value_service(tmp_path, output):
-    """Regression: any state machine was sent KvCommands by the KeyValue service."""
+    """Regression: the KeyValue service sent KvCommands to any state machine."""
     options = config(tmp_path)
     serving = asyncio.create_task(_serve(options, LockService()))
     await until(lambda: output.has("became_leader"))
@@ -112,7 +112,7 @@ async def test_another_state_machine_is_served_without_the_key_value_service(tmp
     await asyncio.wait_for(serving, 10)
 
 
-async def test_probes_and_numbers_over_http(tmp_path, output):
+async def test_probes_and_metrics_over_http(tmp_path, output):
     told = config(tmp_path)
     serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("became_leader"))
@@ -129,7 +129,7 @@ async def test_probes_and_numbers_over_http(tmp_path, output):
     assert output.events[-1]["reason"] == "SIGINT"
 
 
-async def test_a_node_without_a_leader_lives_and_is_not_ready(tmp_path, output):
+async def test_a_node_without_a_leader_is_live_and_not_ready(tmp_path, output):
     told = config(tmp_path, names=("a", "b", "c"))
     serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
@@ -139,8 +139,8 @@ async def test_a_node_without_a_leader_lives_and_is_not_ready(tmp_path, output):
     await asyncio.wait_for(serving, 10)
 
 
-async def test_a_connection_that_says_nothing_keeps_no_probe_waiting(tmp_path, output):
-    """Regression: one thread served all, so an idle connection made the kubelet kill the Pod."""
+async def test_an_idle_connection_does_not_block_a_probe(tmp_path, output):
+    """Regression: one thread served all connections, so an idle one made the kubelet kill the Pod."""
     told = config(tmp_path)
     serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
@@ -152,7 +152,7 @@ async def test_a_connection_that_says_nothing_keeps_no_probe_waiting(tmp_path, o
 
 
 @pytest.mark.parametrize("option", ["listen", "http"])
-async def test_an_address_in_use_is_named_with_its_option(tmp_path, option):
+async def test_an_address_in_use_is_reported_with_its_option(tmp_path, option):
     told = config(tmp_path)
     host, port = getattr(told, option).split(":")
     with socket.socket() as taken:
@@ -162,7 +162,7 @@ async def test_an_address_in_use_is_named_with_its_option(tmp_path, option):
             await _serve(told, KeyValueStore())
 
 
-async def test_a_directory_in_use_is_refused_before_anything_is_served(tmp_path, output):
+async def test_a_directory_in_use_is_rejected_before_anything_is_served(tmp_path, output):
     told = config(tmp_path)
     serving = asyncio.create_task(_serve(told, KeyValueStore()))
     await until(lambda: output.has("serving"))
@@ -173,8 +173,8 @@ async def test_a_directory_in_use_is_refused_before_anything_is_served(tmp_path,
     await asyncio.wait_for(serving, 10)
 
 
-async def test_a_node_whose_links_end_stops_with_what_ended_them(tmp_path, output, monkeypatch):
-    """Regression: it went on without a way to its peers, and looked alive."""
+async def test_a_node_whose_links_fail_stops_with_the_error(tmp_path, output, monkeypatch):
+    """Regression: the node continued without links to its peers, and appeared live."""
 
     async def fail(_self):
         raise RuntimeError("a bug in the links")

@@ -1,4 +1,4 @@
-"""The services of real nodes over gRPC on loopback, with real files: what a client in any language sees."""
+"""The gRPC services of real nodes with real files on loopback, as a client in any language uses them."""
 
 import asyncio
 import errno
@@ -32,34 +32,34 @@ def directory(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def alone(directory):
-    """A cluster of one, which serves as soon as it has elected itself."""
+    """Yield a cluster of one node, which has elected itself."""
     async with Servers(directory / "alone", ["a"]) as servers:
         yield await servers.leader()
 
 
 async def refused(call):
-    """The status and the trailing metadata of a call that must fail."""
+    """Await a call that must fail; return its error and its trailing metadata."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await call
     return error.value, dict(tuple(error.value.trailing_metadata()))
 
 
-# --- KeyValue: one call an operation ----------------------------------------------------------------------------------
+# --- KeyValue: one operation per call ---------------------------------------------------------------------------------
 
 
-async def test_what_is_put_is_got_with_the_index_of_the_write(alone):
+async def test_get_returns_what_put_wrote(alone):
     written = await alone.key_value.Put(kv.PutRequest(key="put", value=b"1"))
     read = await alone.key_value.Get(kv.GetRequest(key="put"))
     assert (read.value, written.index > 0, read.index >= written.index) == (b"1", True, True)
 
 
-async def test_a_key_that_is_not_there_is_not_found(alone):
+async def test_a_missing_key_is_not_found(alone):
     error, _ = await refused(alone.key_value.Get(kv.GetRequest(key="nowhere")))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert "nowhere" in error.details()
 
 
-async def test_a_key_that_is_deleted_is_gone(alone):
+async def test_a_deleted_key_is_not_found(alone):
     await alone.key_value.Put(kv.PutRequest(key="delete", value=b"1"))
     assert (await alone.key_value.Delete(kv.DeleteRequest(key="delete"))).existed
     assert not (await alone.key_value.Delete(kv.DeleteRequest(key="delete"))).existed
@@ -67,7 +67,7 @@ async def test_a_key_that_is_deleted_is_gone(alone):
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_compare_and_set_tells_what_it_found(alone):
+async def test_compare_and_set_returns_the_current_value(alone):
     cas = alone.key_value.CompareAndSet
     absent = await cas(kv.CompareAndSetRequest(key="cas", expected=b"0", value=b"1"))
     assert (absent.succeeded, absent.HasField("current")) == (False, False)
@@ -78,7 +78,7 @@ async def test_compare_and_set_tells_what_it_found(alone):
     assert (await cas(kv.CompareAndSetRequest(key="cas", expected=b"1", value=b"2"))).succeeded
 
 
-async def test_append_adds_and_creates(alone):
+async def test_append_extends_or_creates_a_value(alone):
     assert (await alone.key_value.Append(kv.AppendRequest(key="append", value=b"ab"))).length == 2
     assert (await alone.key_value.Append(kv.AppendRequest(key="append", value=b"c"))).length == 3
     assert (await alone.key_value.Get(kv.GetRequest(key="append"))).value == b"abc"
@@ -96,14 +96,14 @@ async def test_append_adds_and_creates(alone):
         ("Append", kv.AppendRequest(key="big", value=b"x" * (1024 * 1024 + 1)), "value of 1048577 bytes"),
     ],
 )
-async def test_what_breaks_a_limit_is_an_invalid_argument_and_surely_not_done(alone, method, request_, why):
+async def test_a_key_or_value_over_the_limit_is_an_invalid_argument(alone, method, request_, why):
     error, metadata = await refused(getattr(alone.key_value, method)(request_))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert why in error.details()
     assert metadata["raft-outcome"] == "failed"
 
 
-async def test_a_value_that_would_grow_too_large_is_an_invalid_argument(alone):
+async def test_an_append_beyond_the_limit_is_an_invalid_argument(alone):
     await alone.key_value.Put(kv.PutRequest(key="grows", value=b"x" * 1024 * 1024))
     error, metadata = await refused(alone.key_value.Append(kv.AppendRequest(key="grows", value=b"x")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -111,17 +111,17 @@ async def test_a_value_that_would_grow_too_large_is_an_invalid_argument(alone):
     assert len((await alone.key_value.Get(kv.GetRequest(key="grows"))).value) == 1024 * 1024
 
 
-async def test_a_full_queue_is_told_as_resource_exhausted(alone, monkeypatch):
+async def test_a_full_queue_is_resource_exhausted(alone, monkeypatch):
     monkeypatch.setattr("raft_pkg.server.in_flight.QUEUED_BYTES_MAX", 10)
     error, metadata = await refused(alone.key_value.Put(kv.PutRequest(key="full", value=b"1")))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert metadata["raft-outcome"] == "failed"
 
 
-# --- CommandStream: batches both ways ---------------------------------------------------------------------------------
+# --- CommandStream: batches in both directions ------------------------------------------------------------------------
 
 
-async def test_a_batch_of_commands_and_queries_is_answered_one_by_one(alone):
+async def test_each_request_of_a_message_gets_an_outcome(alone):
     stream = Stream(alone)
     await stream.send(*(put(f"stream-{number}", b"%d" % number, request_id=number) for number in range(50)))
     written = await stream.outcomes(50)
@@ -132,7 +132,7 @@ async def test_a_batch_of_commands_and_queries_is_answered_one_by_one(alone):
     stream.call.cancel()
 
 
-async def test_requests_in_a_row_are_answered_in_rows(alone):
+async def test_a_batch_of_requests_shares_one_outcome(alone):
     stream = Stream(alone)
     commands = [command for n in range(50) for command in put(f"row-{n}", b"%d" % n).commands]
     queries = [query for n in range(50) for query in get(f"row-{n}").queries]
@@ -146,10 +146,10 @@ async def test_requests_in_a_row_are_answered_in_rows(alone):
     await stream.send(pb.Request(id=1, commands=commands[:2]), pb.Request(id=3, queries=queries[:2]))
     await stream.call.done_writing()
     await stream.outcomes(2)
-    assert await stream.call.read() is grpc.aio.EOF, "every request was counted once"
+    assert await stream.call.read() is grpc.aio.EOF, "the stream ends after one outcome of each request"
 
 
-async def test_results_of_a_row_that_are_larger_than_a_message_come_in_several(alone):
+async def test_results_of_a_batch_larger_than_a_message_are_split(alone):
     value = b"x" * 700_000
     await alone.key_value.Put(kv.PutRequest(key="large", value=value))
     stream = Stream(alone)
@@ -160,8 +160,8 @@ async def test_results_of_a_row_that_are_larger_than_a_message_come_in_several(a
     stream.call.cancel()
 
 
-async def test_who_closes_its_side_still_gets_all_outcomes(alone):
-    """Regression: the stream ended with the requests still under way; grpcurl never saw an answer."""
+async def test_a_client_that_closes_its_side_still_gets_all_outcomes(alone):
+    """Regression: the stream ended with requests in flight, so grpcurl never got an outcome."""
     stream = Stream(alone)
     await stream.send(*(put("closed", request_id=number) for number in range(20)))
     await stream.call.done_writing()
@@ -170,8 +170,8 @@ async def test_who_closes_its_side_still_gets_all_outcomes(alone):
     assert await stream.call.code() is grpc.StatusCode.OK
 
 
-async def test_outcomes_larger_than_a_message_come_in_several(alone):
-    """Regression: a few reads of large values in one turn made a message that gRPC refuses, and the stream broke."""
+async def test_outcomes_larger_than_a_message_are_split(alone):
+    """Regression: a few reads of large values in one iteration exceeded gRPC's message limit and broke the stream."""
     await alone.key_value.Put(kv.PutRequest(key="large", value=b"x" * 1024 * 1024))
     async with grpc.aio.insecure_channel(
         alone.address, options=[("grpc.max_receive_message_length", 16 * 1024 * 1024)]
@@ -209,7 +209,7 @@ async def test_no_requests_are_read_from_a_client_that_does_not_read_outcomes(al
     stream.call.cancel()
 
 
-async def test_a_client_that_goes_away_leaves_nothing_behind(alone):
+async def test_a_cancelled_stream_leaves_no_tasks_behind(alone):
     before = len(asyncio.all_tasks())
     streams = [Stream(alone) for _ in range(5)]
     for stream in streams:
@@ -219,7 +219,7 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(alone):
     await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
-# --- what grpcurl and probes use --------------------------------------------------------------------------------------
+# --- health, reflection and status ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("service", ["", "raft.kv.v1.KeyValue", "raft.v2.Node"])
@@ -251,7 +251,7 @@ async def test_reflection_lists_the_services(alone):
     call.cancel()
 
 
-async def test_status_tells_what_the_node_is(alone):
+async def test_status_describes_the_node(alone):
     status = await raft_pb2_grpc.NodeStub(alone.channel).Status(pb.StatusRequest())
     assert (status.id, status.role, status.leader_id, list(status.voters)) == ("a", "leader", "a", ["a"])
     assert status.commit_index == status.applied_index == status.last_log_index > 0
@@ -270,8 +270,8 @@ async def deliver(server, *messages):
     return await call
 
 
-async def test_a_message_for_another_node_is_refused(alone):
-    """Addresses are reused; a message must not reach who was not meant."""
+async def test_a_message_for_another_node_is_rejected(alone):
+    """Addresses are reused, so a message may arrive at the wrong node."""
     term = alone.node.raft.current_term
     stray = encode_message(Message("b", "c", term + 7, RequestVote(9, 9)))
     error, _ = await refused(deliver(alone, stray))
@@ -280,7 +280,7 @@ async def test_a_message_for_another_node_is_refused(alone):
     assert alone.node.raft.current_term == term
 
 
-async def test_a_message_that_makes_no_sense_is_refused(alone):
+async def test_a_malformed_message_is_rejected(alone):
     nonsense = pb.PeerMessage(**{"from": "b", "to": "a", "term": 1})
     error, _ = await refused(deliver(alone, nonsense))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -316,7 +316,7 @@ async def test_a_follower_names_the_leader(directory):
         assert outcome.code == pb.OUTCOME_CODE_NOT_LEADER
         assert (outcome.leader_id, outcome.leader_address) == (leader.node.config.node_id, leader.address)
         stream.call.cancel()
-        # the same over the node's own word
+        # the Node service names the leader too
         nodes = raft_pb2_grpc.NodeStub(followers[0].channel)
         error, metadata = await refused(nodes.TransferLeadership(pb.TransferLeadershipRequest(target="a")))
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
@@ -341,7 +341,7 @@ async def test_a_leader_that_is_cut_off_serves_no_stale_read(directory):
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
         servers.cut.clear()
         error, metadata = await lost
-        assert metadata["raft-outcome"] == "failed"  # it was lost with the leadership, and that is known now
+        assert metadata["raft-outcome"] == "failed"  # it was lost with the leadership, which is known by now
         await servers.followers()
         leader = await servers.leader()
         assert (await leader.key_value.Get(kv.GetRequest(key="key"))).value == b"new"
@@ -366,17 +366,17 @@ async def test_leadership_is_transferred_by_call(directory):
 
 
 async def members_of(server):
-    """Identity to role, as a node tells it."""
+    """Return node id to role, as a node reports them."""
     answer = await raft_pb2_grpc.NodeStub(server.channel).Members(pb.MembersRequest())
     return {member.id: member.role for member in answer.members}
 
 
 def changing(server, **change):
-    """A call for a change of the members."""
+    """Return a ChangeMembers call."""
     return raft_pb2_grpc.NodeStub(server.channel).ChangeMembers(pb.ChangeMembersRequest(**change))
 
 
-async def test_members_are_told_by_every_node(alone):
+async def test_every_node_reports_the_members(alone):
     answer = await raft_pb2_grpc.NodeStub(alone.channel).Members(pb.MembersRequest())
     (member,) = answer.members
     assert (member.id, member.address, member.role) == ("a", alone.address, "voter")
@@ -415,7 +415,7 @@ async def test_members_are_changed_by_call(directory):
     ],
     ids=["none", "no address", "an empty address", "no identity", "an identity too long"],
 )
-async def test_what_can_be_no_change_is_an_invalid_argument(alone, change, why):
+async def test_a_malformed_change_is_an_invalid_argument(alone, change, why):
     error, _ = await refused(changing(alone, **change))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert why in error.details()
@@ -429,16 +429,16 @@ async def test_what_can_be_no_change_is_an_invalid_argument(alone, change, why):
         ({"promote": "d"}, "d is not a member: add it first"),
         ({"add_learner": pb.AddLearner(id="a", address="h:1")}, "a is a voter already"),
     ],
-    ids=["the last voter", "nobody", "a non-member", "who is there"],
+    ids=["the last voter", "no identity", "a non-member", "a member"],
 )
-async def test_a_change_that_is_refused_is_a_failed_precondition_with_the_reason(alone, change, why):
+async def test_a_rejected_change_is_a_failed_precondition_with_the_reason(alone, change, why):
     error, metadata = await refused(changing(alone, **change))
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert why in error.details()
-    assert "raft-leader-id" not in metadata, "it is of no use to ask elsewhere"
+    assert "raft-leader-id" not in metadata, "another node would reject it as well"
 
 
-async def test_a_change_asked_of_a_follower_is_a_failed_precondition_that_names_the_leader(directory):
+async def test_a_change_sent_to_a_follower_is_a_failed_precondition_that_names_the_leader(directory):
     async with Servers(directory / "ask", ["a", "b", "c"]) as servers:
         follower = (await servers.followers())[0]
         leader = await servers.leader()
@@ -448,8 +448,8 @@ async def test_a_change_asked_of_a_follower_is_a_failed_precondition_that_names_
         assert metadata["raft-leader-address"] == leader.address
 
 
-async def test_a_change_whose_leader_falls_is_unavailable(directory):
-    """Nobody can say whether it will come; Members shows later."""
+async def test_a_change_whose_leader_loses_leadership_is_unavailable(directory):
+    """The result is unknown; Members shows it later."""
     async with Servers(directory / "falls", ["a", "b", "c"]) as servers:
         victim = (await servers.followers())[0].node.config.node_id
         old = await servers.leader()
@@ -461,7 +461,7 @@ async def test_a_change_whose_leader_falls_is_unavailable(directory):
         assert "raft-leader-id" not in metadata
 
 
-# --- sessions and reads of any node -----------------------------------------------------------------------------------
+# --- sessions and follower reads --------------------------------------------------------------------------------------
 
 
 async def test_a_session_over_the_stream_applies_a_command_once(alone):
@@ -480,7 +480,7 @@ async def test_a_session_over_the_stream_applies_a_command_once(alone):
     stream.call.cancel()
 
 
-async def test_a_follower_answers_queries_that_any_node_may(directory):
+async def test_a_follower_answers_queries_that_allow_any_node(directory):
     async with Servers(directory / "any", ["a", "b", "c"]) as servers:
         follower = (await servers.followers())[0]
         leader = await servers.leader()
@@ -496,7 +496,7 @@ async def test_a_follower_answers_queries_that_any_node_may(directory):
 # --- without a leader -------------------------------------------------------------------------------------------------
 
 
-async def test_a_node_without_a_leader_says_so(directory):
+async def test_a_node_without_a_leader_fails_requests(directory):
     async with Servers(directory / "lonely", ["a", "b", "c"]) as servers:
         servers.cut.update("abc")
         a = servers.all["a"]
@@ -520,10 +520,10 @@ async def test_a_broken_link_is_reported_and_a_majority_still_serves(directory):
         assert (await leader.key_value.Get(kv.GetRequest(key="key"))).value == b"two of three"
 
 
-# --- the end ----------------------------------------------------------------------------------------------------------
+# --- shutdown and failure ---------------------------------------------------------------------------------------------
 
 
-async def test_a_node_that_stops_settles_every_call(directory):
+async def test_a_node_that_stops_completes_every_call(directory):
     async with Servers(directory / "stops", ["a", "b", "c"]) as servers:
         await servers.followers()
         leader = await servers.leader()
@@ -546,7 +546,7 @@ async def test_a_node_that_stops_settles_every_call(directory):
 
 
 class FullDisk(Filesystem):
-    """The real one until it is full."""
+    """The real file system until it is full."""
 
     full = False
 

@@ -1,4 +1,4 @@
-"""§6.3 of the dissertation: a command of a session is applied once, however often and in whatever order it comes."""
+"""Sessions (dissertation §6.3): a command is applied once, however often and in whatever order it arrives."""
 
 import json
 
@@ -16,7 +16,7 @@ TTL_MS = 1000
 
 
 class Journal:
-    """A state machine that remembers what was applied to it; an answer says how much that was."""
+    """A state machine that records its commands; each result is the number of commands so far."""
 
     def __init__(self, answer_bytes=0):
         self.applied = []
@@ -61,8 +61,8 @@ def without_session(*commands, time_ms=0):
     return pb.CommandEntry(batches=[pb.CommandBatch(commands=commands)], time_ms=time_ms)
 
 
-def told(applied):
-    """Result and index of each; "expired" where there is none."""
+def results_of(applied):
+    """Return result and index of each command, or "expired"."""
     return ["expired" if each.expired else (int(each.result.rstrip(b"\0")), each.index) for each in applied]
 
 
@@ -70,102 +70,106 @@ def opened(machine, time_ms=0, ttl_ms=TTL_MS):
     return machine.open_session(pb.OpenSession(ttl_ms=ttl_ms, time_ms=time_ms))
 
 
-def test_commands_without_sessions_are_applied_whenever_they_come(machine, journal):
-    assert told(machine.apply(without_session(b"a", b"a"), 1)) == [(1, 1), (2, 1)]
-    assert told(machine.apply(batch((0, 0), (0, 0)), 2)) == [(3, 2), (4, 2)]
+def test_commands_without_a_session_are_always_applied(machine, journal):
+    assert results_of(machine.apply(without_session(b"a", b"a"), 1)) == [(1, 1), (2, 1)]
+    assert results_of(machine.apply(batch((0, 0), (0, 0)), 2)) == [(3, 2), (4, 2)]
     assert journal.calls == 2
 
 
-def test_a_repeat_gets_the_result_and_the_index_of_the_first_time(machine, journal):
+def test_a_repeated_command_gets_the_first_result_and_index(machine, journal):
     session = opened(machine)
-    assert told(machine.apply(batch((session, 1)), 5)) == [(1, 5)]
-    assert told(machine.apply(batch((session, 2), (session, 1)), 6)) == [(2, 6), (1, 5)]
+    assert results_of(machine.apply(batch((session, 1)), 5)) == [(1, 5)]
+    assert results_of(machine.apply(batch((session, 2), (session, 1)), 6)) == [(2, 6), (1, 5)]
     assert journal.applied == [b"1.1", b"1.2"]
 
 
-def test_a_repeat_in_the_same_entry_is_applied_once(machine, journal):
+def test_a_command_repeated_in_one_entry_is_applied_once(machine, journal):
     session = opened(machine)
-    assert told(machine.apply(batch((session, 1), (0, 0), (session, 1)), 7)) == [(1, 7), (2, 7), (1, 7)]
+    assert results_of(machine.apply(batch((session, 1), (0, 0), (session, 1)), 7)) == [(1, 7), (2, 7), (1, 7)]
     assert journal.applied == [b"1.1", b"0.0"]
 
 
-def test_sequences_come_in_any_order(machine, journal):
+def test_sequence_numbers_may_arrive_in_any_order(machine, journal):
     session = opened(machine)
-    assert told(machine.apply(batch((session, 3), (session, 1)), 1)) == [(1, 1), (2, 1)]
-    assert told(machine.apply(batch((session, 1), (session, 2), (session, 3)), 2)) == [(2, 1), (3, 2), (1, 1)]
+    assert results_of(machine.apply(batch((session, 3), (session, 1)), 1)) == [(1, 1), (2, 1)]
+    assert results_of(machine.apply(batch((session, 1), (session, 2), (session, 3)), 2)) == [(2, 1), (3, 2), (1, 1)]
     assert journal.applied == [b"1.3", b"1.1", b"1.2"]
 
 
-def test_sessions_do_not_share_sequences(machine):
+def test_sessions_do_not_share_sequence_numbers(machine):
     one, other = opened(machine), opened(machine)
-    assert told(machine.apply(batch((one, 1), (other, 1), (one, 1)), 1)) == [(1, 1), (2, 1), (1, 1)]
+    assert results_of(machine.apply(batch((one, 1), (other, 1), (one, 1)), 1)) == [(1, 1), (2, 1), (1, 1)]
 
 
-def test_what_the_client_has_given_up_is_never_applied(machine, journal):
+def test_acknowledged_sequence_numbers_are_never_applied(machine, journal):
     session = opened(machine)
     machine.apply(batch((session, 5, 4)), 1)
-    assert told(machine.apply(batch((session, 3), (session, 4), (session, 0)), 2)) == ["expired", (2, 2), "expired"]
-    assert told(machine.apply(batch((session, 5, 6)), 3)) == ["expired"]
+    assert results_of(machine.apply(batch((session, 3), (session, 4), (session, 0)), 2)) == [
+        "expired",
+        (2, 2),
+        "expired",
+    ]
+    assert results_of(machine.apply(batch((session, 5, 6)), 3)) == ["expired"]
     assert journal.applied == [b"1.5", b"1.4"]
 
 
-def test_the_acknowledged_mark_never_goes_back(machine):
+def test_the_low_water_mark_never_decreases(machine):
     session = opened(machine)
     machine.apply(batch((session, 9, 9)), 1)
-    assert told(machine.apply(batch((session, 8, 1)), 2)) == ["expired"]
+    assert results_of(machine.apply(batch((session, 8, 1)), 2)) == ["expired"]
 
 
 @pytest.mark.parametrize("session", [1, 2, 2**64 - 1])
-def test_a_session_that_nobody_opened_has_expired(machine, journal, session):
-    assert told(machine.apply(batch((session, 1), (0, 0)), 1)) == ["expired", (1, 1)]
+def test_an_unknown_session_has_expired(machine, journal, session):
+    assert results_of(machine.apply(batch((session, 1), (0, 0)), 1)) == ["expired", (1, 1)]
     assert journal.applied == [b"0.0"]
 
 
 def test_a_session_expires_by_log_time(machine):
     early, late = opened(machine, time_ms=10), opened(machine, time_ms=10)
     machine.apply(batch((late, 1), time_ms=500), 1)
-    assert told(machine.apply(batch((early, 1), time_ms=10 + TTL_MS), 2)) == [(2, 2)]
-    assert told(machine.apply(batch((late, 1), time_ms=500 + TTL_MS + 1), 3)) == ["expired"]
+    assert results_of(machine.apply(batch((early, 1), time_ms=10 + TTL_MS), 2)) == [(2, 2)]
+    assert results_of(machine.apply(batch((late, 1), time_ms=500 + TTL_MS + 1), 3)) == ["expired"]
     assert machine.session_count == 1
 
 
-def test_a_repeat_keeps_a_session_alive(machine):
+def test_a_repeated_command_renews_its_session(machine):
     session = opened(machine)
     machine.apply(batch((session, 1), time_ms=0), 1)
     machine.apply(batch((session, 1), time_ms=TTL_MS), 2)
-    assert told(machine.apply(batch((session, 1), time_ms=2 * TTL_MS), 3)) == [(1, 1)]
+    assert results_of(machine.apply(batch((session, 1), time_ms=2 * TTL_MS), 3)) == [(1, 1)]
 
 
-def test_log_time_passes_without_sessions_and_when_one_is_opened(machine):
+def test_log_time_advances_without_sessions_and_when_one_is_opened(machine):
     session = opened(machine)
     machine.apply(without_session(b"a", time_ms=TTL_MS + 1), 1)
     assert machine.session_count == 0
     other = opened(machine, time_ms=TTL_MS + 1)
     opened(machine, time_ms=3 * TTL_MS)
     assert machine.session_count == 1
-    assert told(machine.apply(batch((session, 1), (other, 1)), 2)) == ["expired", "expired"]
+    assert results_of(machine.apply(batch((session, 1), (other, 1)), 2)) == ["expired", "expired"]
 
 
 def test_log_time_never_goes_back(machine):
-    """A new leader's clock may be behind the old one's: nothing becomes younger, nothing older."""
+    """A new leader's clock may be behind the old one's."""
     machine.apply(batch(time_ms=5000), 1)
     session = opened(machine, time_ms=100)
-    assert told(machine.apply(batch((session, 1), time_ms=200), 2)) == [(1, 2)]
-    assert told(machine.apply(batch((session, 2), time_ms=5000 + TTL_MS), 3)) == [(2, 3)]
+    assert results_of(machine.apply(batch((session, 1), time_ms=200), 2)) == [(1, 2)]
+    assert results_of(machine.apply(batch((session, 2), time_ms=5000 + TTL_MS), 3)) == [(2, 3)]
 
 
 def test_each_session_has_its_own_time_to_live(machine):
     long, short = opened(machine, ttl_ms=10_000), opened(machine, ttl_ms=10)
-    assert told(machine.apply(batch((short, 1), (long, 1), time_ms=11), 1)) == ["expired", (1, 1)]
+    assert results_of(machine.apply(batch((short, 1), (long, 1), time_ms=11), 1)) == ["expired", (1, 1)]
 
 
-def test_one_session_too_many_ends_the_one_that_was_not_used_for_the_longest_time(machine, monkeypatch):
+def test_one_session_too_many_ends_the_least_recently_used_one(machine, monkeypatch):
     monkeypatch.setattr(sessions, "SESSIONS_MAX", 3)
     first, second, third = (opened(machine) for _ in range(3))
     machine.apply(batch((first, 1)), 1)
     fourth = opened(machine)
     assert fourth == 4
-    assert told(machine.apply(batch((first, 1), (second, 1), (third, 1), (fourth, 1)), 2)) == [
+    assert results_of(machine.apply(batch((first, 1), (second, 1), (third, 1), (fourth, 1)), 2)) == [
         (1, 1),
         "expired",
         (2, 2),
@@ -173,7 +177,7 @@ def test_one_session_too_many_ends_the_one_that_was_not_used_for_the_longest_tim
     ]
 
 
-def test_ids_are_never_used_again(machine):
+def test_session_ids_are_never_reused(machine):
     ids = [opened(machine, time_ms=i * 2 * TTL_MS) for i in range(3)]
     other = SessionedMachine(Journal())
     other.restore(machine.snapshot())
@@ -181,18 +185,18 @@ def test_ids_are_never_used_again(machine):
 
 
 def test_a_session_with_too_many_recorded_responses_ends(machine, journal):
-    """Its client breaks the rules: what it sends is not applied, and it is told so."""
+    """The client violates the protocol: further commands expire."""
     session, other = opened(machine), opened(machine)
     for start in range(1, SESSION_RESPONSES_MAX, 1024):
         machine.apply(batch(*((session, start + i) for i in range(1024))), start)
     assert len(journal.applied) == SESSION_RESPONSES_MAX
-    assert told(machine.apply(batch((session, 1)), 7)) == [(1, 1)]
+    assert results_of(machine.apply(batch((session, 1)), 7)) == [(1, 1)]
     following = batch((session, SESSION_RESPONSES_MAX + 1), (session, 1), (other, 1), (session, 2))
-    assert told(machine.apply(following, 8)) == ["expired", "expired", (SESSION_RESPONSES_MAX + 1, 8), "expired"]
+    assert results_of(machine.apply(following, 8)) == ["expired", "expired", (SESSION_RESPONSES_MAX + 1, 8), "expired"]
     assert machine.session_count == 1
 
 
-def test_a_session_that_acknowledges_goes_on_for_ever(machine):
+def test_a_session_that_acknowledges_outcomes_never_ends(machine):
     session = opened(machine)
     for start in range(1, 3 * SESSION_RESPONSES_MAX, 2048):
         applied = machine.apply(batch(*((session, start + i, max(1, start - 2048)) for i in range(2048))), start)
@@ -202,28 +206,28 @@ def test_a_session_that_acknowledges_goes_on_for_ever(machine):
 def test_a_session_with_too_large_recorded_responses_ends():
     machine = SessionedMachine(Journal(answer_bytes=SESSION_RESPONSE_BYTES_MAX // 4))
     session = opened(machine)
-    for sequence in range(1, 10):  # each acknowledges the one before
-        assert told(machine.apply(batch((session, sequence, sequence)), sequence)) == [(sequence, sequence)]
+    for sequence in range(1, 10):  # each acknowledges the previous one
+        assert results_of(machine.apply(batch((session, sequence, sequence)), sequence)) == [(sequence, sequence)]
     for sequence in range(10, 13):
         machine.apply(batch((session, sequence)), sequence)
-    assert told(machine.apply(batch((session, 9), (session, 13)), 13)) == [(9, 9), "expired"]
+    assert results_of(machine.apply(batch((session, 9), (session, 13)), 13)) == [(9, 9), "expired"]
 
 
-def test_a_response_that_is_forgotten_in_its_own_entry_counts_for_nothing():
+def test_a_response_that_is_acknowledged_in_its_own_entry_does_not_count():
     machine = SessionedMachine(Journal(answer_bytes=SESSION_RESPONSE_BYTES_MAX // 2))
     session = opened(machine)
     for sequence in range(1, 20, 2):
         applied = machine.apply(batch((session, sequence), (session, sequence + 1, sequence + 1)), sequence)
-        assert told(applied) == [(sequence, sequence), (sequence + 1, sequence)]
+        assert results_of(applied) == [(sequence, sequence), (sequence + 1, sequence)]
 
 
-def test_a_huge_acknowledgement_costs_no_more_than_what_is_recorded(machine):
+def test_a_huge_acknowledgement_costs_no_more_than_the_recorded_responses(machine):
     session = opened(machine)
     machine.apply(batch((session, 1), (session, 2)), 1)
-    assert told(machine.apply(batch((session, 2**64 - 1, 2**64 - 1), (session, 2)), 2)) == [(3, 2), "expired"]
+    assert results_of(machine.apply(batch((session, 2**64 - 1, 2**64 - 1), (session, 2)), 2)) == [(3, 2), "expired"]
 
 
-def test_queries_are_the_applications(machine):
+def test_queries_are_passed_to_the_application(machine):
     assert machine.query(b"who") == b"who?"
 
 
@@ -241,7 +245,7 @@ def restored(chunks):
     return machine
 
 
-def test_a_snapshot_shows_the_state_at_the_call(machine):
+def test_a_snapshot_captures_the_state_at_the_call(machine):
     session = opened(machine)
     machine.apply(batch((session, 1), (session, 2)), 1)
     chunks = machine.snapshot()
@@ -249,11 +253,11 @@ def test_a_snapshot_shows_the_state_at_the_call(machine):
     machine.apply(batch((session, 3, 2), (session, 2)), 2)
     opened(machine, time_ms=9 * TTL_MS)
     other = restored([first_chunk, *chunks])
-    assert told(other.apply(batch((session, 1), (session, 2), (session, 3)), 9)) == [(1, 1), (2, 1), (3, 9)]
+    assert results_of(other.apply(batch((session, 1), (session, 2), (session, 3)), 9)) == [(1, 1), (2, 1), (3, 9)]
     assert opened(other) == 2
 
 
-def test_chunks_are_of_moderate_size(machine):
+def test_the_size_of_chunks_is_limited(machine):
     for _ in range(3):
         session = opened(machine)
         machine.apply(batch(*((session, i) for i in range(1, 10_000))), 1)
@@ -282,7 +286,7 @@ def a_snapshot():
         (a_snapshot()[:109] + a_snapshot()[52:93], "offset 109: invalid or repeated session id 1"),
     ],
 )
-def test_what_is_no_snapshot_is_refused(data, named):
+def test_an_invalid_snapshot_is_rejected(data, named):
     with pytest.raises(ValueError, match=named):
         restored([data])
 
@@ -299,12 +303,12 @@ def test_a_damaged_snapshot_is_rejected_or_restores_a_consistent_state(offset, d
 
 
 class Model:
-    """The rules, said once more and without a thought for speed."""
+    """The specification of sessions in its simplest form."""
 
     def __init__(self):
         self.now = self.last_id = self.count = 0
         self.sessions = {}  # id: [ttl, last use, acknowledged, {sequence: outcome}]
-        self.uses = []  # ids, the last use last
+        self.uses = []  # ids, most recently used last
 
     def advance(self, time_ms):
         self.now = max(self.now, time_ms)
@@ -359,7 +363,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_it_does_what_the_rules_say_across_restarts(steps):
+def test_sessions_match_the_model_across_restarts(steps):
     machine, model = SessionedMachine(Journal()), Model()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "SESSIONS_MAX", 3)
@@ -368,14 +372,14 @@ def test_it_does_what_the_rules_say_across_restarts(steps):
                 assert opened(machine, time_ms, argument) == model.open_session(argument, time_ms, 3)
             elif step == "apply":
                 applied = machine.apply(batch(*argument, time_ms=time_ms), index)
-                assert told(applied) == model.apply(argument, time_ms, index)
+                assert results_of(applied) == model.apply(argument, time_ms, index)
             else:
                 machine = restored(recut(machine.snapshot(), argument))
 
 
 @given(steps, steps, st.sampled_from([TTL_MS, 10, 5000]), st.integers(1, 60))
-def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size):
-    """§7: same answers, and same bytes in its own snapshots, whatever entries follow; also with mixed times to live."""
+def test_a_restored_machine_stays_equal(before, after, ttl_ms, size):
+    """§7: equal results and equal snapshots, whatever entries follow, even with different times to live."""
 
     def run(machine, steps, first_index):
         answers = []
@@ -383,7 +387,7 @@ def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size)
             if step == "open":
                 answers.append(opened(machine, time_ms, TTL_MS if index % 2 else ttl_ms))
             elif step == "apply":
-                answers += told(machine.apply(batch(*argument, time_ms=time_ms), index))
+                answers += results_of(machine.apply(batch(*argument, time_ms=time_ms), index))
         return answers
 
     machine = SessionedMachine(Journal())
@@ -393,7 +397,7 @@ def test_a_machine_that_was_restored_stays_the_same(before, after, ttl_ms, size)
         patch.setattr(sessions, "SESSION_RESPONSE_BYTES_MAX", 6)
         run(machine, before, 1)
         chunks = machine.snapshot()
-        answers = run(machine, after, 100)  # while the snapshot waits
+        answers = run(machine, after, 100)  # before the snapshot's chunks are read
         other = restored(recut(chunks, size))
         assert run(other, after, 100) == answers
     assert b"".join(other.snapshot()) == b"".join(machine.snapshot())

@@ -1,4 +1,4 @@
-"""When a snapshot is taken, and what becomes of one that is coming in: what a whole node shows only now and then."""
+"""Snapshots: when one is due, and how one that is being received interacts with one that is being taken."""
 
 from concurrent.futures import Future
 from zlib import crc32
@@ -47,7 +47,7 @@ def snapshots(config, storage, machine):
 
 @pytest.fixture
 def raft():
-    """A leader whose followers have all of its 101 entries, which are committed."""
+    """Return a leader whose 101 entries are committed and on all followers."""
     raft = leader([1] * 100)
     for peer in "bc":
         receive(raft, peer, AppendEntriesReply(True, match_index=101))
@@ -57,7 +57,7 @@ def raft():
 
 
 def take(snapshots, raft, applied_index):
-    """Take a snapshot to its end, if one is due."""
+    """Take a complete snapshot if one is due; return it."""
     taken = snapshots.step(raft, applied_index)
     while taken is None and snapshots.can_step:
         taken = snapshots.step(raft, applied_index)
@@ -67,35 +67,35 @@ def take(snapshots, raft, applied_index):
 
 
 def chunks_of(machine, index, *sizes):
-    """A leader's snapshot, cut into chunks of these sizes and one for the rest."""
+    """Return a leader's snapshot in chunks of these sizes and one for the rest."""
     data = b"".join(machine.snapshot())
     metadata = SnapshotMetadata(index, 1, leader().configuration, len(data), crc32(data))
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
     return [SnapshotChunk(metadata, a, data[a:b]) for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
 
 
-def test_a_snapshot_is_due_after_so_many_entries(snapshots, raft):
+def test_a_snapshot_is_due_after_the_configured_number_of_entries(snapshots, raft):
     assert take(snapshots, raft, ENTRIES - 1) is None
     assert take(snapshots, raft, ENTRIES).index == ENTRIES
     assert take(snapshots, raft, 2 * ENTRIES - 1) is None
     assert take(snapshots, raft, 2 * ENTRIES).index == 2 * ENTRIES
 
 
-def test_while_a_follower_is_sent_one_the_next_can_wait_but_not_for_ever(snapshots, raft):
+def test_the_next_snapshot_is_postponed_while_one_is_being_sent_but_not_forever(snapshots, raft):
     newest = take(snapshots, raft, ENTRIES)
     raft.progress["b"].begin_snapshot(newest)
     assert take(snapshots, raft, OVERDUE_FACTOR * ENTRIES) is None
     assert take(snapshots, raft, ENTRIES + OVERDUE_FACTOR * ENTRIES) is not None
 
 
-def test_a_follower_that_says_nothing_holds_nothing_up(snapshots, raft):
+def test_an_unresponsive_follower_does_not_postpone_the_next_snapshot(snapshots, raft):
     newest = take(snapshots, raft, ENTRIES)
     raft.progress["b"].begin_snapshot(newest)
     raft.progress["b"].heard_at = -raft.config.election_timeout_max
     assert take(snapshots, raft, 2 * ENTRIES) is not None
 
 
-def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage, raft, machine):
+def test_a_received_snapshot_replaces_one_that_is_being_taken(snapshots, storage, raft, machine):
     machine.apply(pb.CommandEntry(batches=[pb.CommandBatch(commands=[b"no command, but applied"])]), 1)
     first, last = chunks_of(machine, 200, 5)
     snapshots._begin(raft, ENTRIES)
@@ -107,7 +107,7 @@ def test_what_comes_in_takes_the_place_of_what_is_being_taken(snapshots, storage
     assert storage.read_snapshot(0, 1000) == first.data + last.data
 
 
-def test_a_snapshot_that_begins_anew_forgets_what_came_of_the_one_before(snapshots, machine):
+def test_a_snapshot_that_starts_over_discards_the_chunks_received_before(snapshots, machine):
     first, _ = chunks_of(machine, 200, 5)
     snapshots.keep(first)
     again, last = chunks_of(machine, 201, 7)
@@ -115,31 +115,31 @@ def test_a_snapshot_that_begins_anew_forgets_what_came_of_the_one_before(snapsho
     assert snapshots.keep(last) == last.metadata
 
 
-def test_a_snapshot_that_stopped_coming_in_does_not_stop_this_nodes_own(snapshots, raft, machine):
-    """Regression: when its leader fell and another one sent entries instead, no snapshot was ever taken again."""
+def test_an_abandoned_transfer_does_not_block_local_snapshots(snapshots, raft, machine):
+    """Regression: when the leader failed and the next one sent entries instead, no snapshot was taken again."""
     first, _ = chunks_of(machine, 30, 5)
     snapshots.keep(first)
     assert take(snapshots, raft, 29) is None
     assert take(snapshots, raft, 30).index == 30
 
 
-def test_a_snapshot_that_is_not_what_was_announced_is_an_invariant_broken(snapshots, machine):
-    """The core has checked the checksum of what came: then the disk has something else."""
+def test_a_snapshot_that_differs_from_its_metadata_violates_an_invariant(snapshots, machine):
+    """The core has verified the checksum of the data, so the disk must hold something else."""
     (chunk,) = chunks_of(machine, 200)
     wrong = SnapshotMetadata(200, 1, chunk.metadata.configuration, len(chunk.data), 1)
     with pytest.raises(InvariantError, match=r"the snapshot of index 200 is .* on disk, not"):
         snapshots.keep(SnapshotChunk(wrong, 0, chunk.data))
 
 
-def test_a_snapshot_that_the_state_machine_cannot_read_is_damage(snapshots):
+def test_a_snapshot_that_the_state_machine_rejects_is_corrupt(snapshots):
     data = b"of another program"
     metadata = SnapshotMetadata(200, 1, leader().configuration, len(data), crc32(data))
     with pytest.raises(CorruptLogError, match="restore the snapshot of index 200"):
         snapshots.keep(SnapshotChunk(metadata, 0, data))
 
 
-def test_the_next_chunk_waits_until_the_one_before_is_on_disk(config, storage, machine, monkeypatch, raft):
-    """Written in another thread, whose end may come at any time; the snapshot counts after the last one."""
+def test_the_next_chunk_waits_until_the_previous_one_is_on_disk(config, storage, machine, monkeypatch, raft):
+    """An executor writes in another thread; the snapshot is complete after the last write."""
     work, written = [], []
 
     def executor(write):
@@ -163,7 +163,7 @@ def test_the_next_chunk_waits_until_the_one_before_is_on_disk(config, storage, m
     assert storage.read_snapshot(0, 100) == b"onetwo"
 
 
-def test_what_failed_elsewhere_fails_the_node(config, storage, machine, raft):
+def test_a_failed_write_of_the_executor_fails_the_node(config, storage, machine, raft):
     failed = Future()
     failed.set_exception(StorageError("the disk is gone"))
     snapshots = Snapshots(config, storage, machine, lambda _write: failed)
