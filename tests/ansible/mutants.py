@@ -20,10 +20,10 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 DETECTED_BY = {
-    "cut_off_leader_answers_reads": "linearizability",
+    "isolated_leader_serves_reads": "linearizability",
     "commit_by_minority": "linearizability",
     "vote_never_written": "votes",
-    "log_end_lost_at_restart": "linearizability",
+    "log_tail_lost_at_restart": "linearizability",
     "applied_again": "state machine safety",
 }
 """The check that must detect each mutant."""

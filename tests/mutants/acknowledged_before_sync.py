@@ -1,4 +1,4 @@
-"""A node answers before what it promises is on disk (Figure 2: stable storage before responding)."""
+"""A node replies before its state is durable (Figure 2: stable storage before responding)."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A waiter is told that its command is done when another leader's entry is applied at its index."""
+"""A command completes when the entry of another leader is applied at its index."""
 
 from raft_pkg.server.proposals import Proposals
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""What was applied is handed out again with the next commit."""
+"""The newest applied entry is applied again with the next commit."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Entries are applied as soon as they are in the log (§5.3, only committed ones)."""
+"""Entries are applied as soon as they are in the log (§5.3: only committed entries)."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A compare-and-set that wants the key to be absent succeeds whatever is there."""
+"""A compare-and-set that expects an absent key succeeds with any value."""
 
 from raft_pkg.kv.store import KeyValueStore
 from raft_testbed.mutation import rewrite

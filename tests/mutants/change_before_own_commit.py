@@ -1,4 +1,4 @@
-"""A new leader changes the members before it has committed in its own term."""
+"""A new leader begins a membership change before it has committed an entry of its term."""
 
 from raft_pkg.core.membership_changes import MembershipChanges
 from raft_testbed.mutation import rewrite

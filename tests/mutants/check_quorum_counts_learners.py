@@ -1,4 +1,4 @@
-"""A leader that only learners answer believes itself in touch (dissertation §6.2, a quorum)."""
+"""A leader counts learners for check quorum (dissertation §6.2: a quorum of voters)."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

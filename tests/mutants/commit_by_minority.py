@@ -1,4 +1,4 @@
-"""One copy fewer than a majority commits (§5.3)."""
+"""One copy fewer than a majority commits an entry (§5.3)."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader commits an entry of an earlier term as soon as a majority has it (§5.4.2, Figure 8)."""
+"""A leader commits an entry of an earlier term by counting copies (§5.4.2, Figure 8)."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""The log loses one entry more than the snapshot replaces (§7)."""
+"""Compaction removes one entry more than the snapshot covers (§7)."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_pkg.storage.file import FileStorage

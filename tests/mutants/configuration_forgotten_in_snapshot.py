@@ -1,4 +1,4 @@
-"""A snapshot does not say who belongs to the cluster (§7, Figure 13)."""
+"""A snapshot has an empty configuration (§7, Figure 13)."""
 
 from raft_pkg.server.snapshots import Snapshots
 from raft_testbed.mutation import rewrite

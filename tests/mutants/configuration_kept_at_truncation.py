@@ -1,4 +1,4 @@
-"""A node goes on by a configuration whose entry was replaced (§6, the newest one in its log)."""
+"""A configuration stays effective after its entry was removed from the log (§6: the newest one in the log)."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A node goes by a configuration only when it is committed (§6, as soon as it is in its log)."""
+"""A configuration becomes effective only when it is committed (§6: when it is in the log)."""
 
 from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_pkg.core.raft import Raft

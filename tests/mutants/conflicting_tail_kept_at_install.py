@@ -1,4 +1,6 @@
-"""Entries after an installed snapshot are kept, also where its last one has another term (Figure 13, step 6)."""
+"""A follower keeps its log after an installed snapshot, even if the term of the snapshot's last entry differs (Figure
+13, step 6).
+"""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

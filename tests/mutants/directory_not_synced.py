@@ -1,4 +1,4 @@
-"""A new segment's name is not synced: a power loss takes the whole file."""
+"""The name of a new segment is not synced, so a power loss removes the file."""
 
 from raft_pkg.storage._directory import DataDirectory
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""One vote fewer than a majority elects (§5.2)."""
+"""One vote fewer than a majority elects a leader (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_pkg.core.raft import Raft

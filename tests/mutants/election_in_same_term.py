@@ -1,4 +1,4 @@
-"""A candidate does not begin a new term (§5.2)."""
+"""A candidate does not increment its term (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""All nodes wait equally long, so that votes split again and again (§5.2)."""
+"""All nodes have the same election time-out, so votes split repeatedly (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

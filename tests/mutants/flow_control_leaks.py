@@ -1,4 +1,4 @@
-"""Answered appends still count as in flight, until nothing may be sent any more."""
+"""Acknowledged appends still count as in flight, until no more are sent."""
 
 from raft_pkg.core.progress import Progress
 from raft_testbed.mutation import rewrite

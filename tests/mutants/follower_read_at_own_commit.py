@@ -1,4 +1,4 @@
-"""A follower serves a read at its own commit index and asks nobody (dissertation §6.4)."""
+"""A follower serves a read at its own commit index, without asking the leader (dissertation §6.4)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

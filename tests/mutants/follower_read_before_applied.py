@@ -1,4 +1,4 @@
-"""A follower answers a read before it has applied the index that its leader named (dissertation §6.4)."""
+"""A follower serves a read before it has applied the read index (dissertation §6.4)."""
 
 from raft_pkg.core.reads import ForwardedReads
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A follower stands for election although it hears from its leader (§5.2)."""
+"""The leader's messages do not reset a follower's election timer (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

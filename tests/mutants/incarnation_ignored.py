@@ -1,4 +1,4 @@
-"""A node that lost its disk is taken for the one that it was."""
+"""Messages to and from previous incarnations are accepted: a node that lost its disk passes for the one before."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

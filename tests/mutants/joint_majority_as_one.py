@@ -1,4 +1,4 @@
-"""While two configurations decide together, one majority of all their voters is enough (§6, one of each)."""
+"""In joint consensus, one majority of all voters suffices (§6: a majority of each configuration)."""
 
 from raft_pkg.core.configuration import Electorate
 from raft_testbed.mutation import rewrite

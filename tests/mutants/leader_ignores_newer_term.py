@@ -1,4 +1,4 @@
-"""A leader goes on when it hears of a newer term (§5.1)."""
+"""A leader does not step down on a newer term (§5.1)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader that has ordered another's election answers reads by its lease (dissertation §6.4.1)."""
+"""A leader serves reads by its lease after it has sent TimeoutNow (dissertation §6.4.1)."""
 
 from raft_pkg.core.transfer import LeadershipTransfer
 from raft_testbed.mutation import rewrite

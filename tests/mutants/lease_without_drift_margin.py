@@ -1,4 +1,4 @@
-"""A lease lasts as long as if all clocks ran at the same rate (dissertation §6.4.1)."""
+"""A lease has no margin for clock drift (dissertation §6.4.1)."""
 
 from raft_pkg.core.read_index import LeaderReads
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""The loop writes and never syncs."""
+"""The event loop writes and never syncs."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

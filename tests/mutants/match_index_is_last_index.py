@@ -1,4 +1,4 @@
-"""A follower says that all of its log matches, not just what was sent (§5.3)."""
+"""A follower acknowledges its whole log, not only the entries that match the request (§5.3)."""
 
 from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader believes that a follower which lost its disk still has what it had (matchIndex is void)."""
+"""A leader keeps the matchIndex of a follower that lost its disk."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader sends the same entries again after a refusal (§5.3)."""
+"""A leader does not decrement nextIndex after a rejection (§5.3)."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader that nobody answers goes on for ever (dissertation §6.2)."""
+"""A leader without a quorum never steps down (dissertation §6.2)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

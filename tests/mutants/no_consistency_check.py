@@ -1,4 +1,4 @@
-"""A follower takes entries whose predecessor has another term in its log (§5.3)."""
+"""A follower accepts entries even if its previous entry has another term (§5.3)."""
 
 from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A new leader waits for a client before it commits what its predecessors left (§8)."""
+"""A new leader appends no entry of its term, so it cannot commit earlier entries (§8)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""The old snapshot goes before the new one has its name."""
+"""The old snapshot is removed before the new one has its name."""
 
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A voter helps a pre-candidate although it hears from a leader (dissertation §9.6, §4.2.3)."""
+"""A voter grants a pre-vote although it has a leader (dissertation §9.6, §4.2.3)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

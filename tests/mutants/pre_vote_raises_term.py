@@ -1,4 +1,4 @@
-"""A voter takes over the term of a pre-vote that it grants (dissertation §9.6, it promises nothing)."""
+"""A voter enters the term of a pre-vote that it grants (dissertation §9.6)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

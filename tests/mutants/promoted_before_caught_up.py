@@ -1,4 +1,4 @@
-"""A learner is promoted however much of the log it lacks (dissertation §4.2.1)."""
+"""A learner is promoted before it has caught up (dissertation §4.2.1)."""
 
 from raft_pkg.core.replication import Replication
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A new leader answers reads before it knows what is committed (dissertation §6.4, step 1)."""
+"""A new leader serves reads before it has committed an entry of its term (dissertation §6.4, step 1)."""
 
 from raft_pkg.core.read_index import LeaderReads
 from raft_testbed.mutation import rewrite

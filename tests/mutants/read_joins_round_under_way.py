@@ -1,4 +1,4 @@
-"""A read is confirmed by heartbeats that left before it came (dissertation §6.4, step 3)."""
+"""A read is confirmed by heartbeats that were sent before it arrived (dissertation §6.4, step 3)."""
 
 from raft_pkg.core.reads import ReadQueue
 from raft_testbed.mutation import rewrite

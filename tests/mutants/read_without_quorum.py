@@ -1,4 +1,4 @@
-"""A leader answers reads without asking anybody whether it still leads (dissertation §6.4)."""
+"""A leader serves reads without confirming its leadership (dissertation §6.4)."""
 
 from raft_pkg.core.reads import ReadQueue
 from raft_testbed.mutation import rewrite

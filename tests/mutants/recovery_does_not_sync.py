@@ -1,4 +1,4 @@
-"""Recovery takes for durable what the killed process wrote and never synced."""
+"""Recovery does not sync what the previous process wrote, and takes it for durable."""
 
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite

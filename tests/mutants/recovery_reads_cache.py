@@ -1,4 +1,4 @@
-"""After a failed sync, recovery trusts what is in memory."""
+"""After a failed sync, recovery reads the page cache."""
 
 from raft_pkg.storage._log import LogReader
 from raft_testbed.mutation import rewrite

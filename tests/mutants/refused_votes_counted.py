@@ -1,4 +1,4 @@
-"""A candidate counts answers, not votes (§5.2)."""
+"""A candidate counts all replies as votes (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

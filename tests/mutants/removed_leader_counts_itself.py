@@ -1,4 +1,4 @@
-"""A leader that is not in C_new counts itself for its majority (§6)."""
+"""A leader that is not in C_new counts itself for majorities of it (§6)."""
 
 from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader that is not in C_new leads on when that is committed (§6)."""
+"""A leader that is not in C_new does not step down when C_new is committed (§6)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""The mark below which a session's answers go is one too high."""
+"""The acknowledged low-water mark of a session is one too high, so a response is dropped too early."""
 
 from raft_pkg.server.proposals import Proposals
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""What was answered in a session is known to its leader alone: a repeat through another one is applied again."""
+"""A new leader loses the responses of all sessions, so repeats are applied again."""
 
 from raft_pkg.server.proposals import Proposals
 from raft_testbed.mutation import rewrite

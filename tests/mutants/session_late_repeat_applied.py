@@ -1,4 +1,4 @@
-"""A repeat that comes when its answer is no longer kept is taken for a new command."""
+"""A repeat below the acknowledged low-water mark is applied as a new command."""
 
 from raft_pkg.server.sessions import _Session
 from raft_testbed.mutation import rewrite

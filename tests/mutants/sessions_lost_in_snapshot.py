@@ -1,4 +1,4 @@
-"""A snapshot has no sessions (dissertation §6.3, they are part of the state)."""
+"""A snapshot has no sessions (dissertation §6.3: they are part of the state)."""
 
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite

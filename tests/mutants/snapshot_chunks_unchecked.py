@@ -1,4 +1,4 @@
-"""A follower takes every chunk of a snapshot that comes, in whatever order (Figure 13, offset)."""
+"""A follower accepts the chunks of a snapshot in any order (Figure 13, offset)."""
 
 from raft_pkg.core.snapshot_receiver import SnapshotReceiver
 from raft_testbed.mutation import rewrite

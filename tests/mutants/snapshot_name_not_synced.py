@@ -1,4 +1,4 @@
-"""A snapshot counts before its name is on disk."""
+"""A snapshot is committed before its name is durable."""
 
 from raft_pkg.storage._snapshot import NewSnapshot
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""After a restart the state machine is empty, and goes on after the snapshot."""
+"""After a restart, the state machine is empty instead of restored from the snapshot."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

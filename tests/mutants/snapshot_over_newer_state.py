@@ -1,4 +1,4 @@
-"""A follower installs a snapshot although it has committed more (Figure 13, InstallSnapshot, step 6)."""
+"""A follower installs a snapshot that is older than its commit index (Figure 13, step 6)."""
 
 from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A snapshot gets its name before all of it is on disk."""
+"""A snapshot gets its name before its content is durable."""
 
 from raft_pkg.storage._snapshot import NewSnapshot
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A snapshot has the newest configuration, which may be above its index and never be committed (§7)."""
+"""A snapshot has the newest configuration of the log, which may be beyond its index (§7)."""
 
 from raft_pkg.server.snapshots import Snapshots
 from raft_testbed.mutation import rewrite

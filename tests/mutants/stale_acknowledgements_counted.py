@@ -1,4 +1,4 @@
-"""A leader counts acknowledgements of an earlier term (§5.1, stale messages are refused)."""
+"""A leader counts acknowledgements of an earlier term (§5.1)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A candidate counts votes that were given to it in an earlier term (§5.1, stale messages are refused)."""
+"""A candidate counts votes of an earlier term (§5.1)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

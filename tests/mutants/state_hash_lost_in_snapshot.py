@@ -1,4 +1,4 @@
-"""A snapshot has no state hash: who begins with one chains to nothing."""
+"""A snapshot has no state hash, so a restored node computes another one."""
 
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite

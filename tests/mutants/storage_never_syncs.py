@@ -1,4 +1,4 @@
-"""The storage says that all is on disk and has not asked the system for it."""
+"""The storage reports writes as durable without syncing them."""
 
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite

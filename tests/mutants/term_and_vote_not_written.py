@@ -1,4 +1,4 @@
-"""Only entries are written; term and vote go along with the next ones."""
+"""Term and vote are written only together with entries."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

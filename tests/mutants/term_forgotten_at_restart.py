@@ -1,4 +1,4 @@
-"""After a restart a node begins in the term of its last entry (Figure 2, currentTerm is persistent)."""
+"""After a restart, a node is in the term of its last entry (Figure 2: currentTerm is persistent)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

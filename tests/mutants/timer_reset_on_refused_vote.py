@@ -1,4 +1,4 @@
-"""A refused vote resets the election timer: stale candidates keep good ones from standing (§5.2)."""
+"""A refused vote resets the election timer, so outdated candidates delay good ones (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A torn write is passed over at recovery and left where the next records go."""
+"""Recovery ignores a torn write without truncating it."""
 
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite

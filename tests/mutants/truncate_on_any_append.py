@@ -1,4 +1,4 @@
-"""A follower cuts its log where an AppendEntries begins, also where nothing conflicts (§5.3)."""
+"""A follower truncates its log at any AppendEntries, even without a conflict (§5.3)."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Who hears that its leader's process has ended helps to replace it, though that one may have a lease (§6.4.1)."""
+"""A report that the leader is unreachable ends stickiness, although the leader may have a lease (§6.4.1)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

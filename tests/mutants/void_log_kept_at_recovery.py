@@ -1,4 +1,4 @@
-"""A crash between an installed snapshot and the new beginning of the log: recovery keeps the old log."""
+"""After a crash between the commit of an installed snapshot and the reset of the log, recovery keeps the old log."""
 
 from raft_pkg.storage._log import LogReader
 from raft_testbed.mutation import rewrite

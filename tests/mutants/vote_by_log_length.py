@@ -1,4 +1,4 @@
-"""The longer log counts as more up to date, whatever the term of its last entry (§5.4.1)."""
+"""A longer log counts as more up to date, whatever the term of its last entry (§5.4.1)."""
 
 from raft_pkg.core.log import RaftLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""After a restart a node does not know for whom it has voted (Figure 2, votedFor is persistent)."""
+"""After a restart, a node has no vote in its term (Figure 2: votedFor is persistent)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

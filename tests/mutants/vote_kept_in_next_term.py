@@ -1,4 +1,4 @@
-"""A node takes its vote along into the next term (Figure 2, votedFor is of currentTerm)."""
+"""A node keeps its vote when its term changes (Figure 2: votedFor is in currentTerm)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

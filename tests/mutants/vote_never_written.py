@@ -1,4 +1,4 @@
-"""A vote is never written, only the term: who restarts has voted for nobody (Figure 2, votedFor is persistent)."""
+"""A vote is never written, only the term (Figure 2: votedFor is persistent)."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A vote is written only when the term has changed too."""
+"""A vote is written only if the term has changed too."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

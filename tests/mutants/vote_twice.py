@@ -1,4 +1,4 @@
-"""A node votes for every candidate that asks, also a second one in the same term (§5.2)."""
+"""A node votes for every candidate that asks in a term (§5.2)."""
 
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Whoever hears that any process has ended stands for election, although it hears from its leader (§5.2)."""
+"""A report that any peer is unreachable shortens the election timer, although the leader is alive (§5.2)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A node with an empty disk begins the cluster anew, though the others are in it already."""
+"""A node with an empty disk bootstraps a cluster, although its peers are members of one."""
 
 from raft_pkg.core.bootstrap import BootstrapPeers
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A snapshot says that it holds one entry more than was applied (§7)."""
+"""A snapshot's index is one higher than the applied index (§7)."""
 
 from raft_pkg.server.snapshots import Snapshots
 from raft_testbed.mutation import rewrite

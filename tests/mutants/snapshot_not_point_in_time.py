@@ -1,4 +1,4 @@
-"""The chunks of a snapshot show the state as it is when each is taken, not as it was at its index."""
+"""The chunks of a snapshot have the state at the time of each chunk, not at the snapshot's index."""
 
 from raft_pkg.kv.store import KeyValueStore
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Each node lets sessions expire by its own clock, not by log time: nodes disagree on which are there."""
+"""Each node expires sessions by its own clock, not by log time."""
 
 from raft_pkg.server.applier import Applier
 from raft_pkg.server.node import Node

@@ -1,4 +1,4 @@
-"""A learner that hears from no leader stands for election (dissertation §4.2.1)."""
+"""A learner campaigns when its election timer fires (dissertation §4.2.1)."""
 
 from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_testbed.mutation import rewrite

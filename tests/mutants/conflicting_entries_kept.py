@@ -1,4 +1,4 @@
-"""A follower keeps what it has, also where the leader's entries conflict with it (§5.3)."""
+"""A follower keeps entries that conflict with the leader's (§5.3)."""
 
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Old segments are removed before `node.json` says that the log begins after them."""
+"""Old segments are removed before `node.json` records the new start of the log."""
 
 from raft_pkg.storage.file import FileStorage
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A leader changes the members again before the last change is committed (§6)."""
+"""A leader begins a membership change before the previous one is committed (§6)."""
 
 from raft_pkg.core.membership_changes import MembershipChanges
 from raft_testbed.mutation import rewrite

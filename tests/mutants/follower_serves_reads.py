@@ -1,4 +1,4 @@
-"""A follower answers reads from what it has."""
+"""A follower serves reads from its state, without the leader."""
 
 from raft_pkg.server.reads import Reads
 from raft_testbed.mutation import rewrite

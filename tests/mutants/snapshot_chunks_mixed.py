@@ -1,4 +1,4 @@
-"""A leader that has a newer snapshot goes on with its chunks where those of the older one ended."""
+"""A leader with a newer snapshot continues at the offset that it had reached in the older one."""
 
 from raft_pkg.core.progress import Progress
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""Where the commands of a row came to different ends, all are told what became of the first."""
+"""All commands of a batch get the outcome of the first, even if their outcomes differ."""
 
 from raft_pkg.server import outcomes
 from raft_testbed.mutation import rewrite

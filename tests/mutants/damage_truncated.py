@@ -1,4 +1,4 @@
-"""Whatever is wrong at the end of the log is taken for a torn write and cut off, promises and all."""
+"""Any damage at the end of the log is taken for a torn write and truncated, with acknowledged entries."""
 
 from raft_pkg.storage._segment import SegmentReader
 from raft_testbed.mutation import rewrite

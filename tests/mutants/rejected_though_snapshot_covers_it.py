@@ -1,4 +1,4 @@
-"""A deposed leader tells waiters 'surely not done' of entries that a snapshot took the place of."""
+"""A deposed leader completes pending commands that a snapshot covers with NOT_LEADER."""
 
 from raft_pkg.server.proposals import Proposals
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A deposed leader tells waiters 'surely not done' of entries that its successor may yet commit."""
+"""A deposed leader completes pending commands with NOT_LEADER, although its successor may commit them."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

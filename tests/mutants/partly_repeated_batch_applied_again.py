@@ -1,4 +1,4 @@
-"""Of commands in a row only the first is looked up: others that were applied before are applied again."""
+"""Only the first command of a batch is looked up in the session, so other repeated commands are applied again."""
 
 from raft_pkg.server.sessions import _Session
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A lease is counted from the answers, not from when the heartbeats left (dissertation §6.4.1)."""
+"""A lease begins with the acknowledgements, not with the sending of the heartbeats (dissertation §6.4.1)."""
 
 from raft_pkg.core.read_index import LeaderReads
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A command in a session that has expired opens it again: a repeat is applied again."""
+"""A command in an expired session opens the session again, so a repeat is applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""All commands of a row are recorded under the first one's number: a repeat of the others is applied again."""
+"""All commands of a batch are recorded under the first sequence number, so repeats of the others are applied again."""
 
 from raft_pkg.server.sessions import _Session
 from raft_testbed.mutation import rewrite

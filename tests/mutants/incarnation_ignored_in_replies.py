@@ -1,4 +1,4 @@
-"""What a node promised before it lost its disk counts for the one that it is now."""
+"""Messages from previous incarnations are accepted, so votes and acknowledgements from a lost disk count."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

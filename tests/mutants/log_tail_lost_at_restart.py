@@ -1,4 +1,4 @@
-"""After a restart the newest half of the log is gone, acknowledged entries too (Figure 2, log[] is persistent)."""
+"""After a restart, the newer half of the log is missing (Figure 2: log[] is persistent)."""
 
 from raft_pkg.server.node import Node
 from raft_testbed.mutation import rewrite

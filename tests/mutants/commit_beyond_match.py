@@ -1,4 +1,4 @@
-"""A follower commits up to leaderCommit though its own log may differ there (Figure 2, step 5)."""
+"""A follower commits up to leaderCommit, beyond the entries that match the leader's log (Figure 2, step 5)."""
 
 from raft_pkg.core.follower import Follower
 from raft_testbed.mutation import rewrite

@@ -1,4 +1,4 @@
-"""A snapshot says that it holds one entry fewer than was applied: that one is applied again (§7)."""
+"""A snapshot's index is one lower than the applied index, so an entry is applied again (§7)."""
 
 from raft_pkg.server.snapshots import Snapshots
 from raft_testbed.mutation import rewrite

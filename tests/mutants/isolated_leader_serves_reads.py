@@ -1,4 +1,4 @@
-"""A leader that nobody hears any more goes on, and answers reads from what it has (dissertation §6.2, §6.4)."""
+"""A leader without a quorum stays leader, and serves reads from its state (dissertation §6.2, §6.4)."""
 
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.reads import ReadQueue

@@ -1,4 +1,4 @@
-"""A candidate asks former members too, and counts their votes (§6)."""
+"""A candidate requests votes from former members, and counts them (§6)."""
 
 from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_pkg.core.elections import Elections

@@ -1,4 +1,4 @@
-"""A snapshot has not the newest session's number, if that one has ended: it is given again."""
+"""A snapshot has the highest id of open sessions only, so the id of a later session that has expired is reused."""
 
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite

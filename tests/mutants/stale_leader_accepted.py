@@ -1,4 +1,4 @@
-"""A follower takes entries from a leader of an earlier term (Figure 2, AppendEntries receiver, step 1)."""
+"""A follower accepts entries from a leader of an earlier term (Figure 2, AppendEntries receiver, step 1)."""
 
 from raft_pkg.core.raft import Raft
 from raft_testbed.mutation import rewrite

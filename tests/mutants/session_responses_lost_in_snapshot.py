@@ -1,4 +1,4 @@
-"""A snapshot has the sessions, and not what was answered in them: a repeat is applied again."""
+"""A snapshot has the sessions without their responses, so repeats are applied again."""
 
 from raft_pkg.server.sessions import SessionedMachine
 from raft_testbed.mutation import rewrite
