@@ -53,12 +53,12 @@ def test_learner_does_not_count_for_check_quorum():
 def test_learner_does_not_confirm_reads():
     """§6.4 with §4.2.1."""
     raft = lead(WITH_LEARNER)
-    number = raft.read_index()
+    request_id = raft.read_index()
     carry_out(raft)
     acknowledge(raft, "d", read_round=1)
     assert carry_out(raft).reads == []
     acknowledge(raft, "c", read_round=1)
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_learner_never_campaigns():
@@ -255,18 +255,18 @@ def test_lease_ends_before_removed_leader_sends_timeout_now():
 
 def test_either_of_two_voters_can_be_removed():
     """§4.2.2, §4.3: of two, either can go."""
-    for gone in "ab":
+    for removed in "ab":
         raft = lead(configuration("ab"))
-        raft.change_members(Remove(gone), 0.0)
+        raft.change_members(Remove(removed), 0.0)
         carry_out(raft)
         acknowledge(raft, "b")
         carry_out(raft)
-        if gone == "a":
+        if removed == "a":
             acknowledge(raft, "b")
         carry_out(raft)
-        assert raft.configuration == configuration("b" if gone == "a" else "a")
+        assert raft.configuration == configuration("b" if removed == "a" else "a")
         assert raft.commit_index == 3
-        assert (raft.role is Role.LEADER) is (gone == "b")
+        assert (raft.role is Role.LEADER) is (removed == "b")
 
 
 # --- §4.2.3: disruptive servers ---------------------------------------------------------------------------------------
@@ -280,13 +280,13 @@ def test_partitioned_removed_server_is_not_disruptive(config):
     cluster = ChangingCluster("abcd", config=config)
     cluster.run(2.0)
     leader, term = cluster.leader.node_id, cluster.leader.current_term
-    gone = next(node_id for node_id in "abcd" if node_id != leader)
-    cluster.isolate(gone)
-    cluster.change(leader, Remove(gone))
+    removed = next(node_id for node_id in "abcd" if node_id != leader)
+    cluster.isolate(removed)
+    cluster.change(leader, Remove(removed))
     cluster.run(2.0)
     cluster.heal()
     cluster.run(3.0)
-    assert gone in cluster[gone].voters
+    assert removed in cluster[removed].voters
     assert (cluster[leader].role, cluster[leader].current_term) == (Role.LEADER, term)
     cluster.propose(leader, b"x")
     cluster.run(0.2)

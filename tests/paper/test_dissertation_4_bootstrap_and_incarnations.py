@@ -47,14 +47,14 @@ def uninitialized(node_id="a", *, peers=PEERS, incarnation=1, config=CONFIG, har
 
 
 def discovery(
-    raft, sender, *, is_uninitialized=True, peers=PEERS, incarnation=1, answer=True, leader="", to=None, now=0.0
+    raft, sender, *, is_uninitialized=True, peers=PEERS, incarnation=1, is_reply=True, leader="", to=None, now=0.0
 ):
     """Deliver a discovery; to a leader, with the reply to its challenge."""
     body = Discovery(
-        is_uninitialized, tuple(peers), address_of(sender), answer, leader, address_of(leader) if leader else ""
+        is_uninitialized, tuple(peers), address_of(sender), is_reply, leader, address_of(leader) if leader else ""
     )
-    recipient_incarnation = (raft.incarnation if answer else 0) if to is None else to
-    if answer and raft.role is Role.LEADER:
+    recipient_incarnation = (raft.incarnation if is_reply else 0) if to is None else to
+    if is_reply and raft.role is Role.LEADER:
         raft.receive(Message(sender, raft.node_id, 0, replace(body, is_reply=False), incarnation, 0), now)
         body = replace(body, challenge=raft._changes._challenges.get(sender, 0))
     raft.receive(Message(sender, raft.node_id, 0, body, incarnation, recipient_incarnation), now)
@@ -107,19 +107,19 @@ def test_only_the_smallest_identity_bootstraps():
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "discovery_options",
     [
         pytest.param({"is_uninitialized": False}, id="a peer that has voted or has a log"),
         pytest.param({"peers": ("a", "b", "c", "d")}, id="a peer with other bootstrap peers"),
-        pytest.param({"answer": False}, id="a request, which may be stale"),
+        pytest.param({"is_reply": False}, id="a request, which may be stale"),
         pytest.param({"to": 99}, id="a reply to the previous incarnation"),
     ],
 )
-def test_no_bootstrap_unless_all_peers_are_uninitialized(answer):
+def test_no_bootstrap_unless_all_peers_are_uninitialized(discovery_options):
     """§4.4: a node that lost its disk would bootstrap a second cluster."""
     raft = uninitialized()
     discovery(raft, "b")
-    discovery(raft, "c", **answer)
+    discovery(raft, "c", **discovery_options)
     raft.tick(raft.next_timeout())
     assert not raft.configuration
     discovery(raft, "c")
@@ -194,7 +194,7 @@ def test_discovery_reply_has_the_leaders_address():
     """§4.4: one known node is enough to find the leader."""
     raft = follower(configuration=configuration("abc"), term=1)
     receive_from(raft, "b", AppendEntries(0, 0, (), 0, 0))
-    discovery(raft, "z", answer=False)
+    discovery(raft, "z", is_reply=False)
     (message,) = [m for m in carry_out(raft).messages if isinstance(m.body, Discovery)]
     assert message.body == Discovery(False, (), "a:6000", is_reply=True, leader="b", leader_address="b:6000")
     assert (message.recipient, message.recipient_incarnation) == ("z", 1)
@@ -376,7 +376,7 @@ def test_stale_discovery_does_not_replace_a_live_incarnation():
     raft = lead(configuration("abc", incarnations={"c": 5}), unresponsive="c")
     receive_from(raft, "b", AppendEntriesReply(True, match_index=1), now=1.0)
     receive_from(raft, "c", AppendEntriesReply(True, match_index=1), incarnation=5, now=1.0)
-    discovery(raft, "c", incarnation=4, answer=False, now=1.0)
+    discovery(raft, "c", incarnation=4, is_reply=False, now=1.0)
     assert raft.configuration == configuration("abc", incarnations={"c": 5})
 
 

@@ -43,9 +43,9 @@ def acknowledge_round(raft, sender, now):
 def read(raft, now):
     """Request a read at a given time. Return the reads that are served at once."""
     raft._state.now = now
-    number = raft.read_index()
+    request_id = raft.read_index()
     ready = raft.take_ready()
-    return [index for read_number, index in ready.reads if read_number == number]
+    return [index for read, index in ready.reads if read == request_id]
 
 
 def test_leases_are_off_by_default():
@@ -103,10 +103,10 @@ def test_reads_after_the_lease_need_a_round():
     """§6.4: the read is served later, not rejected."""
     raft, began = holding()
     raft._state.now = began + LENGTH
-    number = raft.read_index()
+    request_id = raft.read_index()
     (body, _) = replies(carry_out(raft), AppendEntries)
     acknowledge(raft, "c", read_round=body.read_round)
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_replies_to_old_rounds_do_not_extend_the_lease():
@@ -120,10 +120,10 @@ def test_no_lease_before_leader_commits_in_its_own_term():
     """§6.4, step 1: until then it does not know the commit index."""
     raft = lead(ABC, terms=[1, 1], config=LEASES, committed=False)
     acknowledge(raft, "b", "c", up_to=2, read_round=raft._leader_reads._queue.round)
-    number = raft.read_index()
+    request_id = raft.read_index()
     assert carry_out(raft).reads == []
     acknowledge(raft, "b", read_round=raft._leader_reads._queue.round)
-    assert carry_out(raft).reads == [(number, 3)]
+    assert carry_out(raft).reads == [(request_id, 3)]
 
 
 def test_new_leader_has_no_lease():

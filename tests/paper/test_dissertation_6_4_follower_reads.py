@@ -21,9 +21,9 @@ def following():
 
 def request_read(raft):
     """Request a read on a follower. Return its request id, and the ReadIndex request."""
-    number = raft.read_index(any_node=True)
+    request_id = raft.read_index(any_node=True)
     (request,) = replies(carry_out(raft), ReadIndex)
-    return number, request
+    return request_id, request
 
 
 # --- the follower's side ----------------------------------------------------------------------------------------------
@@ -40,24 +40,24 @@ def test_follower_sends_read_index_request():
 def test_follower_serves_read_once_the_index_is_committed():
     """§6.4: in steps 4 and 5, the follower waits for its own state machine."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     receive(raft, "b", ReadIndexReply(request.request_id, 3))
     assert carry_out(raft).reads == []
     receive(raft, "b", AppendEntries(1, 1, tuple(log_of(1, 1, 1, 1)[1:]), 2, 0))
     assert carry_out(raft).reads == []
     receive(raft, "b", AppendEntries(4, 1, (), 4, 0))
     ready = carry_out(raft)
-    assert ready.reads == [(number, 3)]
+    assert ready.reads == [(request_id, 3)]
     assert [entry.index for entry in ready.committed] == [3, 4]
 
 
 def test_one_request_serves_all_earlier_reads():
     """§6.4: like a round on the leader."""
     raft = following()
-    numbers = [raft.read_index(any_node=True) for _ in range(5)]
+    request_ids = [raft.read_index(any_node=True) for _ in range(5)]
     (request,) = replies(carry_out(raft), ReadIndex)
     receive(raft, "b", ReadIndexReply(request.request_id, 1))
-    assert carry_out(raft).reads == [(number, 1) for number in numbers]
+    assert carry_out(raft).reads == [(request_id, 1) for request_id in request_ids]
 
 
 def test_read_after_a_request_needs_another_request():
@@ -74,37 +74,37 @@ def test_read_after_a_request_needs_another_request():
 def test_duplicate_reply_is_ignored():
     """§6.4 on a network that repeats messages."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     for _ in range(2):
         receive(raft, "b", ReadIndexReply(request.request_id, 1))
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_index_0_rejects_the_request():
     """§6.4: the node does not lead; the client may retry the read."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     receive(raft, "b", ReadIndexReply(request.request_id, 0))
-    assert carry_out(raft).failed_reads == [number]
+    assert carry_out(raft).failed_reads == [request_id]
 
 
 def test_reply_of_another_node_is_ignored():
     """§6.4: only the leader knows the read index."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     receive(raft, "c", ReadIndexReply(request.request_id, 1))
     assert carry_out(raft).reads == []
     receive(raft, "b", ReadIndexReply(request.request_id, 1))
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_lost_request_expires():
     """§6.4 on a network that loses messages: after an election time-out, when the leader is heard again."""
     raft = following()
-    number, _ = request_read(raft)
+    request_id, _ = request_read(raft)
     append(raft, "b", (1, 1), now=CONFIG.election_timeout_max)
     receive(raft, "b", AppendEntries(1, 1, (), 1, 0), now=CONFIG.election_timeout_max + 0.001)
-    assert carry_out(raft).failed_reads == [number]
+    assert carry_out(raft).failed_reads == [request_id]
 
 
 @pytest.mark.parametrize(
@@ -127,21 +127,21 @@ def test_leader_change_fails_reads(event):
 def test_read_index_stays_valid_after_a_leader_change():
     """§6.4: the index was committed, regardless of the current leader."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     receive(raft, "b", ReadIndexReply(request.request_id, 2))
     receive(raft, "c", AppendEntries(1, 1, tuple(log_of(1, 1)[1:]), 2, 0), term=2)
     ready = carry_out(raft)
-    assert (ready.reads, ready.failed_reads) == ([(number, 2)], [])
+    assert (ready.reads, ready.failed_reads) == ([(request_id, 2)], [])
 
 
 def test_follower_without_leader_fails_all_reads():
     """§6.4: the entries up to the read index may never arrive, as on a removed or partitioned server."""
     raft = following()
-    number, request = request_read(raft)
+    request_id, request = request_read(raft)
     receive(raft, "b", ReadIndexReply(request.request_id, 3))
     carry_out(raft)
     raft.tick(raft.next_timeout())
-    assert carry_out(raft).failed_reads == [number]
+    assert carry_out(raft).failed_reads == [request_id]
     append(raft, "b", (1, 1), log_of(1, 1, 1, 1)[1:], commit=4, term=raft.current_term)
     assert carry_out(raft).reads == []
 
@@ -178,20 +178,20 @@ def test_reply_to_previous_incarnation_is_ignored():
     cluster.isolate(restarted)
     newer = cluster.propose(leader)
     cluster.run(0.1)
-    number = cluster[restarted].read_index(any_node=True)
+    request_id = cluster[restarted].read_index(any_node=True)
     cluster.carry_out(restarted)
     cluster.network += late
     cluster.deliver_all()
     assert cluster[leader].commit_index == newer.index
-    assert cluster.members[restarted].served_reads.get(number, newer.index) == newer.index
+    assert cluster.members[restarted].served_reads.get(request_id, newer.index) == newer.index
 
 
 # --- the leader's side ------------------------------------------------------------------------------------------------
 
 
-def forward_read(raft, sender, number, now=0.0):
+def forward_read(raft, sender, request_id, now=0.0):
     """Deliver a follower's ReadIndex request to a leader."""
-    receive(raft, sender, ReadIndex(number), now=now)
+    receive(raft, sender, ReadIndex(request_id), now=now)
 
 
 def test_leader_replies_when_a_majority_has_acknowledged_the_round():
@@ -284,10 +284,10 @@ def test_reads_on_all_servers_see_acknowledged_writes():
     written = cluster.propose(leader)
     cluster.run(0.1)
     for node_id in "abcde":
-        number = cluster[node_id].read_index(any_node=True)
+        request_id = cluster[node_id].read_index(any_node=True)
         cluster.carry_out(node_id)
         cluster.run(0.1)
-        assert cluster.members[node_id].served_reads[number] >= written.index
+        assert cluster.members[node_id].served_reads[request_id] >= written.index
 
 
 def test_partitioned_leader_does_not_reply_to_follower():
@@ -297,7 +297,7 @@ def test_partitioned_leader_does_not_reply_to_follower():
     leader = cluster.leader.node_id
     companion, *others = (node_id for node_id in "abcde" if node_id != leader)
     cluster.isolate(leader, companion)
-    number = cluster[companion].read_index(any_node=True)
+    request_id = cluster[companion].read_index(any_node=True)
     cluster.carry_out(companion)
     cluster.deliver_all()
     cluster.elect(others[0])
@@ -305,8 +305,8 @@ def test_partitioned_leader_does_not_reply_to_follower():
     cluster.propose(others[0], b"newer")
     cluster.run(0.2)
     assert cluster[leader].role is Role.LEADER
-    assert number not in cluster.members[companion].served_reads
+    assert request_id not in cluster.members[companion].served_reads
     cluster.heal()
     cluster.run(0.5)
-    assert number not in cluster.members[companion].served_reads
-    assert number in cluster.members[companion].failed_reads
+    assert request_id not in cluster.members[companion].served_reads
+    assert request_id in cluster.members[companion].failed_reads

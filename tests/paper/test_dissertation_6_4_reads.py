@@ -26,23 +26,23 @@ def rounds(ready):
 def test_read_waits_for_acknowledgements_of_a_majority():
     """§6.4, step 3: a new round of heartbeats shows that no newer leader has superseded it."""
     raft = ready_leader("abcde")
-    number = raft.read_index()
+    request_id = raft.read_index()
     ready = carry_out(raft)
     assert ready.reads == []
     assert rounds(ready) == [1, 1, 1, 1]
     acknowledge(raft, "b", read_round=1)
     assert carry_out(raft).reads == []
     acknowledge(raft, "c", read_round=1)
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_rejected_append_acknowledges_the_round():
     """§6.4: the follower still accepts it as the leader of this term."""
     raft = ready_leader()
-    number = raft.read_index()
+    request_id = raft.read_index()
     carry_out(raft)
     receive(raft, "b", AppendEntriesReply(False, rejected_index=0, read_round=1))
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_replies_to_earlier_heartbeats_do_not_count():
@@ -78,16 +78,16 @@ def test_read_during_a_round_waits_for_the_next():
 def test_one_round_serves_all_waiting_reads():
     """§6.4: the cost of a round is shared by any number of reads."""
     raft = ready_leader()
-    numbers = [raft.read_index() for _ in range(50)]
+    request_ids = [raft.read_index() for _ in range(50)]
     assert rounds(carry_out(raft)) == [1, 1]
     acknowledge(raft, "b", read_round=1)
-    assert carry_out(raft).reads == [(number, 1) for number in numbers]
+    assert carry_out(raft).reads == [(request_id, 1) for request_id in request_ids]
 
 
 def test_no_read_before_leader_commits_in_its_own_term():
     """§6.4, step 1: until then it does not know which entries are committed."""
     raft = leader([1, 1, 1])
-    number = raft.read_index()
+    request_id = raft.read_index()
     assert rounds(carry_out(raft)) == []
     acknowledge(raft, "b", up_to=3)
     ready = carry_out(raft)
@@ -98,7 +98,7 @@ def test_no_read_before_leader_commits_in_its_own_term():
     assert rounds(ready) == [1, 1]
     assert [entry.index for entry in ready.committed] == [1, 2, 3, 4]
     acknowledge(raft, "b", read_round=1)
-    assert carry_out(raft).reads == [(number, 4)]
+    assert carry_out(raft).reads == [(request_id, 4)]
 
 
 def test_read_index_is_the_commit_index_of_its_round():
@@ -107,11 +107,11 @@ def test_read_index_is_the_commit_index_of_its_round():
     raft.propose(b"x")
     carry_out(raft)
     acknowledge(raft, "b")
-    number = raft.read_index()
+    request_id = raft.read_index()
     ready = carry_out(raft)
     assert [entry.index for entry in ready.committed] == [2]
     acknowledge(raft, "b", read_round=1)
-    assert carry_out(raft).reads == [(number, 2)]
+    assert carry_out(raft).reads == [(request_id, 2)]
 
 
 def test_entries_up_to_the_read_index_are_handed_out_with_the_read():
@@ -120,22 +120,22 @@ def test_entries_up_to_the_read_index_are_handed_out_with_the_read():
     raft.propose(b"x")
     carry_out(raft)
     acknowledge(raft, "b", up_to=2)
-    number = raft.read_index()
+    request_id = raft.read_index()
     raft_output = raft.take_ready()
     assert [entry.index for entry in raft_output.committed] == [2]
     acknowledge(raft, "c", read_round=1)
-    assert raft.take_ready().reads == [(number, 2)]
+    assert raft.take_ready().reads == [(request_id, 2)]
 
 
 def test_next_heartbeat_repeats_a_lost_round():
     """§6.4 on a network that loses messages: the read is delayed, not lost."""
     raft = ready_leader()
-    number = raft.read_index()
+    request_id = raft.read_index()
     carry_out(raft)  # lost
     raft.tick(raft.next_timeout())
     assert rounds(carry_out(raft)) == [1, 1]
     acknowledge(raft, "c", read_round=1)
-    assert carry_out(raft).reads == [(number, 1)]
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_appends_with_entries_carry_the_round():
@@ -151,8 +151,8 @@ def test_sole_server_serves_reads_at_once():
     """§6.4: it is its own majority, once it has committed in its term."""
     raft = follower(voters="a")
     raft.tick(raft.next_timeout())
-    number = raft.read_index()
-    assert carry_out(raft).reads == [(number, 1)]
+    request_id = raft.read_index()
+    assert carry_out(raft).reads == [(request_id, 1)]
 
 
 def test_deposed_leader_fails_its_reads():
@@ -186,18 +186,18 @@ def test_partitioned_leader_never_serves_a_read():
     cluster.elect("a")
     cluster.deliver_all()
     cluster.isolate("a")
-    number = cluster["a"].read_index()
+    request_id = cluster["a"].read_index()
     cluster.carry_out("a")
     cluster.elect("b")
     cluster.propose("b", b"newer")
     cluster.run(2.0)
     assert cluster["b"].commit_index == 3
     assert cluster["a"].role is Role.LEADER  # check-quorum is off: only the rounds protect the read
-    assert number not in cluster.members["a"].served_reads
+    assert request_id not in cluster.members["a"].served_reads
     cluster.heal()
     cluster.run(0.2)
-    assert number not in cluster.members["a"].served_reads
-    assert number in cluster.members["a"].failed_reads
+    assert request_id not in cluster.members["a"].served_reads
+    assert request_id in cluster.members["a"].failed_reads
 
 
 def test_reelected_leader_serves_fresh_reads():
@@ -209,10 +209,10 @@ def test_reelected_leader_serves_fresh_reads():
     raft.tick(raft.next_timeout())
     receive(raft, "b", RequestVoteReply(vote_granted=True))
     assert raft.role is Role.LEADER
-    number = raft.read_index()
+    request_id = raft.read_index()
     acknowledge(raft, "b", "c")
     ready = carry_out(raft)
     assert ready.reads == []
     assert rounds(ready) == [2, 2]
     acknowledge(raft, "b", read_round=2)
-    assert carry_out(raft).reads == [(number, 2)]
+    assert carry_out(raft).reads == [(request_id, 2)]

@@ -138,15 +138,15 @@ def test_partitioned_node_is_not_disruptive_when_it_returns(seed):
     cluster.run(3.0)
     leading = cluster.leader
     term = leading.current_term
-    away = next(voter for voter in "abcde" if voter != leading.node_id)
-    cluster.isolate(away)
+    partitioned = next(voter for voter in "abcde" if voter != leading.node_id)
+    cluster.isolate(partitioned)
     cluster.run(10.0)
-    assert cluster[away].current_term == term
+    assert cluster[partitioned].current_term == term
     cluster.heal()
     cluster.run(1.0)
     assert cluster.leader is leading
     assert {raft.current_term for raft in cluster.running} == {term}
-    assert cluster[away].leader == leading.node_id
+    assert cluster[partitioned].leader == leading.node_id
 
 
 # --- leader stickiness (§4.2.3) ---------------------------------------------------------------------------------------
@@ -223,11 +223,11 @@ def keep_alive(raft, *followers, until):
 def test_leader_without_quorum_steps_down():
     """§6.2: an election time-out without a successful round of heartbeats to a majority ends its leadership."""
     raft = leader(voters="abcde", config=CHECK_QUORUM)
-    number = raft.read_index()
+    request_id = raft.read_index()
     keep_alive(raft, "b", until=5.0)
     ready = carry_out(raft)
     assert (raft.role, raft.current_term, raft.leader) == (Role.FOLLOWER, 1, None)
-    assert ready.failed_reads == [number]
+    assert ready.failed_reads == [request_id]
     assert [raft_event.reason for raft_event in raft_events(ready, BecameFollower)] == [
         "no quorum has replied for an election time-out"
     ]
@@ -288,10 +288,16 @@ def test_node_of_newer_term_rejoins_without_deadlock():
     cluster = Cluster("abc", config=BOTH)
     cluster.run(3.0)
     term = cluster.leader.current_term
-    away = cluster.leader.peers[0]
-    cluster.isolate(away)
-    receive(cluster[away], cluster[away].peers[0], RequestVoteReply(vote_granted=False), term=term + 5, now=cluster.now)
-    cluster.carry_out(away)
+    partitioned = cluster.leader.peers[0]
+    cluster.isolate(partitioned)
+    receive(
+        cluster[partitioned],
+        cluster[partitioned].peers[0],
+        RequestVoteReply(vote_granted=False),
+        term=term + 5,
+        now=cluster.now,
+    )
+    cluster.carry_out(partitioned)
     cluster.heal()
     cluster.run(3.0)
     assert cluster.leader.current_term > term + 5

@@ -11,8 +11,8 @@ from tests.support.core import append, candidate, carry_out, follower, log_of, r
 def test_duplicate_append_gets_the_same_reply():
     """§5.5: entries that are in the log already are ignored."""
     raft = follower(term=1)
-    answers = [append(raft, "b", (0, 0), log_of(1, 1), commit=1) for _ in range(3)]
-    assert len(set(answers)) == 1
+    results = [append(raft, "b", (0, 0), log_of(1, 1), commit=1) for _ in range(3)]
+    assert len(set(results)) == 1
     assert (terms_of(raft), raft.commit_index) == ([1, 1], 1)
 
 

@@ -180,8 +180,8 @@ def test_commit_of_earlier_entries_does_not_start_c_new():
 def test_c_new_is_committed_by_its_own_majority():
     """§6: "the old configuration is irrelevant and servers not in the new configuration can be shut down"."""
     raft = lead(configuration("abcde"))
-    for gone in "ed":
-        raft.change_members(Remove(gone), 0.0)
+    for removed in "ed":
+        raft.change_members(Remove(removed), 0.0)
         carry_out(raft)
         acknowledge(raft, *raft.peers)
         carry_out(raft)

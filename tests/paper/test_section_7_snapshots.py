@@ -351,7 +351,7 @@ def chunks(ready):
     return [(message.recipient, body.offset) for message, body in ready.snapshot_messages]
 
 
-def answer(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
+def reply(raft, taken, next_offset, *, sender="c", now=0.0, read_round=0):
     """Deliver a follower's reply with its offset."""
     receive(raft, sender, InstallSnapshotReply(taken.index, next_offset, read_round), now=now)
     return carry_out(raft)
@@ -371,9 +371,9 @@ def test_next_chunk_is_sent_when_the_last_is_acknowledged():
     raft, taken = behind()
     assert chunks(carry_out(raft)) == [("c", 0)]
     assert chunks(carry_out(raft)) == []
-    assert chunks(answer(raft, taken, 4)) == [("c", 4)]
-    assert chunks(answer(raft, taken, 4)) == []
-    assert chunks(answer(raft, taken, 8)) == [("c", 8)]
+    assert chunks(reply(raft, taken, 4)) == [("c", 4)]
+    assert chunks(reply(raft, taken, 4)) == []
+    assert chunks(reply(raft, taken, 8)) == [("c", 8)]
 
 
 def test_entries_follow_the_last_chunk():
@@ -381,7 +381,7 @@ def test_entries_follow_the_last_chunk():
     raft, taken = behind()
     entry = raft.propose(b"x")
     carry_out(raft)
-    ready = answer(raft, taken, taken.size)
+    ready = reply(raft, taken, taken.size)
     assert chunks(ready) == []
     assert [(m.recipient, m.body.entries) for m in ready.early_messages if m.recipient == "c"] == [("c", (entry,))]
     progress = raft.progress["c"]
@@ -396,7 +396,7 @@ def test_installed_snapshot_counts_for_commitment():
     carry_out(raft)
     reject(raft, "c", 3, 1)
     carry_out(raft)
-    answer(raft, raft.snapshot, raft.snapshot.size)
+    reply(raft, raft.snapshot, raft.snapshot.size)
     assert raft.commit_index == 4
     acknowledge(raft, "c", up_to=entry.index)
     assert raft.commit_index == entry.index
@@ -419,25 +419,25 @@ def test_interrupted_snapshot_continues_at_the_followers_offset():
     """Figure 13: the reply has the offset."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 4)  # the chunk at offset 4 is lost
+    reply(raft, taken, 4)  # the chunk at offset 4 is lost
     raft.tick(raft.next_timeout())
     carry_out(raft)
-    assert chunks(answer(raft, taken, 8)) == [("c", 8)]
+    assert chunks(reply(raft, taken, 8)) == [("c", 8)]
 
 
 def test_follower_that_lost_its_chunks_starts_again():
     """Figure 13: it has restarted, or the checksum was wrong."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 8)
-    assert chunks(answer(raft, taken, 0)) == [("c", 0)]
+    reply(raft, taken, 8)
+    assert chunks(reply(raft, taken, 0)) == [("c", 0)]
 
 
 def test_newer_snapshot_is_sent_from_the_beginning():
     """§7: the entries after the older one may be compacted."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 4)
+    reply(raft, taken, 4)
     raft.propose(b"x")
     carry_out(raft)
     acknowledge(raft, "b")
@@ -445,7 +445,7 @@ def test_newer_snapshot_is_sent_from_the_beginning():
     raft.snapshot_taken(newer)
     ready = carry_out(raft)
     assert [(body.metadata, body.offset) for _, body in ready.snapshot_messages] == [(newer, 0)]
-    assert chunks(answer(raft, taken, 8)) == []  # a reply for the older one
+    assert chunks(reply(raft, taken, 8)) == []  # a reply for the older one
 
 
 def test_reply_for_another_snapshot_is_ignored():
@@ -461,7 +461,7 @@ def test_snapshot_reply_after_a_match_changes_nothing():
     raft, taken = behind()
     carry_out(raft)
     acknowledge(raft, "c")
-    answer(raft, taken, 4)
+    reply(raft, taken, 4)
     assert (raft.progress["c"].match_index, raft.progress["c"].snapshot) == (11, None)
 
 
@@ -491,7 +491,7 @@ def test_snapshot_to_one_follower_does_not_delay_commits():
     assert [m.recipient for m in ready.early_messages if m.body.entries] == ["b"]
     acknowledge(raft, "b")
     assert raft.commit_index == 12
-    answer(raft, taken, taken.size)
+    reply(raft, taken, taken.size)
     assert not raft.is_sending_snapshot()
 
 
@@ -499,7 +499,7 @@ def test_unresponsive_follower_does_not_prevent_a_new_snapshot():
     """§7: it may never return."""
     raft, taken = behind()
     carry_out(raft)
-    answer(raft, taken, 4, now=1.0)
+    reply(raft, taken, 4, now=1.0)
     assert raft.is_sending_snapshot()
     raft.tick(2.0)
     assert not raft.is_sending_snapshot()
@@ -509,10 +509,10 @@ def test_chunk_replies_confirm_reads():
     """Dissertation §6.4: a reply to a chunk counts like one to a heartbeat."""
     raft, taken = behind()
     carry_out(raft)
-    number = raft.read_index()
+    request_id = raft.read_index()
     ready = carry_out(raft)
     assert {message.body.read_round for message in ready.early_messages} == {1}
-    assert answer(raft, taken, 4, read_round=1).reads == [(number, 11)]
+    assert reply(raft, taken, 4, read_round=1).reads == [(request_id, 11)]
 
 
 def test_leader_without_entry_and_snapshot_raises():
@@ -558,13 +558,13 @@ def test_snapshot_brings_the_configuration():
     cluster = ChangingCluster("abcd", config=NO_TAIL)
     cluster.run(2.0)
     leader = cluster.leader.node_id
-    slow, gone = [node_id for node_id in "abcd" if node_id != leader][:2]
+    slow, removed = [node_id for node_id in "abcd" if node_id != leader][:2]
     cluster.crash(slow)
-    cluster.change(leader, Remove(gone))
+    cluster.change(leader, Remove(removed))
     cluster.run(1.0)
     cluster.snapshot(leader)
     assert cluster[leader].log.base_index == cluster[leader].commit_index
     cluster.start(slow)
     cluster.run(1.0)
     assert cluster[slow].configuration == cluster[leader].configuration
-    assert gone not in cluster[slow].voters
+    assert removed not in cluster[slow].voters
