@@ -1,4 +1,4 @@
-"""Real clusters of node processes on the loopback interface, made and ended by raftctl as a user would."""
+"""Clusters of node processes on the loopback interface, started and stopped by raftctl as a user would."""
 
 import json
 import subprocess
@@ -13,8 +13,8 @@ import psutil
 
 from tests.support.servers import free_ports
 
-# Machines that run tests are busy: a node that gets no processor for a while must not lose its leadership for it.
-CALM = ("--election-timeout-ms-min", "400", "--election-timeout-ms-max", "800", "--heartbeat-interval-ms", "80")
+# Machines that run tests are busy: a leader that gets no CPU time for a moment must not lose its leadership.
+PATIENT = ("--election-timeout-ms-min", "400", "--election-timeout-ms-max", "800", "--heartbeat-interval-ms", "80")
 COMMAND_TIMEOUT_SECONDS = 60
 
 
@@ -31,7 +31,7 @@ def run_raftctl(*arguments: str, stdin: bytes | None = None) -> "subprocess.Comp
 
 @contextmanager
 def serving(node_id: str, directory: Path, members: Mapping[str, str], *options: str) -> Iterator[int]:
-    """One more node process, which belongs to no cluster and knows some members of one; yields its port."""
+    """Run one more node process, which belongs to no cluster and knows some members of one; yield its port."""
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     peers = ",".join(f"{peer}={at}" for peer, at in {node_id: address, **members}.items())
@@ -47,28 +47,28 @@ def serving(node_id: str, directory: Path, members: Mapping[str, str], *options:
 
 @dataclass
 class Cluster:
-    """A local cluster by its directory."""
+    """A local cluster in a directory."""
 
     directory: Path
 
     def control(self, command: str, *arguments: str, status: int = 0) -> dict[str, Any]:
-        """`raftctl cluster COMMAND … --json`, which must end with `status`."""
+        """Run `raftctl cluster COMMAND … --json`, which must exit with `status`; return its output."""
         done = run_raftctl("cluster", command, *arguments, "--dir", str(self.directory), "--json")
         assert done.returncode == status, f"{done.args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if done.stdout else {}
 
     def refused(self, command: str, *arguments: str, status: int = 2) -> str:
-        """What a command that must fail with `status` says."""
+        """Run a command that must fail with `status`; return its stderr."""
         done = run_raftctl("cluster", command, *arguments, "--dir", str(self.directory))
         assert done.returncode == status, f"{done.args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stderr
 
     def up(self, *arguments: str) -> dict[str, Any]:
-        return self.control("up", *CALM, *arguments)
+        return self.control("up", *PATIENT, *arguments)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that names this cluster's directory, whatever the description says."""
+        """Return all processes that name this cluster's directory, even if its description does not list them."""
         return [p for p in psutil.process_iter(["cmdline", "status"]) if self._is_ours(p)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -80,7 +80,7 @@ class Cluster:
         )
 
     def wipe(self) -> None:
-        """End the nodes at once, remove all that is theirs, and see that no process is left."""
+        """Kill the nodes, remove their files, and check that no process is left."""
         if (self.directory / "cluster.json").exists():
             self.control("kill", "--all")
             self.control("down", "--purge")

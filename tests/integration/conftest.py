@@ -1,4 +1,4 @@
-"""A cluster for one test, and one for all those that only use it."""
+"""Fixtures: a cluster for one test, and a shared one for tests that do not change it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.integration.clusters import Cluster
 
 @pytest.fixture
 def new_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A directory for a cluster of the test's own, of which nothing is left in the end."""
+    """Yield a cluster for one test, without nodes; remove it at the end."""
     cluster = Cluster(tmp_path / "cluster")
     yield cluster
     cluster.wipe()
@@ -19,7 +19,7 @@ def new_cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A cluster of three for tests that only use it."""
+    """Yield a cluster of three nodes for tests that do not change it."""
     cluster = Cluster(tmp_path_factory.mktemp("shared") / "cluster")
     try:
         yield cluster.up()

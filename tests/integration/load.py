@@ -1,7 +1,7 @@
-"""Writers that remember what they were told, and the judgement of what is there in the end.
+"""Load for integration tests: writers that record outcomes, and a check of the final values.
 
-Every appended token is unique, and an acknowledged append names the length of the value after it: so it must end at
-exactly that place for ever after. Tokens whose outcome is unknown may be there once; those that failed, never.
+Every appended token is unique, and an acknowledged append returns the length of the value, so the token must end at
+exactly that offset from then on. A token with unknown outcome may be present once, a failed one must not be.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from raft_pkg.client import AsyncRaftClient, OperationFailedError, OutcomeUnknownError
 
 OPERATION_TIMEOUT_SECONDS = 10.0
-PACE_SECONDS = 0.005  # between two writes of a writer: what is tested here is not speed
+PACE_SECONDS = 0.005  # between two writes of one writer: throughput is not tested here
 
 
 @dataclass
 class Ledger:
-    """What clients know of one key that is only appended to."""
+    """What clients know about one append-only key."""
 
     key: str
     acknowledged: dict[str, int] = field(default_factory=dict)  # token: length of the value up to its end
@@ -47,7 +47,7 @@ class Ledger:
             self.violations.append(f"read {len(value or b'')} bytes, after {known_length} had been acknowledged")
 
     def judge(self, value: bytes | None) -> list[str]:
-        """What is wrong with the final value; nothing, if all promises were kept."""
+        """Return the problems of the final value."""
         text = (value or b"").decode()
         ends: dict[str, list[int]] = {}
         for end in itertools.accumulate(len(part) + 1 for part in text.split("\n")[:-1]):
@@ -70,7 +70,7 @@ class Ledger:
 
 
 class Load:
-    """Writers and readers that work until told to stop."""
+    """Writers and readers that run until `stop`."""
 
     def __init__(
         self, client: AsyncRaftClient, *, keys: int, writers: int, timeout: float = OPERATION_TIMEOUT_SECONDS
@@ -98,7 +98,7 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def judge(self) -> list[str]:
-        """Read everything once more; returns what is wrong."""
+        """Read all final values; return their problems."""
         values = [await self._client.get(ledger.key, timeout=30) for ledger in self.ledgers]
         return [
             f"{ledger.key}: {problem}"

@@ -1,4 +1,4 @@
-"""`raftctl bench` on a real cluster, and the errors that it names."""
+"""`raftctl bench` on a real cluster, and its error messages."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_a_running_cluster_is_measured(endpoints, running_cluster):
     assert read["longest_gap_ms"] is None
 
 
-def test_people_get_a_table(endpoints):
+def test_the_default_output_is_a_table(endpoints):
     done = run_raftctl("bench", "--endpoints", endpoints, *SHORT, "--mix", "put", "--outstanding", "1,4")
     assert done.returncode == 0, done.stderr
     heading, *rows = done.stdout.splitlines()
@@ -44,14 +44,14 @@ def test_people_get_a_table(endpoints):
         (("--processes", str(2**22 + 1)), "--processes: "),
     ],
 )
-def test_wrong_options_are_named(endpoints, options, told):
+def test_invalid_options_are_reported(endpoints, options, told):
     done = run_raftctl("bench", "--endpoints", endpoints, *SHORT, *options)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_cluster_nothing_is_known():
+def test_an_unavailable_cluster_is_reported_as_unknown():
     done = run_raftctl("bench", "--endpoints", "127.0.0.1:1", *SHORT, "--mix", "put", "--outstanding", "2")
     assert done.returncode == 3
     assert "no operation succeeded within 1 s" in done.stderr

@@ -1,4 +1,4 @@
-"""A follower that was away for long gets a snapshot, and the log of the others stays bounded (paper §7)."""
+"""A follower that was down for long installs a snapshot, and the log of the others stays bounded (§7)."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ def events_of(cluster: Cluster, node_id: str, event: str) -> list[Event]:
 
 
 async def write(client: AsyncRaftClient, writes: int) -> None:
-    """So many writes, always a number of them under way."""
+    """Write, with a constant number of operations in flight."""
     numbers = iter(range(writes))
 
     async def work() -> None:
@@ -76,7 +76,7 @@ async def test_a_follower_that_missed_200_000_writes_catches_up_by_snapshot(
             print(f"\n{WRITES:,} writes of {VALUE_BYTES} bytes without {away}: {writing:.1f} s; on disk: {megabytes};")
             print(f"{away} back after {catching_up:.2f} s, with a snapshot of {installed['bytes']:,} bytes")
 
-        # It has all of it: with the follower that was up all the time gone, it is one of two that must agree.
+        # The node has all data: after the other follower is killed, it is one of the two that form the majority.
         leader = (await client.status()).leader_id
         follower = next(node_id for node_id in others if node_id != leader)
         await asyncio.to_thread(new_cluster.control, "kill", follower)

@@ -1,4 +1,4 @@
-"""`raftctl client`: the lines that playbooks assert on, and its exit status."""
+"""`raftctl client`: the log lines that playbooks assert on, and the exit status."""
 
 import json
 
@@ -15,7 +15,7 @@ def events(lines, name):
     return [line for line in lines if line["event"] == name]
 
 
-def test_writes_reads_back_and_says_so(running_cluster):
+def test_the_client_logs_its_write_and_its_read(running_cluster):
     lines = run_client("--endpoints", running_cluster["endpoints"], "--run-id", "first", "--operations", "3")
     assert lines[0]["event"] == "client_started"
     assert (lines[0]["run_id"], lines[0]["endpoints"]) == ("first", running_cluster["endpoints"].split(","))
@@ -50,7 +50,7 @@ def test_history_lines_are_complete(running_cluster):
     assert [line["time"] for line in history] == sorted(line["time"] for line in history)
 
 
-def test_checks_what_an_earlier_run_wrote(running_cluster):
+def test_the_client_verifies_the_value_of_an_earlier_run(running_cluster):
     at = ("--endpoints", running_cluster["endpoints"])
     run_client(*at, "--run-id", "earlier", "--operations", "2")
     lines = run_client(*at, "--operations", "0", "--expect", "client/earlier/0=earlier-0")
@@ -58,7 +58,7 @@ def test_checks_what_an_earlier_run_wrote(running_cluster):
     assert events(lines, "operation") == []
 
 
-def test_a_value_that_is_not_as_expected_is_a_definite_no(running_cluster):
+def test_an_unexpected_value_is_a_mismatch(running_cluster):
     at = ("--endpoints", running_cluster["endpoints"], "--operations", "1")
     lines = run_client(*at, "--expect", "client/nobody/0=x", status=1)
     mismatch = events(lines, "read_mismatch")[0]
@@ -66,7 +66,7 @@ def test_a_value_that_is_not_as_expected_is_a_definite_no(running_cluster):
     assert (lines[-1]["mismatches"], lines[-1]["exit_status"]) == (1, 1)
 
 
-def test_no_leader_in_time_is_not_known():
+def test_no_leader_in_time_is_unknown():
     lines = run_client("--endpoints", "127.0.0.1:1", "--timeout", "0.5", status=3)
     assert [line["event"] for line in lines] == ["client_started", "workload_finished"]
     assert (lines[-1]["ok"], lines[-1]["exit_status"]) == (0, 3)

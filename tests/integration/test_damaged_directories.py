@@ -1,4 +1,4 @@
-"""Every kind of damage to a data directory: what `raftctl serve` and `raftctl log verify` say, and that all is kept."""
+"""Damage to a data directory: `raftctl serve` and `raftctl log verify` report it, and change nothing."""
 
 import os
 import shutil
@@ -24,18 +24,18 @@ DISK_BYTES = 8 * 1024 * 1024
 
 @dataclass
 class Node:
-    """One node of a cluster of one, by its directory."""
+    """The node of a single-node cluster, and its directory."""
 
     directory: Path
     address: str
 
     def command(self, node_id: str = "raft-0") -> list[str]:
         options = ["--id", node_id, "--listen", self.address, "--peers", f"{node_id}={self.address}"]
-        kept = ["--snapshot-bytes", str(1 << 40)]  # all that is written stays in the log
+        kept = ["--snapshot-bytes", str(1 << 40)]  # keeps all writes in the log
         return [sys.executable, "-m", "raft_pkg.cli", "serve", *options, "--data-dir", str(self.directory), *kept]
 
     def serve(self, node_id: str = "raft-0", prefix: tuple[str, ...] = ()) -> tuple[int, str]:
-        """Start where it must refuse; returns exit status and what was said."""
+        """Start a node that must refuse to run; return its exit status and its stderr."""
         done = subprocess.run(
             [*prefix, *self.command(node_id)], capture_output=True, text=True, timeout=60, check=False
         )
@@ -49,7 +49,7 @@ class Node:
         return done.returncode, done.stdout + done.stderr
 
     def contents(self) -> dict[str, bytes]:
-        """Everything but the lock, which says who tried last."""
+        """Return the content of all files but the lock, which names the newest process."""
         files = (path for path in self.directory.iterdir() if path.is_file() and path.name != "LOCK")
         return {path.name: path.read_bytes() for path in files}
 
@@ -58,14 +58,14 @@ class Node:
         return sorted(self.directory.glob("*.log"))
 
     def last_record(self) -> tuple[Path, int, int]:
-        """File, offset and size of the newest record."""
+        """Return file, offset and size of the newest record."""
         *_, record = inspect_directory(self.directory)
         return record.file, record.offset, record.size
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """The directory of a node that was killed when it had written two segments."""
+    """Yield the directory of a node that was killed after it had written two segments."""
     node = Node(tmp_path_factory.mktemp("written") / "raft-0", f"127.0.0.1:{free_ports(1)[0]}")
     process = node.start()
     with RaftClient([node.address], timeout=30) as client:
@@ -134,7 +134,7 @@ def empty_the_node_file(node: Node) -> str:
         empty_the_node_file,
     ],
 )
-def test_damage_is_refused_named_and_kept(node: Node, damage: Callable[[Node], str]) -> None:
+def test_damage_is_reported_and_kept(node: Node, damage: Callable[[Node], str]) -> None:
     what = damage(node)
     before = node.contents()
     for status, said in (node.serve(), node.verify()):
@@ -145,7 +145,7 @@ def test_damage_is_refused_named_and_kept(node: Node, damage: Callable[[Node], s
     assert node.contents() == before
 
 
-def test_a_torn_tail_is_cut_off_and_all_that_was_promised_is_there(node: Node) -> None:
+def test_a_torn_tail_is_truncated_and_acknowledged_writes_remain(node: Node) -> None:
     path, offset, size = node.last_record()
     os.truncate(path, offset + size // 2)
     status, said = node.verify()
@@ -171,7 +171,7 @@ def test_a_directory_of_another_node(node: Node) -> None:
 
 def test_a_directory_without_permission(node: Node) -> None:
     node.segments[-1].chmod(0)
-    # Root may do anything unless it gives that up, as a container's root has to.
+    # Root ignores permissions unless it drops the capability, as root in a container has to.
     as_others = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
     status, said = node.serve(prefix=as_others)
     assert status == 2, said
@@ -182,7 +182,7 @@ def test_a_directory_without_permission(node: Node) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room."""
+    """Mount a small file system; return its directory."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     mounted = tmp_path / "disk"
@@ -193,7 +193,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(node: Node) -> int:
-    """Write until nothing is acknowledged any more; returns how many writes were."""
+    """Write until no write is acknowledged; return the number of acknowledged writes."""
     with RaftClient([node.address], timeout=3) as client:
         for number in range(WRITES):
             try:
@@ -203,7 +203,7 @@ def fill(node: Node) -> int:
     raise AssertionError("the disk is too large for this test")
 
 
-def test_a_full_disk_ends_the_node_and_loses_nothing_acknowledged(small_disk: Path) -> None:
+def test_a_full_disk_ends_the_node_and_no_acknowledged_write_is_lost(small_disk: Path) -> None:
     node = Node(small_disk / "raft-0", f"127.0.0.1:{free_ports(1)[0]}")
     process = node.start()
     acknowledged = fill(node)

@@ -1,4 +1,4 @@
-"""kill -9 of any node under load: no acknowledged write is lost, none is applied twice."""
+"""kill -9 of any node under load: no acknowledged write is lost, and none is applied twice."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ async def kill_rounds(cluster: Cluster, rounds: int) -> None:
         load = Load(client, keys=4, writers=8)
         terms = set()
         for number in range(rounds):
-            # Every third time the leader, every fifth time all of them: what a random choice might leave out.
+            # Kill the leader every third time and all nodes every fifth time: a random choice might omit both.
             status = await client.status()
             terms.add(status.term)
             leader = status.leader_id or names[0]
@@ -56,7 +56,7 @@ async def test_no_acknowledged_write_is_lost_in_fifty_kills(new_cluster):
     await kill_rounds(new_cluster, 50)
 
 
-async def test_what_was_written_is_there_after_all_nodes_were_killed_at_once(new_cluster):
+async def test_acknowledged_writes_survive_a_kill_of_all_nodes_at_once(new_cluster):
     up = await asyncio.to_thread(new_cluster.up)
     async with AsyncRaftClient(up["endpoints"]) as client:
         await asyncio.gather(*(client.put(f"k{i}", f"v{i}") for i in range(500)))
@@ -66,7 +66,7 @@ async def test_what_was_written_is_there_after_all_nodes_were_killed_at_once(new
     assert values == [f"v{i}".encode() for i in range(500)]
 
 
-def test_the_judgement_sees_each_kind_of_damage():
+def test_the_ledger_detects_each_kind_of_violation():
     ledger = Ledger("k", acknowledged={"a\n": 2, "b\n": 4}, unknown={"u\n"}, failed={"f\n"})
     assert ledger.judge(b"a\nb\n") == []
     assert ledger.judge(b"a\nb\nu\n") == []

@@ -1,4 +1,4 @@
-"""`raftctl cluster`: what it starts, what it leaves alone, and what it refuses."""
+"""`raftctl cluster`: starting, stopping, and rejected commands."""
 
 import json
 import os
@@ -9,10 +9,10 @@ import sys
 
 import psutil
 
-from tests.integration.clusters import CALM, run_raftctl
+from tests.integration.clusters import PATIENT, run_raftctl
 
 
-def test_data_survives_down_and_up_and_goes_with_purge(new_cluster):
+def test_data_survives_down_and_up_and_purge_removes_it(new_cluster):
     first = new_cluster.up()
     assert first["changed"] is True
     assert len(first["nodes"]) == 3
@@ -54,15 +54,15 @@ def test_kill_start_pause_resume(new_cluster):
     assert "--all" in new_cluster.refused("kill")
 
 
-def test_a_paused_node_is_ended_too(new_cluster):
+def test_down_stops_a_paused_node(new_cluster):
     new_cluster.up("--nodes", "1")
     new_cluster.control("pause", "raft-0")
     assert new_cluster.control("down")["nodes"] == ["raft-0"]
     assert new_cluster.processes() == []
 
 
-def test_two_at_once_start_one_cluster(new_cluster):
-    command = [sys.executable, "-m", "raft_pkg.cli", "cluster", "up", *CALM, "--dir", str(new_cluster.directory)]
+def test_two_concurrent_up_commands_start_one_cluster(new_cluster):
+    command = [sys.executable, "-m", "raft_pkg.cli", "cluster", "up", *PATIENT, "--dir", str(new_cluster.directory)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         _, errors = process.communicate(timeout=60)
@@ -70,7 +70,7 @@ def test_two_at_once_start_one_cluster(new_cluster):
     assert len(new_cluster.processes()) == 3
 
 
-def test_a_used_directory_keeps_its_number_of_nodes_and_its_times_while_it_runs(new_cluster):
+def test_up_rejects_other_options_for_a_running_cluster(new_cluster):
     new_cluster.up("--nodes", "1")
     message = new_cluster.refused("up", "--nodes", "3")
     assert "1 nodes, not 3" in message
@@ -81,11 +81,11 @@ def test_a_used_directory_keeps_its_number_of_nodes_and_its_times_while_it_runs(
     assert started["node"] == "raft-0"
 
 
-def test_an_even_number_of_nodes_is_refused(new_cluster):
+def test_an_even_number_of_nodes_is_rejected(new_cluster):
     assert "--nodes 2: choose 1, 3, 5, 7" in new_cluster.refused("up", "--nodes", "2")
 
 
-def test_a_port_in_use_is_named(new_cluster):
+def test_a_port_in_use_is_reported_with_its_process(new_cluster):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -95,8 +95,8 @@ def test_a_port_in_use_is_named(new_cluster):
     assert new_cluster.processes() == []
 
 
-def test_no_leader_within_the_limit(new_cluster):
-    new_cluster.up()  # a cluster begins with an election at once; later ones wait for their time
+def test_up_fails_without_a_leader_in_time(new_cluster):
+    new_cluster.up()  # bootstrap elects a leader at once; later elections wait for their time-out
     new_cluster.control("down")
     slow = ("--election-timeout-ms-min", "60000", "--election-timeout-ms-max", "60001")
     message = new_cluster.refused("up", *slow, "--timeout", "3", status=3)
@@ -105,7 +105,7 @@ def test_no_leader_within_the_limit(new_cluster):
     assert str(new_cluster.directory) in message
 
 
-def test_a_node_that_refuses_its_data_is_shown_with_its_own_words(new_cluster):
+def test_the_stderr_of_a_node_that_fails_to_start_is_reported(new_cluster):
     new_cluster.up()
     new_cluster.control("down")
     shutil.rmtree(new_cluster.directory / "raft-1/data")
@@ -115,7 +115,7 @@ def test_a_node_that_refuses_its_data_is_shown_with_its_own_words(new_cluster):
     assert "raft-0" in message.split("exit status 2", 1)[1]
 
 
-def test_a_process_that_got_a_nodes_number_later_is_left_alone(new_cluster):
+def test_a_later_process_with_the_same_id_is_not_touched(new_cluster):
     new_cluster.up("--nodes", "1")
     new_cluster.control("kill", "raft-0")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other_process:
@@ -128,28 +128,28 @@ def test_a_process_that_got_a_nodes_number_later_is_left_alone(new_cluster):
         assert other_process.poll() is None
 
 
-def test_an_unreadable_description_is_refused_and_kept(new_cluster):
+def test_an_unreadable_description_is_reported_and_kept(new_cluster):
     new_cluster.directory.mkdir()
     file = new_cluster.directory / "cluster.json"
     file.write_text("{}")
     for command in ("up", "status", "down"):
         assert str(file) in new_cluster.refused(command)
     assert file.read_text() == "{}"
-    file.unlink()  # the fixture could not read it either
+    file.unlink()  # else the fixture could not read it
 
 
-def test_no_cluster_there(new_cluster):
+def test_commands_without_a_cluster(new_cluster):
     assert "raftctl cluster up" in new_cluster.refused("status")
     assert new_cluster.control("down") == {"changed": False, "nodes": []}
 
 
-def test_nodes_have_a_session_of_their_own(new_cluster):
+def test_nodes_run_in_a_session_of_their_own(new_cluster):
     new_cluster.up("--nodes", "1")
     process = new_cluster.processes()[0]
     assert os.getsid(process.pid) == process.pid
 
 
-def test_nodes_of_another_system_are_told_by_their_environment_and_end_whole(new_cluster):
+def test_nodes_of_another_system_get_an_environment_and_stop_as_a_group(new_cluster):
     """The shell starts another program. Signals to the node reach both (docs/reference/contract.md)."""
     command = f"sh -c '{sys.executable} -m raft_pkg.cli serve; exit $?'"
     found = new_cluster.up("--command", command)
@@ -173,5 +173,5 @@ def test_nodes_of_another_system_are_told_by_their_environment_and_end_whole(new
     assert new_cluster.up("--command", command)["endpoints"] == found["endpoints"]
 
 
-def test_a_command_that_is_not_there_is_named(new_cluster):
+def test_a_missing_command_is_reported(new_cluster):
     assert "none-such" in new_cluster.refused("up", "--command", "none-such --flag")

@@ -1,4 +1,4 @@
-"""Members come and go, leaders hand over and disks are lost, while clients work and see nothing of it."""
+"""Membership changes, leadership transfers and lost disks under load, without any effect on clients."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raft_pkg.client import AsyncRaftClient
-from tests.integration.clusters import CALM, Cluster, run_raftctl, serving
+from tests.integration.clusters import PATIENT, Cluster, run_raftctl, serving
 from tests.integration.load import Load
 
 DEADLINE_SECONDS = 5.0
@@ -20,7 +20,7 @@ WAIT_SECONDS = 30.0
 
 
 class Scene:
-    """A cluster of three under load, and what is done to it."""
+    """A cluster of three nodes under load, and operations on it."""
 
     def __init__(self, cluster: Cluster, endpoints: str, client: AsyncRaftClient, load: Load) -> None:
         self.cluster, self.endpoints, self.client, self.load = cluster, endpoints, client, load
@@ -48,7 +48,7 @@ class Scene:
         assert {m["id"]: m["role"] for m in added["members"]}[node_id] == "voter"
 
     async def lose_disk(self, node_id: str) -> None:
-        """The node comes back with an empty directory, and is a voter again by itself."""
+        """Restart the node with an empty directory and wait until it is a voter again."""
         await asyncio.to_thread(self.cluster.control, "kill", node_id)
         before = {m["id"]: m["incarnation"] for m in (await self.raftctl("members", "list"))["members"]}
         shutil.rmtree(self.cluster.directory / node_id / "data")
@@ -64,13 +64,13 @@ class Scene:
 
 @asynccontextmanager
 async def under_load(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Scene, dict[str, int]]]:
-    """A scene with two more nodes running that belong to nobody; in the end, the load must have seen nothing."""
+    """Yield a scene with two more running nodes that are no members; check the load at the end."""
     up = await asyncio.to_thread(cluster.up)
     first = up["endpoints"].split(",")[0]
     async with AsyncRaftClient(up["endpoints"]) as client:
         with (
-            serving("raft-3", tmp_path, {"raft-0": first}, *CALM) as third,
-            serving("raft-4", tmp_path, {"raft-0": first}, *CALM) as fourth,
+            serving("raft-3", tmp_path, {"raft-0": first}, *PATIENT) as third,
+            serving("raft-4", tmp_path, {"raft-0": first}, *PATIENT) as fourth,
         ):
             endpoints = f"{up['endpoints']},127.0.0.1:{third},127.0.0.1:{fourth}"
             load = Load(client, keys=4, writers=8, timeout=DEADLINE_SECONDS)
@@ -83,7 +83,7 @@ async def under_load(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Sc
 
 
 @pytest.mark.timeout(180)
-async def test_a_cluster_grows_and_loses_its_leader_unnoticed(new_cluster, tmp_path):
+async def test_clients_do_not_notice_growth_and_a_leader_failure(new_cluster, tmp_path):
     async with under_load(new_cluster, tmp_path) as (scene, ports):
         await scene.add("raft-3", ports["raft-3"])
         leader = await scene.leader()
@@ -94,7 +94,7 @@ async def test_a_cluster_grows_and_loses_its_leader_unnoticed(new_cluster, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_all_that_can_happen_to_members_happens_and_clients_see_nothing(new_cluster, tmp_path):
+async def test_clients_do_not_notice_any_membership_operation(new_cluster, tmp_path):
     async with under_load(new_cluster, tmp_path) as (scene, ports):
         for node_id, port in ports.items():
             await scene.add(node_id, port)

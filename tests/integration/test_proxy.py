@@ -1,4 +1,4 @@
-"""A local cluster whose nodes reach each other through `raftctl proxy`, and one that grows."""
+"""A local cluster whose nodes communicate through `raftctl proxy`, and nodes added to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.clusters import COMMAND_TIMEOUT_SECONDS, Cluster, run_raf
 
 
 def eventually(look: Callable[[], dict[str, Any]], reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Look until it is as it should be; returns what was seen then."""
+    """Poll until the condition holds; return the value."""
     deadline = time.monotonic() + COMMAND_TIMEOUT_SECONDS
     while not reached(seen := look()):
         assert time.monotonic() < deadline, seen
@@ -20,7 +20,7 @@ def eventually(look: Callable[[], dict[str, Any]], reached: Callable[[dict[str, 
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
-    """Also while there is no leader."""
+    """Return the status, even without a leader."""
     return json.loads(run_raftctl("cluster", "status", "--dir", str(cluster.directory), "--json").stdout)
 
 
@@ -34,7 +34,7 @@ def dropped(seen: dict[str, Any]) -> int:
     return sum(link.get("dropped", 0) for link in seen["links"])
 
 
-def test_a_leader_that_is_cut_off_by_the_proxy_is_replaced_and_follows_when_the_cut_has_ended(
+def test_a_leader_that_the_proxy_cuts_off_is_replaced_and_follows_afterwards(
     new_cluster: Cluster,
 ) -> None:
     before = new_cluster.up("--proxy")
@@ -50,13 +50,13 @@ def test_a_leader_that_is_cut_off_by_the_proxy_is_replaced_and_follows_when_the_
     )
 
 
-def test_a_rule_ends_by_itself(new_cluster: Cluster) -> None:
+def test_a_rule_expires(new_cluster: Cluster) -> None:
     cluster = new_cluster.up("--proxy")
     assert proxy(cluster, "set", "slow", "*>*", "--delay-ms-min", "1", "--seconds", "0.2")["rules"]
     eventually(lambda: proxy(cluster, "status"), lambda seen: not seen["rules"])
 
 
-def test_an_added_node_can_become_a_member_and_be_discarded_when_it_is_none_any_more(new_cluster: Cluster) -> None:
+def test_an_added_node_can_become_a_member_and_be_discarded_after_its_removal(new_cluster: Cluster) -> None:
     endpoints = new_cluster.up("--proxy")["endpoints"]
     new_cluster.control("add", "raft-3")
     (added,) = [node for node in status(new_cluster)["nodes"] if node["id"] == "raft-3"]
@@ -69,7 +69,7 @@ def test_an_added_node_can_become_a_member_and_be_discarded_when_it_is_none_any_
     assert len(status(new_cluster)["nodes"]) == 3
 
 
-def test_the_proxy_ends_with_the_cluster(new_cluster: Cluster) -> None:
+def test_the_proxy_stops_with_the_cluster(new_cluster: Cluster) -> None:
     cluster = new_cluster.up("--proxy")
     new_cluster.control("down")
     done = run_raftctl("proxy", "status", "--control", cluster["proxy"])

@@ -1,4 +1,4 @@
-"""Single operations through raftctl: output, JSON shapes and exit status as docs/reference/cli.md says."""
+"""Single operations through raftctl: output, JSON shapes and exit status as in docs/reference/cli.md."""
 
 import json
 import signal
@@ -48,7 +48,7 @@ def test_json_shapes(endpoints):
     assert run_json("cas", "--absent", "shape", "new", *at)["succeeded"] is True
 
 
-def test_no_such_key_and_mismatch_say_so(endpoints):
+def test_a_missing_key_and_a_mismatch_are_reported(endpoints):
     done = run_raftctl("get", "[red]absent[/red]", "--endpoints", endpoints)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "raftctl: no such key: '[red]absent[/red]'\n")
     run_raftctl("put", "other", "b", "--endpoints", endpoints)
@@ -56,14 +56,14 @@ def test_no_such_key_and_mismatch_say_so(endpoints):
     assert (done.returncode, done.stderr) == (1, "raftctl: cas of key 'other': its value is 'b'\n")
 
 
-def test_values_that_are_not_text_pass_unchanged(endpoints):
+def test_binary_values_are_unchanged(endpoints):
     value = bytes(range(256))
     at = ("--endpoints", endpoints)
     assert run_raftctl("put", "binary", "--value-file", "-", *at, stdin=value).returncode == 0
     assert run_json("get", "binary", *at)["value_base64"].startswith("AAECAw")
 
 
-def test_a_value_over_the_limit_is_named_and_changes_nothing(endpoints):
+def test_a_value_over_the_limit_is_rejected(endpoints):
     at = ("--endpoints", endpoints)
     run_raftctl("put", "large", "small", *at)
     done = run_raftctl("put", "large", "--value-file", "-", *at, stdin=bytes(1024 * 1024 + 1))
@@ -85,7 +85,7 @@ def test_a_value_at_the_limit_is_stored(endpoints):
     assert "full" in done.stderr
 
 
-def test_unavailable_is_exit_status_3_within_the_deadline():
+def test_an_unavailable_cluster_is_exit_status_3_within_the_deadline():
     failed = run_json("put", "k", "v", "--endpoints", "127.0.0.1:1", "--timeout", "0.5", status=3)
     assert (failed["ok"], failed["outcome"]) == (False, "failed")
     assert "127.0.0.1:1" in failed["error"]
@@ -104,7 +104,7 @@ def test_status_shape(running_cluster):
         assert node["voters"] == ["raft-0", "raft-1", "raft-2"]
 
 
-def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
+def test_status_with_an_unreachable_endpoint(running_cluster):
     endpoints = running_cluster["endpoints"]
     leader = next(node["endpoint"] for node in running_cluster["nodes"] if node["role"] == "leader")
     status = run_json("status", "--endpoints", f"{endpoints},127.0.0.1:1")
@@ -127,9 +127,9 @@ def test_status_with_an_endpoint_that_does_not_answer(running_cluster):
         (("client",), signal.SIGTERM),
     ],
 )
-def test_interrupted_without_a_traceback(arguments, number):
+def test_an_interrupt_prints_no_traceback(arguments, number):
     """The signal is sent once the command has connected to an address that accepts connections and never responds."""
-    # SIGINT is ignored in processes that a shell started in the background, and that is inherited
+    # a shell's background processes ignore SIGINT, and children inherit that
     command = ["env", "--default-signal=INT,TERM", sys.executable, "-m", "raft_pkg.cli", *arguments]
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)

@@ -1,4 +1,4 @@
-"""`raftctl serve`: what it refuses, with which words, and that it destroys nothing; how it ends."""
+"""`raftctl serve`: rejected options, error messages, kept data, and shutdown."""
 
 import json
 import signal
@@ -54,7 +54,7 @@ def wait_for_event(process, name):
 
 
 def contents(directory):
-    """Everything but the lock, which says who tried last."""
+    """Return the content of all files but the lock, which names the newest process."""
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != "LOCK"}
 
 
@@ -73,7 +73,7 @@ def refused(*arguments):
     return done.stderr
 
 
-def test_ends_cleanly_at_sigterm_and_keeps_its_data(start, tmp_path):
+def test_sigterm_stops_the_node_and_its_data_is_kept(start, tmp_path):
     process = start(tmp_path / "data")
     leader = wait_for_event(process, "became_leader")
     process.send_signal(signal.SIGTERM)
@@ -115,13 +115,13 @@ def test_an_identity_that_is_not_among_the_peers(tmp_path):
         (",", "names no node"),
     ],
 )
-def test_wrong_peers(tmp_path, peers, named):
+def test_invalid_peers(tmp_path, peers, named):
     message = refused("--id", "raft-0", "--listen", "127.0.0.1:0", "--peers", peers, "--data-dir", str(tmp_path))
     assert message.startswith("raftctl: --peers")
     assert named in message
 
 
-def test_times_that_cannot_work_together(tmp_path):
+def test_contradictory_time_outs(tmp_path):
     message = refused(
         *("--id", "a", "--peers", "a=127.0.0.1:1", "--data-dir", str(tmp_path / "data")),
         *("--election-timeout-ms-min", "50", "--heartbeat-interval-ms", "100"),
@@ -162,7 +162,7 @@ def test_a_port_in_use(tmp_path):
     assert "in use" in message
 
 
-def test_a_damaged_log_is_refused_and_kept(start, tmp_path):
+def test_a_damaged_log_is_reported_and_kept(start, tmp_path):
     process = start(tmp_path / "data")
     wait_for_event(process, "became_leader")
     process.send_signal(signal.SIGTERM)
@@ -184,7 +184,7 @@ def test_a_directory_without_permission_to_write(tmp_path):
     assert str(blocked) in message
 
 
-def test_every_option_by_environment(tmp_path, monkeypatch):
+def test_every_option_can_be_set_by_the_environment(tmp_path, monkeypatch):
     for name, value in {"ID": "raft-5", "PEERS": "raft-0=a:1", "DATA_DIR": str(tmp_path), "LISTEN": "x:1"}.items():
         monkeypatch.setenv(f"RAFT_{name}", value)
     assert "raft-5" in refused()

@@ -1,4 +1,4 @@
-"""RaftClient: the operations without an event loop, from several threads at once."""
+"""RaftClient: operations without an event loop, from several threads at once."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_threads_share_a_client(endpoints):
     assert sorted(value[i : i + 3] for i in range(0, 600, 3)) == [f"{i:03d}".encode() for i in range(200)]
 
 
-def test_closing_is_final_and_leaves_no_thread(endpoints):
+def test_a_closed_client_rejects_operations_and_leaves_no_thread(endpoints):
     client = RaftClient(endpoints)
     client.put("closing", "a")
     client.close()
@@ -43,7 +43,7 @@ def test_closing_is_final_and_leaves_no_thread(endpoints):
     assert not [thread for thread in threading.enumerate() if thread.name == "raft-client"]
 
 
-def test_a_program_that_forgets_to_close_ends_all_the_same(endpoints):
+def test_a_program_that_does_not_close_its_client_still_ends(endpoints):
     program = f"from raft_pkg.client import RaftClient; print(RaftClient({endpoints!r}).put('forgotten', 'x') > 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

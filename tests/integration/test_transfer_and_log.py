@@ -5,7 +5,7 @@ import json
 from tests.integration.clusters import run_raftctl
 
 
-def test_leadership_goes_where_it_is_sent_and_nothing_written_is_lost(new_cluster):
+def test_leadership_is_transferred_to_the_target_and_no_write_is_lost(new_cluster):
     up = new_cluster.up()
     endpoints = ("--endpoints", up["endpoints"])
     assert run_raftctl("put", "kept", "value", *endpoints).returncode == 0
@@ -20,7 +20,7 @@ def test_leadership_goes_where_it_is_sent_and_nothing_written_is_lost(new_cluste
     assert run_raftctl("get", "kept", *endpoints).stdout == "value\n"
 
 
-def test_a_transfer_that_can_not_be_is_refused_with_the_reason(new_cluster):
+def test_an_impossible_transfer_is_rejected_with_the_reason(new_cluster):
     up = new_cluster.up()
     endpoints = ("--endpoints", up["endpoints"])
     unknown = run_raftctl("transfer", "raft-9", *endpoints)
@@ -34,7 +34,7 @@ def test_a_transfer_that_can_not_be_is_refused_with_the_reason(new_cluster):
     assert new_cluster.control("status", status=0)["leader"] == up["leader"]
 
 
-def test_a_log_is_shown_and_damage_in_it_is_named(new_cluster):
+def test_log_shows_entries_and_reports_damage(new_cluster):
     up = new_cluster.up("--nodes", "1")
     assert run_raftctl("put", "key", "value", "--endpoints", up["endpoints"]).returncode == 0
     data = new_cluster.directory / "raft-0" / "data"
@@ -62,7 +62,7 @@ def test_a_log_is_shown_and_damage_in_it_is_named(new_cluster):
     assert segment.read_bytes() == content
 
 
-def test_a_directory_without_a_log_is_wrong_usage(tmp_path):
+def test_a_directory_without_a_log_is_a_usage_error(tmp_path):
     done = run_raftctl("log", "verify", str(tmp_path))
     assert done.returncode == 2
     assert str(tmp_path) in done.stderr

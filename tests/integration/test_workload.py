@@ -1,4 +1,4 @@
-"""`raftctl workload` on a real cluster: its record is a history that `raftctl check` judges."""
+"""`raftctl workload` on a real cluster: `raftctl check` reads its history."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ def workload(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "raft_pkg.cli", "workload", *arguments]
 
 
-def test_its_history_is_judged(endpoints: str, tmp_path: Path) -> None:
+def test_the_history_is_linearizable(endpoints: str, tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
     options = ("--clients", "4", "--duration", "2", "--keys", "3", "--seed", "5", "--history", str(history))
     done = run_raftctl("workload", "--endpoints", endpoints, *options, "--stdout")
@@ -28,8 +28,8 @@ def test_its_history_is_judged(endpoints: str, tmp_path: Path) -> None:
     assert content["keys"] == 3
 
 
-def test_a_signal_says_that_it_is_enough(endpoints: str) -> None:
-    """SIGUSR1: the final reads are made. SIGTERM: it ends, and the last line says why."""
+def test_a_signal_ends_the_workload(endpoints: str) -> None:
+    """SIGUSR1 starts the final reads. SIGTERM ends the workload, and the last line gives the reason."""
     for number, status, final_reads in ((signal.SIGUSR1, 0, True), (signal.SIGTERM, 3, None)):
         command = workload("--endpoints", endpoints, "--duration", "0", "--rate", "100", "--clients", "2")
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -46,7 +46,7 @@ def test_a_signal_says_that_it_is_enough(endpoints: str) -> None:
         assert judged.returncode == 0, judged.stdout
 
 
-def test_no_cluster_is_not_known(tmp_path: Path) -> None:
+def test_an_unavailable_cluster_is_exit_status_3(tmp_path: Path) -> None:
     options = ("--duration", "0.5", "--timeout", "0.2", "--final-reads-limit", "0.5", "--clients", "2")
     done = run_raftctl("workload", "--endpoints", "127.0.0.1:1", *options)
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""Real nodes with real files in virtual time: the loop of each is turned by hand, messages go through memory."""
+"""Real nodes with real files in virtual time: the test runs each iteration, and messages stay in memory."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tests.support.journal import Journal, JournaledNode
 
 
 class Waiter:
-    """Takes outcomes; `flushed` holds those that a client would have got."""
+    """Collects outcomes; `flushed` holds those that were sent to the client."""
 
     def __init__(self) -> None:
         self._completed: list[pb.Outcome] = []
@@ -33,12 +33,12 @@ class Waiter:
 
     @property
     def codes(self) -> list[str]:
-        """What became of each request, in the order of the outcomes."""
+        """The code of each outcome, in order."""
         return [pb.OutcomeCode.Name(outcome.code).removeprefix("OUTCOME_CODE_") for outcome in self.flushed]
 
 
 class Wire:
-    """Takes a node's messages into the cluster's network: those to nodes whose address it was told."""
+    """A transport that puts messages to nodes with known addresses into the cluster's network."""
 
     def __init__(self, network: list[Message]) -> None:
         self._network = network
@@ -57,19 +57,19 @@ class Wire:
 
 
 def put(key: str, value: bytes = b"value", *, request_id: int = 1, sequence: int = 0) -> pb.Request:
-    """A request that writes; with a sequence, a command of a session."""
+    """Return a put request; with a sequence number, it belongs to a session."""
     command = kv.KvCommand(put=kv.PutRequest(key=key, value=value))
     return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def append(key: str, value: bytes, *, request_id: int = 1, sequence: int = 0) -> pb.Request:
-    """A request that shows how often it was applied."""
+    """Return an append request, which shows how often it was applied."""
     command = kv.KvCommand(append=kv.AppendRequest(key=key, value=value))
     return pb.Request(id=request_id, commands=[command.SerializeToString()], sequence=sequence)
 
 
 def get(key: str, *, request_id: int = 1, any_node: bool = False) -> pb.Request:
-    """A request that reads."""
+    """Return a get request."""
     query = kv.KvQuery(get=kv.GetRequest(key=key)).SerializeToString()
     return pb.Request(id=request_id, queries=[query], any_node=any_node)
 
@@ -78,14 +78,14 @@ class NodeCluster:
     """Nodes by name, the network between them, the time, and a journal of what they do."""
 
     def __init__(self, directory: Path, voters: Sequence[str] = ("a", "b", "c"), **options: Any) -> None:
-        """Nodes that begin a cluster as soon as time passes; `options` are those of `ServerConfig`."""
+        """Start nodes, which bootstrap a cluster as soon as time advances; `options` are those of `ServerConfig`."""
         self.directory = directory
         self.options = options
         self.peers = {voter: f"127.0.0.1:{7000 + number}" for number, voter in enumerate(voters)}
         self.now = 0.0
         self.network: list[Message] = []
         self.cut: set[str] = set()
-        """Nodes whose messages are lost, to and fro."""
+        """Nodes whose messages are dropped in both directions."""
         self.journal = Journal()
         self.nodes: dict[str, Node] = {}
         self.storages: dict[str, FileStorage] = {}
@@ -97,7 +97,7 @@ class NodeCluster:
     def start(
         self, node_id: str, *, filesystem: Filesystem | None = None, peers: Mapping[str, str] | None = None
     ) -> Node:
-        """Start a node on its directory; `peers` are those that the cluster began with, unless it is to join."""
+        """Start a node on its directory; `peers` are its bootstrap peers, by default all voters."""
         storage = FileStorage(self.directory / node_id, node_id, filesystem=filesystem)
         config = ServerConfig(node_id, "127.0.0.1:0", peers or self.peers, self.directory / node_id, **self.options)
         log = self.logs.setdefault(node_id, io.StringIO())
@@ -119,35 +119,35 @@ class NodeCluster:
         return node
 
     def join(self, node_id: str) -> Node:
-        """Start one more node, which knows of one member and waits until the cluster adds it."""
+        """Start one more node, which knows one member and waits to be added."""
         known = next(iter(self.peers))
         self.peers[node_id] = f"127.0.0.1:{7000 + len(self.peers)}"
         return self.start(node_id, peers={name: self.peers[name] for name in (node_id, known)})
 
     def stop(self, node_id: str) -> None:
-        """End a node between two turns."""
+        """Stop a node between two iterations."""
         del self.nodes[node_id]
         self.storages.pop(node_id).close()
 
     def close(self) -> None:
-        """End all."""
+        """Stop all nodes."""
         for node_id in list(self.nodes):
             self.stop(node_id)
 
     def events(self, node_id: str) -> list[dict[str, Any]]:
-        """What a node has logged."""
+        """Return the log lines of a node."""
         return [json.loads(line) for line in self.logs[node_id].getvalue().splitlines()]
 
     def deliver_all(self) -> None:
-        """Deliver messages, and turn who got some, until none is under way."""
+        """Deliver messages and run iterations of their recipients until no messages are left."""
         for _ in range(1000):
             if not self.network:
                 return
             self.deliver_round()
-        raise AssertionError("the nodes do not stop to talk")
+        raise AssertionError("the nodes do not stop sending messages")
 
     def deliver_round(self) -> None:
-        """Deliver the messages that are under way now, and turn who got some."""
+        """Deliver the present messages and run one iteration of each recipient."""
         messages, self.network[:] = list(self.network), []
         reached = [message for message in messages if not {message.sender, message.recipient} & self.cut]
         for node_id in sorted({message.recipient for message in reached} & self.nodes.keys()):
@@ -157,7 +157,7 @@ class NodeCluster:
             self.nodes[node_id].run_iteration()
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         end = self.now + seconds
         while True:
             self.deliver_all()
@@ -177,11 +177,11 @@ class NodeCluster:
 
     @property
     def followers(self) -> list[Node]:
-        """Those that do not lead."""
+        """All other nodes."""
         return [node for node in self.nodes.values() if not node.is_leader]
 
     def submit(self, node: Node, *requests: pb.Request, session_id: int = 0, acknowledged: int = 0) -> Waiter:
-        """Give requests to a node and let it take a turn."""
+        """Submit requests to a node and run one iteration."""
         waiter = Waiter()
         node.submit(waiter, requests, session_id=session_id, acknowledged=acknowledged)
         node.run_iteration()

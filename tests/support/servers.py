@@ -1,4 +1,4 @@
-"""Real servers in this process: gRPC on loopback, files, real time; put together as `raft_pkg.server.process` does."""
+"""Real servers inside the test process: gRPC on loopback, real files and time, as `raft_pkg.server.process` runs them."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ from raft_pkg.storage import FileStorage, Filesystem
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses just now."""
+    """Return free ports of the loopback interface."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Switch:
-    """A transport that loses what comes from or goes to nodes that are cut off."""
+    """A transport that drops messages from and to nodes that are cut off."""
 
     def __init__(self, transport: GrpcTransport, cut: set[str]) -> None:
         self.transport, self.cut = transport, cut
@@ -51,8 +51,8 @@ class Server:
     """One node with its services."""
 
     def __init__(self, config: ServerConfig, cut: set[str], filesystem: Filesystem | None) -> None:
-        self.ready = io.StringIO()
-        log = EventLog(config.node_id, self.ready)
+        self.output = io.StringIO()
+        log = EventLog(config.node_id, self.output)
         self.storage = FileStorage(config.data_dir, config.node_id, filesystem=filesystem)
         self.transport = Switch(GrpcTransport(config.node_id, config.peers[config.node_id], log.emit), cut)
         self.node = Node(config, self.storage, KeyValueStore(), self.transport, log)
@@ -79,8 +79,8 @@ class Server:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What it has logged."""
-        return [json.loads(line) for line in self.ready.getvalue().splitlines()]
+        """The log lines of the node."""
+        return [json.loads(line) for line in self.output.getvalue().splitlines()]
 
 
 class Servers:
@@ -92,11 +92,11 @@ class Servers:
         self._filesystem = filesystem
         ports = free_ports(len(names))
         self.peers = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
-        patient = len(names) > 1  # a busy machine; a node that is alone waits for nobody
+        has_peers = len(names) > 1  # a busy machine delays nodes; a single node waits for no other
         self._times = {
-            "election_timeout_min": 0.4 if patient else 0.02,
-            "election_timeout_max": 0.8 if patient else 0.04,
-            "heartbeat_interval": 0.05 if patient else 0.01,
+            "election_timeout_min": 0.4 if has_peers else 0.02,
+            "election_timeout_max": 0.8 if has_peers else 0.04,
+            "heartbeat_interval": 0.05 if has_peers else 0.01,
         }
         self.all = {name: self._server(name, self.peers) for name in names}
 
@@ -105,7 +105,7 @@ class Servers:
         return Server(config, self.cut, self._filesystem)
 
     async def join(self, name: str) -> Server:
-        """Start one more, which knows of one member and waits until the cluster adds it."""
+        """Start one more server, which knows one member and waits to be added."""
         (port,) = free_ports(1)
         known = next(iter(self.peers))
         peers = {name: f"127.0.0.1:{port}", known: self.peers[known]}
@@ -122,7 +122,7 @@ class Servers:
         await asyncio.gather(*(server.stop() for server in self.all.values()))
 
     async def leader(self, *, other_than: Server | None = None) -> Server:
-        """The leader that a majority follows, as soon as there is one."""
+        """Wait for a leader that a majority follows; return it."""
         found: list[Server] = []
 
         def is_found() -> bool:
@@ -137,14 +137,14 @@ class Servers:
         return server.node.is_leader and 2 * sum(votes) > len(votes)
 
     async def followers(self) -> list[Server]:
-        """Those that follow, once all of them know whom."""
+        """Wait until all servers follow the leader; return the followers."""
         leader = await self.leader()
         await until(lambda: {one.node.raft.leader for one in self.all.values()} == {leader.node.config.node_id})
         return [server for server in self.all.values() if server is not leader]
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for what will be true soon; fails when it is not by then."""
+    """Wait until the condition holds. Raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
@@ -160,7 +160,7 @@ class Stream:
         await self.call.write(pb.RequestBatch(requests=requests, session_id=session_id))
 
     async def outcomes(self, count: int) -> list[pb.Outcome]:
-        """So many outcomes, in any order."""
+        """Read outcome messages, in any order."""
         got: list[pb.Outcome] = []
         async with asyncio.timeout(20):
             while len(got) < count:
