@@ -94,7 +94,7 @@ NEVER = 1 << 40
 
 def draw_parameters(seed: int) -> Parameters:
     """Draw the parameters of a seed."""
-    rng = Random(f"{seed} conditions")
+    rng = Random(f"{seed} conditions")  # another seed string would change all runs
     election_timeout_min = rng.choice((0.150, 0.150, 0.200, 0.300))
     lease_reads = rng.random() < 0.3
     takes_snapshots = rng.random() < 0.85
