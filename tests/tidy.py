@@ -69,7 +69,7 @@ TERMS = (
     Term(r"\bchances?\b|_chance\b", "rng, seed", CODE),
     # simulator
     Term(
-        r"\bSetting\b|\bconditions\b|\bseldom\b|record_seldom",
+        r"\bSetting\b|\bconditions\b(?!\")|\bseldom\b|record_seldom",
         "SimulationContext, fault schedule, rare",
         r"^raft_testbed/simulation/",
     ),

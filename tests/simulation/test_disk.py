@@ -1,4 +1,4 @@
-"""The simulated disk loses what a disk may lose, and nothing else."""
+"""The simulated disk loses what a real disk may lose, and nothing else."""
 
 import errno
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_power_loss_keeps_what_was_synced() -> None:
         assert filesystem.read(FILE) == b"a" * 700
 
 
-def test_a_power_loss_takes_any_choice_of_the_other_sectors() -> None:
+def test_a_power_loss_keeps_any_subset_of_the_unsynced_sectors() -> None:
     found = set()
     for seed in range(60):
         filesystem = disk(seed)
@@ -58,7 +58,7 @@ def test_a_power_loss_takes_any_choice_of_the_other_sectors() -> None:
     assert found == {(0, 0), (97, 0), (0, 98), (97, 98)}
 
 
-def test_a_name_that_was_not_synced_may_be_gone() -> None:
+def test_a_power_loss_may_remove_an_unsynced_name() -> None:
     found = set()
     for seed in range(30):
         filesystem = disk(seed)
@@ -100,7 +100,7 @@ def test_after_a_failed_sync_memory_and_disk_differ() -> None:
     assert filesystem.read(FILE, cached=False) != b"a" * 4096
 
 
-def test_a_flipped_bit_flips_back() -> None:
+def test_a_flipped_bit_is_repaired() -> None:
     filesystem = disk()
     filesystem.sync_data(written(filesystem, b"abc"))
     undo = filesystem.flip_bit(Random(1))
@@ -110,7 +110,7 @@ def test_a_flipped_bit_flips_back() -> None:
 
 
 @pytest.mark.parametrize("moment", Moment)
-def test_a_crash_can_wait_for_a_moment(moment: Moment) -> None:
+def test_a_crash_can_be_scheduled_after_a_moment(moment: Moment) -> None:
     filesystem = disk()
     filesystem.crash_after(1, moment)
     for name in ("1.log", "2.log"):
