@@ -37,7 +37,7 @@ Change = AddLearner | Promote | Remove
 
 
 def with_learner(configuration: Configuration, member: Member, *, promote: bool) -> Configuration:
-    """Add a learner. Raises `ChangeRefusedError`."""
+    """Return the configuration with another learner. Raises `ChangeRefusedError`."""
     present = configuration.member(member.node_id)
     if present is not None:
         role = "learner" if configuration.is_learner(member.node_id) else "voter"
@@ -55,7 +55,7 @@ def with_learner(configuration: Configuration, member: Member, *, promote: bool)
 
 
 def promoted(configuration: Configuration, node_id: str) -> Configuration:
-    """Make a voter of a learner; the result is joint (C_old,new). Raises `ChangeRefusedError`."""
+    """Return the joint configuration (C_old,new) that makes a voter of a learner. Raises `ChangeRefusedError`."""
     learner = next((m for m in configuration.learners if m.node_id == node_id), None)
     if learner is None:
         why = "a voter already" if configuration.member(node_id) else "not a member: add it first"
@@ -65,7 +65,7 @@ def promoted(configuration: Configuration, node_id: str) -> Configuration:
 
 
 def removed(configuration: Configuration, node_id: str) -> Configuration:
-    """Remove a member; the result is joint (C_old,new) for a voter. Raises `ChangeRefusedError`."""
+    """Return the configuration without a member, joint (C_old,new) for a voter. Raises `ChangeRefusedError`."""
     if configuration.member(node_id) is None:
         raise ChangeRefusedError(f"{node_id} is not a member ({', '.join(m.node_id for m in configuration.members)})")
     rest = _without(configuration, node_id)
@@ -77,9 +77,10 @@ def removed(configuration: Configuration, node_id: str) -> Configuration:
 
 
 def replaced(configuration: Configuration, member: Member) -> Configuration:
-    """Replace a member by its new incarnation, which has lost its disk: a learner, to be promoted if it was a voter.
+    """Return the configuration with the new incarnation of a member that has lost its disk.
 
-    The votes and acknowledgements of the previous incarnation are lost, so it has no vote from C_old,new on.
+    It is a learner, to be promoted if it was a voter: the votes and acknowledgements of the previous incarnation are
+    lost.
     """
     rest = _without(configuration, member.node_id)
     was_voter = not configuration.is_learner(member.node_id)

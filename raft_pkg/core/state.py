@@ -13,8 +13,9 @@ from raft_pkg.core.types import HardState, Role, SnapshotMetadata
 class RaftState:
     """State of one node, with the `Ready` that collects what its caller has to do.
 
-    All parts read it. Each field is written in few places: terms, votes and roles by `Elections` and `Raft`, the
-    commit index by `Replication` (leader) and `Follower`, log and snapshot by `ReplicatedLog`.
+    All parts read it. Each field is written in few places: term, vote, role and leader by `Raft` and `Elections` (the
+    bootstrap term by `Bootstrap`), the commit index by `Replication` (leader) and `Follower`, log and snapshot by
+    `ReplicatedLog`.
     """
 
     def __init__(
