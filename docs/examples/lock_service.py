@@ -1,4 +1,4 @@
-"""A lock service with fencing tokens: a second application for raft_pkg, told in docs/how-to/state-machine.md.
+"""A lock service with fencing tokens: an application of raft_pkg, described in docs/how-to/state-machine.md.
 
 python lock_service.py raft-0 raft-0=127.0.0.1:7000,raft-1=127.0.0.1:7001,raft-2=127.0.0.1:7002 data/raft-0
 """
@@ -13,49 +13,50 @@ from raft_pkg.server import ServerConfig, run
 
 @dataclass(slots=True)
 class Lock:
-    """A lock that somebody holds."""
+    """A lock and its owner."""
 
     owner: str
-    token: int  # grows with every lock that is granted: what it protects refuses a smaller one than it has seen
+    token: int
+    """Fencing token. Tokens increase with every granted lock, so a protected resource can reject older owners."""
     renewals: int = 0
 
 
 class LockService:
-    """Locks by name. Commands, queries and answers are words; names and owners are any words."""
+    """Locks by name. Commands, queries and results are words separated by spaces."""
 
     def __init__(self) -> None:
         self._locks: dict[str, Lock] = {}
         self._last_token = 0
 
     def apply(self, commands: Sequence[bytes]) -> list[bytes]:
-        """Carry out commands in order; see `_execute`."""
+        """Execute commands in order; return one result for each."""
         return [self._execute(_words(command)).encode() for command in commands]
 
     def query(self, query: bytes) -> bytes:
-        """`holder NAME` is answered by `held OWNER TOKEN RENEWALS` or `free`."""
+        """Answer `holder NAME` with `held OWNER TOKEN RENEWALS` or `free`."""
         match _words(query):
             case ["holder", name]:
                 lock = self._locks.get(name)
                 return f"held {lock.owner} {lock.token} {lock.renewals}".encode() if lock else b"free"
-        return b"error: there is one query: holder NAME"
+        return b"error: the only query is holder NAME"
 
     def snapshot(self) -> Iterator[bytes]:
-        """The last token, then a line for each lock. It is small: all is captured and written at once."""
+        """Return the newest token and one line per lock. The state is small, so it is serialized at once."""
         lines = [f"{name} {lock.owner} {lock.token} {lock.renewals}\n" for name, lock in self._locks.items()]
         return iter([f"{self._last_token}\n".encode(), "".join(lines).encode()])
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Take over what `snapshot` wrote; raises `ValueError` that names the line."""
+        """Replace the state by a snapshot. Raises `ValueError` with the line number."""
         first, *lines = b"".join(chunks).decode().split("\n")[:-1] or [""]
-        locks, place = {}, "line 1"
+        locks, line_number = {}, 1
         try:
             last_token = int(first)
             for number, line in enumerate(lines, start=2):
-                place = f"line {number}"
+                line_number = number
                 name, owner, token, renewals = line.split(" ")
                 locks[name] = Lock(owner, int(token), int(renewals))
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
+            raise ValueError(f"line {line_number}: {error}") from None
         self._locks, self._last_token = locks, last_token
 
     def _execute(self, words: list[str]) -> str:
@@ -88,12 +89,12 @@ class LockService:
 
 
 def _words(data: bytes) -> list[str]:
-    """A command must not raise, whatever its bytes are."""
+    """Split bytes into words; never raise, whatever the bytes."""
     return data.decode(errors="replace").split()
 
 
 def main(node_id: str, peers: str, data_dir: str) -> int:
-    """Serve one node until SIGTERM; `peers` names all of them: ID=HOST:PORT,…"""
+    """Serve one node until SIGTERM; `peers` lists all nodes: ID=HOST:PORT,…"""
     addresses = dict(peer.split("=") for peer in peers.split(","))
     config = ServerConfig(node_id=node_id, listen=addresses[node_id], peers=addresses, data_dir=Path(data_dir))
     return run(config, LockService)

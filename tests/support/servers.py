@@ -1,4 +1,4 @@
-"""Real servers inside the test process: gRPC on loopback, real files and time, as `raft_pkg.server.process` runs them."""
+"""Real servers inside the test process, wired as in `raft_pkg.server.process`, with real gRPC, files and time."""
 
 import asyncio
 import io

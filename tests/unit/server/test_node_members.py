@@ -170,7 +170,7 @@ def test_a_cluster_is_bootstrapped_only_when_all_of_its_nodes_run(tmp_path):
     cluster.close()
 
 
-@pytest.mark.parametrize("node_id", ["a", "c"], ids=["the one that began the cluster", "another one"])
+@pytest.mark.parametrize("node_id", ["a", "c"], ids=["the node that bootstrapped the cluster", "another node"])
 def test_a_node_that_lost_its_disk_becomes_a_learner_and_is_promoted(cluster, node_id):
     """The votes of its previous incarnation are lost, so it must not vote before it has the log again."""
     waiter = cluster.submit(cluster.leader, put("key", b"1"))

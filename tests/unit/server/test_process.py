@@ -52,7 +52,7 @@ async def fetch(config, path):
     return await asyncio.to_thread(read)
 
 
-class Ready:
+class CapturedLog:
     """The log lines of a node in this process."""
 
     def __init__(self, capsys):
@@ -70,7 +70,7 @@ class Ready:
 
 @pytest.fixture
 def output(capsys):
-    return Ready(capsys)
+    return CapturedLog(capsys)
 
 
 async def test_a_node_serves_until_sigterm_and_logs_its_lifecycle(tmp_path, output):
