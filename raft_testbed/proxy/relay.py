@@ -44,7 +44,7 @@ class Relay(raft_pb2_grpc.RaftPeerServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the stream has no metadata {missing}")
         outgoing = _Outgoing(link, address, self._network)
         endings = [asyncio.create_task(outgoing.send()), asyncio.create_task(self._reset_by_rule(link))]
-        tasks = [asyncio.create_task(outgoing.take_in(batches)), *endings]
+        tasks = [asyncio.create_task(outgoing.receive(batches)), *endings]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             code, reason = next((task.result() for task in endings if task in done), (grpc.StatusCode.OK, ""))
@@ -83,8 +83,8 @@ class _Outgoing:
         self._queued_bytes = 0
         self._connected = False
 
-    async def take_in(self, batches: AsyncIterator[pb.PeerBatch]) -> None:
-        """Decide what becomes of each message, for as long as the sender has any."""
+    async def receive(self, batches: AsyncIterator[pb.PeerBatch]) -> None:
+        """Queue, delay, duplicate or drop each message, until the sender's stream ends."""
         loop = asyncio.get_running_loop()
         async for batch in batches:
             immediate = pb.PeerBatch(from_address=batch.from_address)

@@ -26,11 +26,16 @@ class Store:
     """A store in memory; `fault` runs before each operation, and may raise or wait."""
 
     values: dict[str, bytes] = field(default_factory=dict)
+    calls: int = 0
+    milestones: dict[int, asyncio.Event] = field(default_factory=dict)
 
     async def fault(self) -> None:
         await asyncio.sleep(0.001)
 
     async def before(self) -> None:
+        self.calls += 1
+        if self.calls in self.milestones:
+            self.milestones[self.calls].set()
         await self.fault()
 
     def client(self, _endpoints: object) -> "Client":
@@ -74,6 +79,10 @@ class Client:
         return CompareAndSetResult(True, None, 1)
 
 
+async def wait_for_calls(store: Store, count: int) -> None:
+    await store.milestones.setdefault(count, asyncio.Event()).wait()
+
+
 async def run(
     monkeypatch: pytest.MonkeyPatch, store: Store, settings: Settings = SETTINGS, during: Any = None
 ) -> tuple[int, list[dict[str, Any]]]:
@@ -91,7 +100,13 @@ def operations(lines: list[dict[str, Any]]) -> list[Any]:
 
 
 async def test_the_history_of_a_correct_store_is_linearizable(monkeypatch: pytest.MonkeyPatch) -> None:
-    status, lines = await run(monkeypatch, Store())
+    store = Store()
+
+    async def during(workload: Workload) -> None:
+        await wait_for_calls(store, 400)
+        workload.finish()
+
+    status, lines = await run(monkeypatch, store, replace(SETTINGS, seconds=0), during)
     assert status == 0
     assert [line["n"] for line in lines] == list(range(len(lines)))
     assert lines[0]["event"] == "workload_started"
@@ -122,7 +137,7 @@ async def test_final_reads_wait_for_the_cluster(monkeypatch: pytest.MonkeyPatch)
     store = Store()
 
     async def during(workload: Workload) -> None:
-        await asyncio.sleep(0.05)
+        await wait_for_calls(store, 20)
         refusals = iter([OperationFailedError("no leader")] * 2)
 
         async def refuse_twice() -> None:
@@ -141,7 +156,7 @@ async def test_final_reads_without_success_are_reported(monkeypatch: pytest.Monk
     store = Store()
 
     async def during(workload: Workload) -> None:
-        await asyncio.sleep(0.05)
+        await wait_for_calls(store, 20)
 
         async def refuse() -> None:
             raise OperationFailedError("no leader")
@@ -190,7 +205,7 @@ async def test_an_interrupt_makes_pending_operations_indeterminate(monkeypatch: 
     store.fault = never  # type: ignore[method-assign]
 
     async def during(workload: Workload) -> None:
-        await asyncio.sleep(0.05)
+        await wait_for_calls(store, 4)
         workload.interrupt("SIGTERM")
 
     status, lines = await run(monkeypatch, store, replace(SETTINGS, seconds=0), during)
