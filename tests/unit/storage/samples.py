@@ -1,4 +1,4 @@
-"""Short ways to make logs, shared by the tests of the storage."""
+"""Sample logs and helpers of the storage tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +66,7 @@ def storage_on(
 
 
 def take_snapshot(storage: Storage, index: int, term: int = 1, *chunks: bytes) -> SnapshotMetadata:
-    """Write and commit a snapshot of these chunks; without any, of a few bytes."""
+    """Write and commit a snapshot of these chunks, by default of a few bytes."""
     writer = storage.begin_snapshot(index, term, MEMBERS)
     for chunk in chunks or (f"state up to {index}".encode(),):
         writer.write(chunk)
@@ -74,13 +74,13 @@ def take_snapshot(storage: Storage, index: int, term: int = 1, *chunks: bytes) -
 
 
 def recover(disk: ScriptedDisk) -> Recovered:
-    """What a new process finds on the disk."""
+    """Return what a new process recovers from the disk."""
     disk.kill_process()
     return storage_on(disk).recover()
 
 
 def three_batches() -> tuple[ScriptedDisk, FileStorage]:
-    """A log of three synced batches, the last one of three entries over several sectors; its process still runs."""
+    """Return a log of three synced batches, the last one of three entries over several sectors, still open."""
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -95,7 +95,7 @@ def three_batches() -> tuple[ScriptedDisk, FileStorage]:
 
 
 def several_segments(count: int = 4) -> ScriptedDisk:
-    """A log of so many segments, closed."""
+    """Return a closed log of `count` segments."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -109,7 +109,7 @@ def several_segments(count: int = 4) -> ScriptedDisk:
 
 
 def compacted() -> ScriptedDisk:
-    """A closed log in segments 3 to 5, of entries 7 to 13, and a snapshot up to entry 10, of several sectors."""
+    """Return a closed log of entries 7 to 13 in segments 3 to 5, with a snapshot at index 10 of several sectors."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -123,7 +123,7 @@ def compacted() -> ScriptedDisk:
 
 
 def installed() -> ScriptedDisk:
-    """A closed log that begins anew with segment 2 after an installed snapshot up to entry 40, and goes on to 41."""
+    """Return a closed log that segment 2 resets to a snapshot installed at index 40, and that continues to 41."""
     disk, storage = three_batches()
     take_snapshot(storage, 40, 40, b"installed")
     storage.append(HardState(41), [entry(41, 41)])
@@ -133,13 +133,13 @@ def installed() -> ScriptedDisk:
 
 
 def changed(disk: ScriptedDisk, path: Path, change: Callable[[bytes], bytes]) -> ScriptedDisk:
-    """Another disk, on which a file is different."""
+    """Return a copy of the disk with a changed file."""
     files = disk.copy()
     return ScriptedDisk.holding({**files, path: change(files[path])})
 
 
-def require_refusal(files: dict[Path, bytes], error: type[StorageError], message: str) -> None:
-    """A node refuses the files with this message, and so does verification; neither changes any of them."""
+def require_rejection(files: dict[Path, bytes], error: type[StorageError], message: str) -> None:
+    """Assert that recovery and verification reject the files with this message, and change none of them."""
     disk = ScriptedDisk.holding(files)
     with pytest.raises(error, match=message):
         recover(disk)

@@ -1,4 +1,4 @@
-"""Crashes at every step and in any order: what was synced is there, and of the rest at most a beginning."""
+"""Crashes at every step and in any order: synced data survives, and at most a prefix of the rest."""
 
 import json
 import random
@@ -23,27 +23,27 @@ SEGMENT_BYTES = 1000
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A snapshot that was committed."""
+class Committed:
+    """A committed snapshot."""
 
     index: int
     term: int
     data: bytes
 
 
-Value = HardState | Entry | Taken
+Value = HardState | Entry | Committed
 
 
 @dataclass
-class Held:
-    """What values add up to."""
+class State:
+    """The state that results from a list of values."""
 
     hard_state: HardState = field(default_factory=HardState)
     base_index: int = 0
     base_term: int = 0
     log: list[Entry] = field(default_factory=list)
-    """All from `base_index` on, whether or not it was compacted."""
-    snapshot: Taken | None = None
+    """All entries after `base_index`, including compacted ones."""
+    snapshot: Committed | None = None
 
     @property
     def last(self) -> tuple[int, int]:
@@ -64,20 +64,20 @@ class Held:
             if (value.index, value.term) not in [(e.index, e.term) for e in self.log]:
                 self.base_index, self.base_term, self.log = value.index, value.term, []
 
-    def is_what(self, found: Recovered, data: bytes, compacted: int) -> bool:
-        """Whether this was found, save for entries up to an index that were compacted."""
+    def matches(self, found: Recovered, data: bytes, compacted: int) -> bool:
+        """Return whether `found` equals this state, except for entries compacted up to an index."""
         gone = found.base_index - self.base_index
         if not 0 <= gone <= max(0, compacted - self.base_index):
             return False
         base_term = self.log[gone - 1].term if gone else self.base_term
-        taken = found.snapshot and Taken(found.snapshot.index, found.snapshot.term, data)
+        taken = found.snapshot and Committed(found.snapshot.index, found.snapshot.term, data)
         return (self.hard_state, base_term, self.log[gone:], self.snapshot) == (
             found.hard_state, found.base_term, found.entries, taken,
         )  # fmt: skip
 
 
 class Model:
-    """What the log must hold: a simple list of values, some of which are synced."""
+    """The expected content of a storage: a list of values, the first of which are synced."""
 
     def __init__(self) -> None:
         self.values: list[Value] = []
@@ -85,33 +85,33 @@ class Model:
         self.compacted = 0
         self.incarnation = 0
 
-    def after(self, count: int) -> Held:
-        """What the first values add up to."""
-        held = Held()
+    def after(self, count: int) -> State:
+        """Return the state that results from the first values."""
+        held = State()
         for value in self.values[:count]:
             held.add(value)
         return held
 
     @property
-    def held(self) -> Held:
+    def held(self) -> State:
         return self.after(len(self.values))
 
     def require(self, storage: FileStorage) -> None:
-        """What is recovered is what the synced values, and some of those after them in order, add up to."""
+        """Assert that the recovered state results from the synced values and a prefix of the others."""
         found = storage.recover()
         assert found.incarnation == self.incarnation or not self.incarnation
         self.incarnation = found.incarnation
         data = storage.read_snapshot(0, 1 << 20) if found.snapshot else b""
         assert found.snapshot is None or crc32(data) == found.snapshot.checksum
         for count in range(self.synced, len(self.values) + 1):
-            if self.after(count).is_what(found, data, self.compacted):
+            if self.after(count).matches(found, data, self.compacted):
                 self.values = self.values[:count]
                 self.synced = count
                 return
-        raise AssertionError(f"{found} is not what {self.values} add up to, of which {self.synced} were synced")
+        raise AssertionError(f"{found} does not result from {self.values}, of which {self.synced} were synced")
 
     def append(self, storage: FileStorage, values: list[HardState | Entry]) -> None:
-        """A hard state at most, and entries after it."""
+        """Append at most one hard state, followed by entries."""
         self.values += values
         states = [value for value in values if isinstance(value, HardState)]
         storage.append(states[0] if states else None, [value for value in values if isinstance(value, Entry)])
@@ -120,8 +120,8 @@ class Model:
         storage.sync()
         self.synced = len(self.values)
 
-    def take(self, storage: FileStorage, taken: Taken) -> None:
-        """Write a snapshot in two chunks, and commit it."""
+    def take(self, storage: FileStorage, taken: Committed) -> None:
+        """Write a snapshot in two chunks and commit it."""
         writer = storage.begin_snapshot(taken.index, taken.term, MEMBERS)
         writer.write(taken.data[:5])
         writer.write(taken.data[5:])
@@ -135,7 +135,7 @@ class Model:
 
 
 def run(disk: ScriptedDisk, model: Model, steps: int) -> FileStorage:
-    """Recover and write on; may end in a crash."""
+    """Recover and append; may end in a crash."""
     storage = storage_on(disk, segment_bytes=SEGMENT_BYTES, new_incarnation=random_incarnation)
     model.require(storage)
     for _ in range(steps):
@@ -148,7 +148,7 @@ def run(disk: ScriptedDisk, model: Model, steps: int) -> FileStorage:
 
 
 def run_with_snapshots(disk: ScriptedDisk, model: Model, steps: int) -> FileStorage:
-    """Recover and write on; every other time a snapshot is taken or installed, and the log compacted after it."""
+    """Recover and append; in every other step, take a snapshot and compact the log, or install a snapshot."""
     storage = run(disk, model, 0)
     for _ in range(steps):
         held = model.held
@@ -157,17 +157,17 @@ def run_with_snapshots(disk: ScriptedDisk, model: Model, steps: int) -> FileStor
         model.append(storage, [HardState(term, None), *(entry(index + more, term, b"x" * 200) for more in (1, 2, 3))])
         match term % 4:
             case 0:
-                model.take(storage, Taken(index + 2, term, b"taken in term %d" % term))
+                model.take(storage, Committed(index + 2, term, b"taken in term %d" % term))
                 model.compact(storage, index + 1)
             case 2:
-                model.take(storage, Taken(index + 9, term, b"installed in term %d" % term))
+                model.take(storage, Committed(index + 9, term, b"installed in term %d" % term))
             case _:
                 model.sync(storage)
     return storage
 
 
 def crash_at(disk: ScriptedDisk, number: int) -> Callable[[], bool]:
-    """Let the machine crash just before the operation of that number; returns whether it has."""
+    """Crash before the operation of that number. Return a function that tells whether it did."""
     operations = iter(range(number + 1))
 
     def before(_operation: str, _path: Path) -> None:
@@ -189,7 +189,7 @@ Run = Callable[[ScriptedDisk, Model, int], FileStorage]
     [(run, 12, [segment_path(4)]), (run_with_snapshots, 9, [segment_path(9), snapshot_path(35)])],
 )
 def test_a_crash_before_any_operation(work: Run, steps: int, made: list[Path], disaster: str) -> None:
-    """Over the making of a directory, some segments and snapshots, and closing: every write, sync, rename, removal."""
+    """Covers every call of creating a directory, adding segments and snapshots, and closing."""
     for number in range(400):
         disk = ScriptedDisk()
         model = Model()
@@ -217,11 +217,11 @@ def test_a_crash_before_any_operation(work: Run, steps: int, made: list[Path], d
         work(disk, model, 1 + number % 2 * 3)
         disk.cut_power(lambda _count: 0)
         work(disk, model, 1)
-        require_nothing_left_over(disk)
-    pytest.fail("the run never came to its end")
+        require_no_obsolete_files(disk)
+    pytest.fail("the run did not finish")
 
 
-def require_nothing_left_over(disk: ScriptedDisk) -> None:
+def require_no_obsolete_files(disk: ScriptedDisk) -> None:
     names = [path for path in disk.names if path.parent == DATA]
     oldest = json.loads(disk.copy()[NODE_FILE])["oldest_segment"]
     assert not [path for path in names if path.suffix == ".tmp"]
@@ -230,7 +230,7 @@ def require_nothing_left_over(disk: ScriptedDisk) -> None:
 
 
 @pytest.mark.parametrize("work", [run, run_with_snapshots])
-def test_crashes_during_the_recoveries_from_crashes(work: Run) -> None:
+def test_crashes_during_recovery_from_crashes(work: Run) -> None:
     for seed in range(150):
         rng = random.Random(seed)
         disk = ScriptedDisk()
@@ -244,7 +244,7 @@ def test_crashes_during_the_recoveries_from_crashes(work: Run) -> None:
 
 
 class LogOfOneNode(RuleBasedStateMachine):
-    """The log in files against a list, with power cuts."""
+    """Compares the file storage with the model, over random operations and power losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,20 +282,20 @@ class LogOfOneNode(RuleBasedStateMachine):
     @precondition(lambda self: self.storage is not None)
     @rule(back=st.integers(0, 4), size=st.sampled_from([0, 6, 2000]))
     def take_snapshot(self, back: int, size: int) -> None:
-        """Of what is in the log, and not yet in a snapshot."""
+        """Replace entries of the log that no snapshot replaces yet."""
         held = self.model.held
         replaceable = [e for e in held.log if e.index > held.snapshot_index]
         if replaceable:
             last = replaceable[max(0, len(replaceable) - 1 - back)]
-            self.model.take(self.storage, Taken(last.index, last.term, b"s" * size))
+            self.model.take(self.storage, Committed(last.index, last.term, b"s" * size))
 
     @precondition(lambda self: self.storage is not None)
     @rule(further=st.integers(-3, 20))
     def install_snapshot(self, further: int) -> None:
-        """Of a newer leader: beyond the log, or of another term than the entry there."""
+        """Install a newer leader's snapshot: past the log, or in another term than the log's entry."""
         held = self.model.held
         index = max(held.last[0] + further, held.snapshot_index + 1)
-        self.model.take(self.storage, Taken(index, held.hard_state.current_term + 1, b"installed"))
+        self.model.take(self.storage, Committed(index, held.hard_state.current_term + 1, b"installed"))
         self.model.append(self.storage, [HardState(held.hard_state.current_term + 1, None)])
 
     @precondition(lambda self: self.storage is not None)
@@ -305,7 +305,7 @@ class LogOfOneNode(RuleBasedStateMachine):
 
     @precondition(lambda self: self.storage is not None)
     @rule(is_discarded=st.booleans(), seed=st.integers(0, 1 << 32))
-    def leave_a_snapshot_unfinished(self, is_discarded: bool, seed: int) -> None:
+    def abandon_a_snapshot(self, is_discarded: bool, seed: int) -> None:
         writer = self.storage.begin_snapshot(self.model.held.snapshot_index + 3, 77, MEMBERS)
         writer.write(b"half")
         if is_discarded:
@@ -343,8 +343,8 @@ class LogOfOneNode(RuleBasedStateMachine):
 
     @precondition(lambda self: self.storage is not None)
     @invariant()
-    def nothing_is_left_over(self) -> None:
-        require_nothing_left_over(self.disk)
+    def no_obsolete_file_is_left(self) -> None:
+        require_no_obsolete_files(self.disk)
 
 
 TestLogOfOneNode = LogOfOneNode.TestCase

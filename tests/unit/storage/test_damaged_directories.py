@@ -1,4 +1,4 @@
-"""Directories that can't be used as they are: each is refused with a name and a reason, and left as it was."""
+"""Unusable directories: each is rejected with file and reason, and left unchanged."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from samples import (
     entries,
     entry,
     recover,
-    require_refusal,
+    require_rejection,
     segment_path,
     several_segments,
     storage_on,
@@ -36,18 +36,20 @@ from raft_pkg.storage._segment import SegmentHeader
 def test_a_missing_segment(sequence: int) -> None:
     files = several_segments(4).copy()
     del files[segment_path(sequence)]
-    require_refusal(files, CorruptLogError, rf"000000000{sequence}\.log: byte 0: the file is missing; segments 1 to 4")
+    require_rejection(
+        files, CorruptLogError, rf"000000000{sequence}\.log: byte 0: the file is missing; segments 1 to 4"
+    )
 
 
 def test_all_segments_missing() -> None:
     files = several_segments(2).copy()
-    require_refusal({NODE_FILE: files[NODE_FILE]}, CorruptLogError, "0000000001.log: byte 0: the file is missing")
+    require_rejection({NODE_FILE: files[NODE_FILE]}, CorruptLogError, "0000000001.log: byte 0: the file is missing")
 
 
 def test_swapped_segments() -> None:
     files = several_segments(4).copy()
     files[segment_path(2)], files[segment_path(3)] = files[segment_path(3)], files[segment_path(2)]
-    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the file holds segment 3")
+    require_rejection(files, CorruptLogError, r"0000000002\.log: byte 0: the file holds segment 3")
 
 
 def test_a_segment_of_another_history() -> None:
@@ -59,7 +61,7 @@ def test_a_segment_of_another_history() -> None:
         storage.append(None, [entry(index, 1, b"something else")])
         storage.sync()
     files[SECOND_SEGMENT] = disk.copy()[SECOND_SEGMENT]
-    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the segment follows one that ended at byte")
+    require_rejection(files, CorruptLogError, r"0000000002\.log: byte 0: the segment follows one that ended at byte")
 
 
 def test_an_older_segment_that_lost_its_last_record() -> None:
@@ -67,7 +69,7 @@ def test_an_older_segment_that_lost_its_last_record() -> None:
     content = files[FIRST_SEGMENT]
     last_record = content.rindex(b"\xd3RLg")
     files[FIRST_SEGMENT] = content[:last_record].ljust(len(content), b"\0")
-    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the segment follows one that ended at byte")
+    require_rejection(files, CorruptLogError, r"0000000002\.log: byte 0: the segment follows one that ended at byte")
 
 
 def with_header(**changes: object) -> Callable[[bytes], bytes]:
@@ -89,18 +91,18 @@ def with_header(**changes: object) -> Callable[[bytes], bytes]:
     ],
 )
 @pytest.mark.parametrize("sequence", [1, 2])
-def test_a_damaged_beginning_of_a_segment(sequence: int, change: Callable[[bytes], bytes], message: str) -> None:
+def test_a_damaged_segment_header(sequence: int, change: Callable[[bytes], bytes], message: str) -> None:
     files = several_segments(2).copy()
     path = segment_path(sequence)
-    require_refusal(files | {path: change(files[path])}, CorruptLogError, f"{path.name}: {message}")
+    require_rejection(files | {path: change(files[path])}, CorruptLogError, f"{path.name}: {message}")
 
 
-def test_a_segment_that_counts_its_entries_from_elsewhere() -> None:
+def test_a_segment_with_a_wrong_base_index() -> None:
     files = several_segments(2).copy()
     original = files[SECOND_SEGMENT]
     end, checksum = (int.from_bytes(original[place], "little") for place in (slice(40, 48), slice(12, 16)))
     change = with_header(base_index=1000, previous_end=end, previous_checksum=checksum)
-    require_refusal(
+    require_rejection(
         files | {SECOND_SEGMENT: change(original)},
         CorruptLogError,
         "the segment continues after entry 1000 of term 7, but the previous one ends with",
@@ -114,19 +116,19 @@ def test_a_log_of_another_format_version(version: int) -> None:
     content[8] = version
     content[508:512] = crc(content[:508])
     message = f"format version {version}, this program reads 3; use the version of raft_pkg that wrote it"
-    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, StorageError, message)
+    require_rejection(files | {FIRST_SEGMENT: bytes(content)}, StorageError, message)
 
 
 def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-def test_an_identity_that_is_no_text() -> None:
+def test_an_identity_that_is_not_valid_utf_8() -> None:
     files = several_segments(1).copy()
     content = bytearray(files[FIRST_SEGMENT])
     content[content.index(b"raft-0")] = 0xFF
     content[508:512] = crc(content[:508])
-    require_refusal(files | {FIRST_SEGMENT: bytes(content)}, CorruptLogError, "identity is not text")
+    require_rejection(files | {FIRST_SEGMENT: bytes(content)}, CorruptLogError, "identity is not text")
 
 
 def test_a_directory_of_another_node() -> None:
@@ -143,16 +145,16 @@ def test_a_segment_of_another_node() -> None:
     disk = ScriptedDisk()
     FileStorage(DATA, "raft-9", filesystem=disk).recover()
     files = several_segments(1).copy() | {FIRST_SEGMENT: disk.copy()[FIRST_SEGMENT]}
-    require_refusal(files, ForeignDirectoryError, "'raft-9'")
+    require_rejection(files, ForeignDirectoryError, "'raft-9'")
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"7", b"null", b"{}", b'{"format": 1}', b"\xff\xfe", b"[" * 100_000, b'{"checksum": "0"}'],
 )
-def test_a_node_file_that_is_none(content: bytes) -> None:
+def test_an_unreadable_node_file(content: bytes) -> None:
     files = several_segments(2).copy()
-    require_refusal(
+    require_rejection(
         files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: the file was not written by raft_pkg"
     )
 
@@ -191,20 +193,20 @@ def test_a_node_file_of_another_format_version(version: int) -> None:
     checksum = f"{int.from_bytes(crc(json.dumps(content, sort_keys=True).encode()), 'little'):08x}"
     files = several_segments(2).copy()
     encoded = json.dumps(content | {"checksum": checksum}).encode()
-    require_refusal(
+    require_rejection(
         files | {NODE_FILE: encoded}, StorageError, rf"node\.json: has format version {version}, this program reads 3"
     )
 
 
-def test_a_missing_node_file_beside_a_log_that_was_used() -> None:
+def test_a_missing_node_file_of_a_used_log() -> None:
     for disk in (several_segments(2), three_batches()[0]):
         files = disk.copy()
         del files[NODE_FILE]
-        require_refusal(files, StorageError, r"node\.json: the file is missing")
+        require_rejection(files, StorageError, r"node\.json: the file is missing")
 
 
-def test_a_missing_node_file_beside_a_log_that_was_only_made() -> None:
-    """A crash can come between the two."""
+def test_a_missing_node_file_of_a_new_log_is_created() -> None:
+    """A crash can come between the creation of the two files."""
     disk = ScriptedDisk()
     storage_on(disk).recover()
     files = disk.copy()
@@ -214,10 +216,10 @@ def test_a_missing_node_file_beside_a_log_that_was_only_made() -> None:
     assert disk.copy()[NODE_FILE]
 
 
-def test_a_file_longer_than_any_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_over_the_size_limit_of_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_pkg.storage._segment.SEGMENT_BYTES_MAX", 1000)
     message = "byte 1000: the file exceeds the size limit of a segment"
-    require_refusal(several_segments(1).copy(), CorruptLogError, message)
+    require_rejection(several_segments(1).copy(), CorruptLogError, message)
 
 
 def test_two_processes_on_one_directory(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_a_lock_without_a_process_id(content: bytes) -> None:
         storage_on(disk).recover()
 
 
-def test_a_refused_directory_is_not_kept_locked(tmp_path: Path) -> None:
+def test_a_rejected_directory_is_unlocked(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path, "raft-1")
     storage.recover()
     storage.close()
@@ -276,7 +278,7 @@ def test_a_refused_directory_is_not_kept_locked(tmp_path: Path) -> None:
     storage.close()
 
 
-def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_text("precious")
     with pytest.raises(
@@ -288,7 +290,7 @@ def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_no_directory_and_no_log_to_look_at(tmp_path: Path) -> None:
+def test_inspection_without_a_directory_or_a_log(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot list the data directory: No such file"):
         verify_directory(tmp_path / "nothing")
     with pytest.raises(StorageError, match="holds no log"):
@@ -305,7 +307,7 @@ def test_a_directory_without_permission(tmp_path: Path) -> None:
         FileStorage(tmp_path, "raft-0").recover()
 
 
-def test_a_directory_in_the_place_of_a_segment(tmp_path: Path) -> None:
+def test_a_directory_instead_of_a_segment(tmp_path: Path) -> None:
     (tmp_path / "0000000001.log").mkdir()
     with pytest.raises(StorageError, match=r"0000000001\.log: cannot read the file: Is a directory"):
         FileStorage(tmp_path, "raft-0").recover()
@@ -322,7 +324,7 @@ def test_a_directory_in_the_place_of_a_segment(tmp_path: Path) -> None:
     ],
 )
 def test_valid_records_that_contradict_each_other(values: list, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program with a fault wrote them; recovery does not believe them for being well-formed."""
+    """A faulty program wrote them: well-formed records may be invalid."""
     monkeypatch.setattr("raft_pkg.storage.file.check_append", lambda *_: None)
     monkeypatch.setattr("raft_pkg.storage.file.LogTerms.append", lambda *_: None)
     disk = ScriptedDisk()
@@ -333,10 +335,10 @@ def test_valid_records_that_contradict_each_other(values: list, message: str, mo
         storage.sync()
     storage.close()
     monkeypatch.undo()
-    require_refusal(disk.copy(), CorruptLogError, message)
+    require_rejection(disk.copy(), CorruptLogError, message)
 
 
-def test_a_changed_file_is_noticed_after_every_kind_of_end() -> None:
+def test_a_changed_byte_of_an_older_segment_is_detected() -> None:
     disk = several_segments(2)
     damaged = changed(disk, FIRST_SEGMENT, lambda data: data[:700] + b"\xee" + data[701:])
-    require_refusal(damaged.copy(), CorruptLogError, "0000000001.log: byte")
+    require_rejection(damaged.copy(), CorruptLogError, "0000000001.log: byte")

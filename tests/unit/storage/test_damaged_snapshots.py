@@ -1,4 +1,4 @@
-"""Snapshots and compacted logs that can't be used as they are: refused with a name and a reason, left as they were."""
+"""Unusable snapshots and compacted logs: each is rejected with file and reason, and left unchanged."""
 
 import json
 import random
@@ -19,7 +19,7 @@ from samples import (
     entry,
     installed,
     recover,
-    require_refusal,
+    require_rejection,
     segment_path,
     snapshot_path,
     storage_on,
@@ -39,7 +39,7 @@ HEADER = SnapshotHeader("raft-0", 10, 10, MEMBERS).encode()
 DATA_BYTES = 256 * 4 + len(b"the rest")
 
 
-def test_the_samples_are_sound() -> None:
+def test_the_samples_are_valid() -> None:
     report = verify_directory(DATA, filesystem=compacted())
     assert (report.base_index, report.last_index, report.snapshot.index, report.segments) == (6, 13, 10, 3)
     assert len(compacted().copy()[SNAPSHOT]) == len(HEADER) + DATA_BYTES + 20
@@ -49,7 +49,7 @@ def test_the_samples_are_sound() -> None:
 
 @pytest.mark.parametrize("sample", [compacted, installed])
 def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], ScriptedDisk]) -> None:
-    """Also when the log still has all that the snapshot replaces, which is so in neither of the samples."""
+    """In both samples the log lacks entries that the snapshot replaces; see the next test for the other case."""
     files = sample().copy()
     path = next(path for path in files if path.suffix == ".snapshot")
     rng = random.Random(1)
@@ -62,13 +62,13 @@ def test_any_flipped_bit_of_a_snapshot(sample: Callable[[], ScriptedDisk]) -> No
         assert disk.copy()[path] == content
 
 
-def test_a_damaged_snapshot_before_which_everything_is_in_the_log() -> None:
-    """The log could stand for it; a disk that loses bits is still not to be trusted."""
+def test_a_damaged_snapshot_of_entries_that_are_all_in_the_log() -> None:
+    """The log could replace it, but a disk that flips bits cannot be trusted."""
     disk, storage = three_batches()
     take_snapshot(storage, 4)
     files = disk.copy()
     path = snapshot_path(4)
-    require_refusal(files | {path: files[path][:-1] + b"?"}, CorruptLogError, rf"{path.name}: byte \d+: .*trailer")
+    require_rejection(files | {path: files[path][:-1] + b"?"}, CorruptLogError, rf"{path.name}: byte \d+: .*trailer")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_damaged_snapshot_before_which_everything_is_in_the_log() -> None:
 )
 def test_a_snapshot_that_was_cut_or_changed(change: Callable[[bytes], bytes], message: str) -> None:
     files = compacted().copy()
-    require_refusal(files | {SNAPSHOT: change(files[SNAPSHOT])}, CorruptLogError, f"{SNAPSHOT.name}: {message}")
+    require_rejection(files | {SNAPSHOT: change(files[SNAPSHOT])}, CorruptLogError, f"{SNAPSHOT.name}: {message}")
 
 
 def test_a_snapshot_cut_at_any_byte() -> None:
@@ -120,21 +120,21 @@ def test_a_missing_snapshot() -> None:
     files = compacted().copy()
     del files[SNAPSHOT]
     message = r"0000000003\.log: byte 0: the log starts after entry 6 of a snapshot, but there is none"
-    require_refusal(files, CorruptLogError, message)
+    require_rejection(files, CorruptLogError, message)
     files = installed().copy()
     del files[snapshot_path(40)]
     message = r"0000000002\.log: byte 0: the log starts after entry 40 of a snapshot, but there is none"
-    require_refusal(files, CorruptLogError, message)
+    require_rejection(files, CorruptLogError, message)
 
 
-def test_a_missing_snapshot_after_which_the_log_was_just_begun_anew() -> None:
-    """The segments before are still there, but what they hold is void."""
+def test_a_missing_snapshot_right_after_the_log_was_reset() -> None:
+    """The previous segments still exist, but are obsolete."""
     disk, storage = three_batches()
     before = disk.copy()
     take_snapshot(storage, 40, 40)
     files = {FIRST_SEGMENT: before[FIRST_SEGMENT], NODE_FILE: before[NODE_FILE], SECOND_SEGMENT: b""}
     files[SECOND_SEGMENT] = disk.copy()[SECOND_SEGMENT]
-    require_refusal(files, CorruptLogError, r"0000000002\.log: byte 0: the log starts after entry 40 of a snapshot")
+    require_rejection(files, CorruptLogError, r"0000000002\.log: byte 0: the log starts after entry 40 of a snapshot")
 
 
 def test_an_older_snapshot_than_the_log_needs() -> None:
@@ -145,10 +145,10 @@ def test_an_older_snapshot_than_the_log_needs() -> None:
         files = sample.copy() | older
         del files[path]
         message = f"the log starts after entry {base} of a snapshot, but the one found is at 4"
-        require_refusal(files, CorruptLogError, message)
+        require_rejection(files, CorruptLogError, message)
 
 
-def test_a_snapshot_that_contradicts_the_beginning_of_the_log() -> None:
+def test_a_snapshot_that_contradicts_the_start_of_the_log() -> None:
     files = installed().copy()
     other = ScriptedDisk()
     storage = storage_on(other)
@@ -156,7 +156,7 @@ def test_a_snapshot_that_contradicts_the_beginning_of_the_log() -> None:
     take_snapshot(storage, 40, 39)
     files[snapshot_path(40)] = other.copy()[snapshot_path(40)]
     message = "the log starts after entry 40 of term 40, but the snapshot has it in term 39"
-    require_refusal(files, CorruptLogError, message)
+    require_rejection(files, CorruptLogError, message)
 
 
 def test_a_snapshot_of_another_node() -> None:
@@ -164,14 +164,14 @@ def test_a_snapshot_of_another_node() -> None:
     storage = FileStorage(DATA, "raft-9", filesystem=other)
     storage.recover()
     take_snapshot(storage, 10, 10)
-    require_refusal(compacted().copy() | {SNAPSHOT: other.copy()[SNAPSHOT]}, ForeignDirectoryError, "'raft-9'")
+    require_rejection(compacted().copy() | {SNAPSHOT: other.copy()[SNAPSHOT]}, ForeignDirectoryError, "'raft-9'")
 
 
 def test_a_snapshot_under_another_name() -> None:
     files = compacted().copy()
     files[snapshot_path(11)] = files.pop(SNAPSHOT)
     message = "byte 0: the file holds a snapshot up to entry 10; it was renamed"
-    require_refusal(files, CorruptLogError, message)
+    require_rejection(files, CorruptLogError, message)
 
 
 def crc(data: bytes) -> bytes:
@@ -185,24 +185,24 @@ def test_a_snapshot_of_another_format_version(version: int) -> None:
     content = bytes(header) + crc(header)
     files = compacted().copy()
     message = f"byte 8: the snapshot has format version {version}, this program reads 2"
-    require_refusal(files | {SNAPSHOT: content + files[SNAPSHOT][len(content) :]}, StorageError, message)
+    require_rejection(files | {SNAPSHOT: content + files[SNAPSHOT][len(content) :]}, StorageError, message)
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [(b"raft-0{", b"\xff\xfe\xfd\xfc\xfb\xfa{"), (b'{"voters"', b'{"wolves"'), (b'"voters":[[', b'"voters":{{')],
 )
-def test_a_header_with_a_right_checksum_that_can_not_be(old: bytes, new: bytes) -> None:
+def test_an_invalid_header_with_a_right_checksum(old: bytes, new: bytes) -> None:
     header = HEADER[:-4].replace(old, new)
     assert header != HEADER[:-4]
     files = compacted().copy()
     content = header + crc(header) + files[SNAPSHOT][len(HEADER) :]
-    require_refusal(files | {SNAPSHOT: content}, CorruptLogError, "byte 34: the header is invalid")
+    require_rejection(files | {SNAPSHOT: content}, CorruptLogError, "byte 34: the header is invalid")
 
 
 @pytest.mark.parametrize("is_older_damaged", [True, False])
-def test_a_crash_between_the_names_of_two_snapshots(is_older_damaged: bool) -> None:
-    """The newer one counts, and the older one is removed, whatever is in it."""
+def test_a_crash_before_the_older_snapshot_is_removed(is_older_damaged: bool) -> None:
+    """The newer one is used, and the older one is removed unread."""
     disk, storage = three_batches()
     take_snapshot(storage, 4)
     older = disk.copy()[snapshot_path(4)]
@@ -213,10 +213,10 @@ def test_a_crash_between_the_names_of_two_snapshots(is_older_damaged: bool) -> N
     assert recover(disk).snapshot == metadata
     assert snapshot_path(4) not in disk.names
     damaged = files | {snapshot_path(6): files[snapshot_path(6)][:-1]}
-    require_refusal(damaged, CorruptLogError, snapshot_path(6).name)
+    require_rejection(damaged, CorruptLogError, snapshot_path(6).name)
 
 
-def test_what_a_crash_left_of_compacted_segments_is_removed_unread() -> None:
+def test_obsolete_segments_are_removed_unread() -> None:
     disk = ScriptedDisk.holding(compacted().copy() | {FIRST_SEGMENT: b"?", SECOND_SEGMENT: b"", segment_path(0): b"?"})
     assert verify_directory(DATA, filesystem=disk).segments == 3
     assert recover(disk).base_index == 6
@@ -225,7 +225,7 @@ def test_what_a_crash_left_of_compacted_segments_is_removed_unread() -> None:
     ]  # fmt: skip
 
 
-def test_half_a_snapshot_is_removed() -> None:
+def test_an_unfinished_snapshot_is_removed() -> None:
     disk = ScriptedDisk.holding(compacted().copy() | {DATA / f"{SNAPSHOT.name}.tmp": b"?"})
     assert recover(disk).snapshot.index == 10
     assert [path for path in disk.names if path.suffix == ".tmp"] == []
@@ -236,21 +236,21 @@ def test_a_missing_segment_of_a_compacted_log(sequence: int) -> None:
     files = compacted().copy()
     del files[segment_path(sequence)]
     message = rf"{segment_path(sequence).name}: byte 0: the file is missing; segments 3 to 5 belong to the log"
-    require_refusal(files, CorruptLogError, message)
+    require_rejection(files, CorruptLogError, message)
 
 
-def test_a_missing_node_file_beside_a_compacted_log() -> None:
+def test_a_missing_node_file_of_a_compacted_log() -> None:
     for sample in (compacted, installed):
         files = sample().copy()
         del files[NODE_FILE]
-        require_refusal(files, StorageError, r"node\.json: the file is missing, although the log beside it was used")
+        require_rejection(files, StorageError, r"node\.json: the file is missing, although the log beside it was used")
     files = {path: data for path, data in compacted().copy().items() if path == SNAPSHOT}
-    require_refusal(files, StorageError, r"node\.json: the file is missing")
+    require_rejection(files, StorageError, r"node\.json: the file is missing")
 
 
 @pytest.mark.parametrize("oldest", [1, 2, 4, 5])
-def test_a_node_file_of_another_time(oldest: int) -> None:
-    """Segments that it no longer names are as good as removed; the rest must still begin below the snapshot."""
+def test_an_outdated_node_file(oldest: int) -> None:
+    """Segments before its oldest one are ignored; the rest must start at or below the snapshot."""
     files = compacted().copy()
     content = json.loads(files[NODE_FILE])
     del content["checksum"]
@@ -263,7 +263,7 @@ def test_a_node_file_of_another_time(oldest: int) -> None:
         5: "the log starts after entry 12 of a snapshot, but the one found is at 10",
     }.get(oldest)
     if message:
-        require_refusal(files, CorruptLogError, message)
+        require_rejection(files, CorruptLogError, message)
     else:
         assert recover(ScriptedDisk.holding(files)).base_index == 9
 
@@ -284,8 +284,8 @@ def test_any_changed_byte_of_the_node_file_of_a_compacted_log() -> None:
             recover(ScriptedDisk.holding(files | {NODE_FILE: bytes(changed)}))
 
 
-def test_any_flipped_bit_of_the_oldest_segment_is_noticed() -> None:
-    """Nothing before it vouches for its header any more."""
+def test_any_flipped_bit_of_the_oldest_segment_is_detected() -> None:
+    """No previous segment attests its header any more."""
     files = compacted().copy()
     path = segment_path(3)
     end = len(files[path].rstrip(b"\0"))
@@ -296,7 +296,7 @@ def test_any_flipped_bit_of_the_oldest_segment_is_noticed() -> None:
             recover(ScriptedDisk.holding(files | {path: bytes(content)}))
 
 
-def test_a_log_of_another_history_behind_the_oldest_segment() -> None:
+def test_a_log_of_another_history_after_the_oldest_segment() -> None:
     files = compacted().copy()
     other = ScriptedDisk()
     storage = storage_on(other, segment_bytes=1500)
@@ -304,7 +304,7 @@ def test_a_log_of_another_history_behind_the_oldest_segment() -> None:
     for index in range(1, 40):
         storage.append(HardState(index), [entry(index, index, b"y" * 200)])
     files[segment_path(4)] = other.copy()[segment_path(4)]
-    require_refusal(files, CorruptLogError, r"0000000004\.log: byte 0: the segment follows one that ended at byte")
+    require_rejection(files, CorruptLogError, r"0000000004\.log: byte 0: the segment follows one that ended at byte")
 
 
 def test_a_first_segment_that_follows_another_one() -> None:
@@ -313,13 +313,11 @@ def test_a_first_segment_that_follows_another_one() -> None:
     content = disk.copy()[FIRST_SEGMENT]
     header = SegmentHeader(1, 0, 0, False, 600, 7, "raft-0").encode()
     files = disk.copy() | {FIRST_SEGMENT: header + content[512:]}
-    require_refusal(files, CorruptLogError, "the segment follows one that ended at byte 600")
+    require_rejection(files, CorruptLogError, "the segment follows one that ended at byte 600")
 
 
 @pytest.mark.parametrize("index", [38, 39, 40])
-def test_an_entry_that_a_snapshot_replaces_in_a_log_that_begins_anew(
-    index: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_entry_before_the_reset_in_a_log_that_was_reset(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_pkg.storage.file.check_append", lambda *_: None)
     monkeypatch.setattr("raft_pkg.storage.file.LogTerms.append", lambda *_: None)
     disk, storage = three_batches()
@@ -329,16 +327,18 @@ def test_an_entry_that_a_snapshot_replaces_in_a_log_that_begins_anew(
     storage.close()
     monkeypatch.undo()
     message = rf"0000000002\.log: byte \d+: entry {index} can't be appended to a log of entries 41 to 40"
-    require_refusal(disk.copy(), CorruptLogError, message)
+    require_rejection(disk.copy(), CorruptLogError, message)
 
 
-def test_an_incarnation_is_part_of_what_is_checked() -> None:
+def test_the_checksum_covers_the_incarnation() -> None:
     files = compacted().copy()
     content = files[NODE_FILE].replace(str(INCARNATION).encode(), str(INCARNATION + 1).encode())
-    require_refusal(files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: .*does not match its checksum")
+    require_rejection(
+        files | {NODE_FILE: content}, CorruptLogError, r"node\.json: byte 0: .*does not match its checksum"
+    )
 
 
-def test_a_directory_in_the_place_of_a_snapshot(tmp_path: Path) -> None:
+def test_a_directory_instead_of_a_snapshot(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path, "raft-0")
     storage.recover()
     storage.close()

@@ -1,4 +1,4 @@
-"""Bytes that nobody wrote: refused with an error of the storage's own, soon, and without much memory."""
+"""Arbitrary bytes: rejected with a `StorageError`, quickly and within bounded memory."""
 
 import tracemalloc
 import zlib
@@ -57,7 +57,7 @@ def test_any_bytes_as_a_node_file(content: bytes) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, SIZE - 1), st.binary(min_size=1, max_size=600))
 def test_bytes_written_over_a_log(position: int, content: bytes) -> None:
-    """Nothing that was synced is ever missing from what is accepted."""
+    """If the log is accepted, no synced entry is missing."""
     whole = KILLED[FIRST_SEGMENT]
     files = KILLED | {FIRST_SEGMENT: whole[:position] + content + whole[position + len(content) :]}
     try:
@@ -87,8 +87,10 @@ LENGTHS = st.sampled_from([0, 1, 6, 0xFFFF, 1 << 20, (1 << 20) + 1, 0x7FFFFFFF, 
 
 @settings(max_examples=100, deadline=None)
 @given(LENGTHS, LENGTHS, st.sampled_from([0, 1, 1051, 1 << 40, (1 << 64) - 1]), st.booleans())
-def test_no_length_in_a_snapshot_is_believed(configuration: int, node_id: int, size: int, right: bool) -> None:
-    """Not even in a header or trailer with a right checksum: soon, and without much memory."""
+def test_lengths_in_a_snapshot_are_verified_before_use(
+    configuration: int, node_id: int, size: int, right: bool
+) -> None:
+    """Even in a header or trailer with a right checksum; quickly and within bounded memory."""
     fields = _snapshot._FIELDS.pack(b"RAFTSNAP", 2, configuration, 10, 10, node_id & 0xFFFF)
     rest = SNAPSHOT_BYTES[_snapshot._FIELDS.size : -20]
     end = _snapshot._FIELDS.size + configuration + (node_id & 0xFFFF)
@@ -104,7 +106,7 @@ def test_no_length_in_a_snapshot_is_believed(configuration: int, node_id: int, s
         tracemalloc.stop()
 
 
-def test_a_large_snapshot_is_checked_without_much_memory(tmp_path: Path) -> None:
+def test_a_large_snapshot_is_verified_within_bounded_memory(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path, "raft-0")
     storage.recover()
     writer = storage.begin_snapshot(1, 1, MEMBERS)
@@ -129,7 +131,7 @@ def test_any_bytes_as_a_record(content: bytes, offset: int, previous: int) -> No
 
 
 def encoded(*, sequence: int = 1, offset: int = 0, synced: int = 0, **replaced: object) -> bytes:
-    """An entry's record with some of its header's fields replaced, and right checksums."""
+    """Return the record of an entry with some header fields replaced, and right checksums."""
     batch = BatchEncoder(sequence, offset, synced, 77)
     batch.add_entry(entries(1, 1)[0])
     header, data, _ = batch.buffers
@@ -155,7 +157,7 @@ def encoded(*, sequence: int = 1, offset: int = 0, synced: int = 0, **replaced: 
     return header + zlib.crc32(header).to_bytes(4, "little") + data + bytes(-len(data) % 8) + trailer
 
 
-def test_the_record_that_the_following_ones_change() -> None:
+def test_the_unchanged_record_is_valid() -> None:
     record = RecordDecoder(encoded(), 1).decode(0, 77)
     assert isinstance(record, Record)
     assert record.value == entries(1, 1)[0]
@@ -178,16 +180,16 @@ def test_the_record_that_the_following_ones_change() -> None:
         ({"type": 1, "flags": 1, "data": b"\xff"}, "vote of a hard state is not text"),
     ],
 )
-def test_records_with_right_checksums_that_can_not_be(replaced: dict, message: str) -> None:
+def test_invalid_records_with_right_checksums(replaced: dict, message: str) -> None:
     with pytest.raises(InvalidRecordError, match=message):
         RecordDecoder(encoded(**replaced), 1).decode(0, 77)
 
 
-def test_a_magic_number_is_checked_and_not_only_the_checksum() -> None:
+def test_the_magic_number_is_verified_besides_the_checksum() -> None:
     assert isinstance(RecordDecoder(encoded(magic=b"\0\0\0\0"), 1).decode(0, 77), Damage)
 
 
-def test_a_short_record_that_stands_for_much_memory_is_refused_before_it_is_expanded() -> None:
+def test_a_record_that_expands_beyond_the_limit_is_rejected_before_expansion() -> None:
     bomb = encoded(data=b"\x1b\x02" * 3_000_000, flags=2, length=(1 << 32) - 1)
     tracemalloc.start()
     try:
@@ -209,7 +211,7 @@ def test_a_length_beyond_the_file_allocates_nothing() -> None:
     st.lists(st.tuples(st.sampled_from(list(EntryKind)), st.binary(max_size=100)), max_size=3),
     st.none() | st.text(max_size=5),
 )
-def test_what_is_encoded_is_decoded(chunks: list, vote: str | None) -> None:
+def test_encoding_is_reversible(chunks: list, vote: str | None) -> None:
     values: list[HardState | Entry] = [HardState(3, vote)]
     values += [Entry(index, 3, kind, data) for index, (kind, data) in enumerate(chunks, 1)]
     batch = BatchEncoder(9, 40, 16, 5)
@@ -233,13 +235,13 @@ def test_what_is_encoded_is_decoded(chunks: list, vote: str | None) -> None:
         b"".join
     )
 )
-def test_escaping_is_undone_and_leaves_no_long_run_of_zeros(data: bytes) -> None:
+def test_escaping_is_reversible_and_leaves_no_long_run_of_zeros(data: bytes) -> None:
     escaped = _record._escape(data)
     assert bytes(64) not in escaped
     assert _record._unescape(escaped, len(data)) == data
 
 
-def test_a_vote_that_is_no_text_in_a_log_is_damage() -> None:
+def test_a_vote_that_is_not_valid_utf_8_is_damage() -> None:
     batch = BatchEncoder(1, 512, 512, zlib.crc32(KILLED[FIRST_SEGMENT][:508]))
     batch.add_entry(entries(1, 1)[0])
     content = KILLED[FIRST_SEGMENT][:512] + b"".join(batch.buffers)

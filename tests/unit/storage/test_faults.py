@@ -1,4 +1,4 @@
-"""Calls that fail or do half of what they should, and the order of those that don't."""
+"""Failing calls, short reads and writes, and the order of successful calls."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ LOG = "0000000001.log"
 
 
 def fail(disk: ScriptedDisk, operation: str, number: int, name: str = "") -> None:
-    """Let one operation (on a file of that name, if given) fail, once."""
+    """Make an operation (on a file of that name, if given) fail once."""
     failures = iter([OSError(number, os.strerror(number))])
 
     def before(begun: str, path: Path) -> None:
@@ -43,7 +43,7 @@ def fail(disk: ScriptedDisk, operation: str, number: int, name: str = "") -> Non
     [(errno.ENOSPC, "free space on its volume"), (errno.EIO, "the device failed"), (errno.EPROTO, "")],
 )
 @pytest.mark.parametrize(("operation", "action"), [("write", "write to the log"), ("sync_data", "sync the log")])
-def test_nothing_is_tried_again_after_a_failure(operation: str, action: str, number: int, advice: str) -> None:
+def test_nothing_is_retried_after_a_failure(operation: str, action: str, number: int, advice: str) -> None:
     disk, storage = three_batches()
     fail(disk, operation, number)
     message = rf"^/data/0000000001\.log: cannot {action}: {os.strerror(number)}.*{advice}"
@@ -64,8 +64,8 @@ def test_nothing_is_tried_again_after_a_failure(operation: str, action: str, num
     assert disk.operations == [], "after a failed sync the next one may succeed without having written anything"
 
 
-def test_what_a_failed_sync_left_in_memory_is_not_recovered() -> None:
-    """It would be taken for durable, and the next sync would say so, and it would be gone after a power cut."""
+def test_recovery_does_not_read_the_page_cache_after_a_failed_sync() -> None:
+    """The next sync would report it durable, and a power loss would lose it."""
     disk, storage = three_batches()
     storage.append(HardState(3, "raft-1"), entries(8, 8, 3))
     fail(disk, "sync_data", errno.EIO)
@@ -99,7 +99,7 @@ def test_a_failure_while_a_segment_is_added(operation: str) -> None:
 @pytest.mark.parametrize(
     "operation", ["make_directory", "lock", "create", "write", "sync_file", "rename", "sync_directory"]
 )
-def test_a_failure_while_a_directory_is_made(operation: str) -> None:
+def test_a_failure_while_a_directory_is_created(operation: str) -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     fail(disk, operation, errno.EROFS)
@@ -135,7 +135,7 @@ def test_a_failure_during_recovery(operation: str) -> None:
     assert len(recover(disk).entries) == (7 if operation == "sync_file" else 8)
 
 
-def test_a_failure_to_note_the_end_on_closing_is_told_and_harmless() -> None:
+def test_a_failure_to_record_the_end_on_closing_is_reported_and_harmless() -> None:
     disk, storage = three_batches()
     fail(disk, "rename", errno.ENOSPC)
     with pytest.raises(StorageError, match=r"node\.json: cannot record the end of the log: No space left"):
@@ -217,7 +217,7 @@ def take_and_compact(storage: FileStorage) -> None:
 def test_a_failure_while_a_snapshot_is_taken(
     operation: str, name: str, message: str, is_taken: bool, number: int
 ) -> None:
-    """Nothing is tried again, and the old or the new state is there afterwards."""
+    """Nothing is retried, and the old or the new state is recovered."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -257,8 +257,8 @@ def test_a_failure_while_a_snapshot_is_taken(
         ("remove", LOG),
     ],
 )
-def test_a_failure_while_a_log_is_begun_anew(operation: str, name: str) -> None:
-    """The snapshot has its name by then: it counts, whatever becomes of the call, and what it makes void goes."""
+def test_a_failure_while_a_log_is_reset(operation: str, name: str) -> None:
+    """The snapshot has been renamed by then: it takes effect although the call fails. Obsolete files are removed."""
     disk, storage = three_batches()
     storage.append(None, [entry(8, 2)])
     writer = storage.begin_snapshot(40, 40, MEMBERS)
@@ -274,7 +274,7 @@ def test_a_failure_while_a_log_is_begun_anew(operation: str, name: str) -> None:
     assert [path.name for path in disk.names if path.suffix == ".log"] == ["0000000002.log"]
 
 
-def test_a_log_that_can_not_be_synced_gets_no_snapshot() -> None:
+def test_a_snapshot_is_not_committed_when_the_log_cannot_be_synced() -> None:
     disk, storage = three_batches()
     storage.append(None, [entry(8, 2)])
     writer = storage.begin_snapshot(40, 40, MEMBERS)
@@ -287,7 +287,7 @@ def test_a_log_that_can_not_be_synced_gets_no_snapshot() -> None:
 
 
 @pytest.mark.parametrize(("operation", "name"), [("open", SNAPSHOT.name), ("read", SNAPSHOT.name)])
-def test_a_snapshot_that_can_not_be_read(operation: str, name: str) -> None:
+def test_an_unreadable_snapshot(operation: str, name: str) -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 7, 2)
     fail(disk, operation, errno.EIO, name)
@@ -302,7 +302,7 @@ def test_a_snapshot_that_can_not_be_read(operation: str, name: str) -> None:
     assert recover(disk).snapshot.index == 7
 
 
-def test_a_snapshot_that_was_cut_while_it_is_read() -> None:
+def test_a_snapshot_that_is_truncated_while_it_is_read() -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 7, 2, b"x" * 1000)
     del disk.names[SNAPSHOT].content[500:]
@@ -311,7 +311,7 @@ def test_a_snapshot_that_was_cut_while_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("operation", ["remove", "close"])
-def test_a_snapshot_that_can_not_be_removed_is_given_up_all_the_same(operation: str) -> None:
+def test_a_snapshot_that_cannot_be_removed_is_abandoned(operation: str) -> None:
     disk, storage = three_batches()
     writer = storage.begin_snapshot(7, 2, MEMBERS)
     fail(disk, operation, errno.EIO, TEMPORARY)
@@ -323,7 +323,7 @@ def test_a_snapshot_that_can_not_be_removed_is_given_up_all_the_same(operation: 
     assert (found.snapshot, len(found.entries)) == (metadata, 8)
 
 
-def test_a_full_disk_while_a_snapshot_is_written_leaves_the_older_one() -> None:
+def test_a_full_disk_while_a_snapshot_is_written_keeps_the_previous_one() -> None:
     disk, storage = three_batches()
     metadata = take_snapshot(storage, 3)
     writer = storage.begin_snapshot(7, 2, MEMBERS)
@@ -337,7 +337,7 @@ def test_a_full_disk_while_a_snapshot_is_written_leaves_the_older_one() -> None:
 
 
 @pytest.mark.parametrize("operation", ["create", "sync_file", "rename", "sync_directory"])
-def test_a_recovery_that_fails_before_the_incarnation_is_durable_promised_nothing(operation: str) -> None:
+def test_a_recovery_that_fails_before_the_incarnation_is_durable_draws_a_new_one(operation: str) -> None:
     disk = ScriptedDisk()
     drawn = iter([5, 6])
     fail(disk, operation, errno.EIO, "data" if operation == "sync_directory" else "node.json.tmp")
@@ -369,7 +369,7 @@ def test_a_new_log_is_durable_before_it_is_used() -> None:
 
 
 def atomically(name: str, directory: str = "data") -> list[tuple[str, str]]:
-    """What it takes to give a new file its name when its content is on disk, and not before."""
+    """Return the operations that create a file durably and atomically."""
     temporary = f"{name}.tmp"
     return [
         ("create", temporary),
@@ -380,7 +380,7 @@ def atomically(name: str, directory: str = "data") -> list[tuple[str, str]]:
     ]
 
 
-def test_a_segment_is_added_when_the_one_before_is_on_disk() -> None:
+def test_a_segment_is_added_after_the_previous_one_is_synced() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
@@ -404,7 +404,7 @@ def test_the_parent_need_not_be_readable() -> None:
 
 
 class RecordingFilesystem(Filesystem):
-    """The real one, recording the order of its calls."""
+    """The real filesystem, which records the order of its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -418,7 +418,7 @@ class RecordingFilesystem(Filesystem):
         super().sync_data(descriptor)
 
 
-def test_the_real_files_are_written_and_synced_in_this_order(tmp_path: Path) -> None:
+def test_order_of_writes_and_syncs_of_real_files(tmp_path: Path) -> None:
     filesystem = RecordingFilesystem()
     storage = FileStorage(tmp_path, "raft-0", filesystem=filesystem)
     storage.recover()
@@ -432,7 +432,7 @@ def test_the_real_files_are_written_and_synced_in_this_order(tmp_path: Path) -> 
     assert filesystem.calls[:8] == ["write", "appended", "sync", "synced"] * 2
 
 
-def test_real_files_are_cut_and_removed(tmp_path: Path) -> None:
+def test_real_files_are_truncated_and_removed(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path, "raft-0")
     storage.recover()
     storage.append(None, entries(1, 2))
@@ -451,7 +451,7 @@ def test_real_files_are_cut_and_removed(tmp_path: Path) -> None:
     assert not (tmp_path / "0000000002.log.tmp").exists()
 
 
-def test_more_buffers_than_the_system_takes_at_once(tmp_path: Path) -> None:
+def test_more_buffers_than_one_call_accepts(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
         assert Filesystem().write(descriptor, [b"x"] * 3000, 0) == 1024

@@ -1,4 +1,4 @@
-"""The log in files when nothing goes wrong, and what callers may not ask of it."""
+"""The file storage without faults, and its argument checks."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from raft_pkg.errors import StorageError
 from raft_pkg.storage import FileStorage, Recovered
 
 
-def test_a_new_directory_holds_nothing_and_belongs_to_the_node(tmp_path: Path) -> None:
+def test_a_new_directory_is_empty_and_belongs_to_the_node(tmp_path: Path) -> None:
     directory = tmp_path / "several" / "levels"
     storage = FileStorage(directory, "raft-0", new_incarnation=lambda: INCARNATION)
     assert storage.recover() == recovered(HardState(), [], 0)
@@ -32,7 +32,7 @@ def test_a_new_directory_holds_nothing_and_belongs_to_the_node(tmp_path: Path) -
     assert json.loads((directory / "node.json").read_text())["node_id"] == "raft-0"
 
 
-def test_what_was_synced_is_read_back(tmp_path: Path) -> None:
+def test_synced_data_is_recovered(tmp_path: Path) -> None:
     batch = [Entry(1, 1, EntryKind.NOOP, b""), *entries(2, 5)]
     storage = FileStorage(tmp_path, "raft-0", new_incarnation=lambda: INCARNATION)
     storage.recover()
@@ -44,7 +44,7 @@ def test_what_was_synced_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vote", [None, "", "raft-0", "Knoten-ß"])
-def test_a_vote_is_read_back(vote: str | None) -> None:
+def test_a_vote_is_recovered(vote: str | None) -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -72,7 +72,7 @@ def test_a_vote_is_read_back(vote: str | None) -> None:
     ],
     ids=lambda data: f"{len(data)} bytes of {data[:4]!r}",
 )
-def test_any_data_is_read_back(data: bytes) -> None:
+def test_any_data_is_recovered(data: bytes) -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -81,8 +81,8 @@ def test_any_data_is_read_back(data: bytes) -> None:
     assert recover(disk).entries == [entry(1, 1, data), entry(2, 1, b"next")]
 
 
-def test_what_is_written_has_no_sector_of_zeros() -> None:
-    """On this rests that recovery takes a sector of zeros for one that was not written."""
+def test_no_written_sector_is_all_zeros() -> None:
+    """Recovery takes a sector of zeros for one that was not written."""
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -93,8 +93,8 @@ def test_what_is_written_has_no_sector_of_zeros() -> None:
     assert all(any(content[start : start + 512]) for start in range(0, len(content), 512))
 
 
-def test_an_entry_that_is_there_already_replaces_all_from_there_on() -> None:
-    """Paper, Figure 2, AppendEntries receiver, step 3."""
+def test_an_entry_replaces_existing_ones_from_its_index_on() -> None:
+    """Figure 2, AppendEntries receiver, step 3."""
     disk, storage = three_batches()
     storage.append(HardState(3, None), entries(3, 4, 3))
     storage.append(None, entries(5, 5, 3))
@@ -102,7 +102,7 @@ def test_an_entry_that_is_there_already_replaces_all_from_there_on() -> None:
     assert recover(disk).entries == [*entries(1, 2), *entries(3, 5, 3)]
 
 
-def test_replacing_appends_and_leaves_old_bytes_alone() -> None:
+def test_replacing_entries_overwrites_no_bytes() -> None:
     disk, storage = three_batches()
     before = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
     storage.append(None, entries(1, 1, 9))
@@ -125,8 +125,8 @@ def test_segments_roll_and_entries_are_replaced_across_them() -> None:
     assert recover(disk) == recovered(HardState(60, None), [entry(1, 1), entry(2, 2), entry(3, 60)], 0)
 
 
-def test_each_segment_begins_with_the_hard_state() -> None:
-    """So that segments before it can be dropped when a snapshot stands for them."""
+def test_each_segment_starts_with_the_hard_state() -> None:
+    """Therefore previous segments can be removed when a snapshot replaces them."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
@@ -174,7 +174,7 @@ def test_many_appends_before_one_sync() -> None:
     assert recover(disk).entries == entries(1, 49)
 
 
-def test_restarting_again_and_again_keeps_everything() -> None:
+def test_repeated_restarts_keep_everything() -> None:
     disk = ScriptedDisk()
     for index in range(1, 30):
         storage = storage_on(disk, segment_bytes=1200)
@@ -187,7 +187,7 @@ def test_restarting_again_and_again_keeps_everything() -> None:
             disk.kill_process()
 
 
-def test_closing_notes_how_far_the_log_is_on_disk() -> None:
+def test_closing_records_the_synced_end_of_the_log() -> None:
     disk, storage = three_batches()
     storage.append(None, [entry(8, 2)])
     storage.close()
@@ -197,7 +197,7 @@ def test_closing_notes_how_far_the_log_is_on_disk() -> None:
     storage.close()
 
 
-def test_files_that_are_not_of_the_log_are_left_alone() -> None:
+def test_foreign_files_are_not_touched() -> None:
     disk, storage = three_batches()
     storage.close()
     foreign = {DATA / "lost+found.tmp": b"x", DATA / "0000000009.log.bak": b"y", DATA / "notes": b"z"}
@@ -218,7 +218,7 @@ def test_files_that_are_not_of_the_log_are_left_alone() -> None:
         (None, [entry(4, 1, bytes((64 << 20) + 1))], "data of entry 4 has 67108865 bytes; the limit is 67108864"),
     ],
 )
-def test_what_would_break_a_promise_is_not_written(state: HardState | None, batch: list[Entry], message: str) -> None:
+def test_an_invalid_append_is_not_written(state: HardState | None, batch: list[Entry], message: str) -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -233,7 +233,7 @@ def test_what_would_break_a_promise_is_not_written(state: HardState | None, batc
     assert recover(disk) == recovered(HardState(2, "raft-0"), entries(1, 4), 0)
 
 
-def test_a_batch_beyond_what_a_segment_can_hold_is_not_written() -> None:
+def test_a_batch_over_the_size_limit_of_segments_is_not_written() -> None:
     disk, storage = three_batches()
     before = disk.copy()
     with pytest.raises(ValueError, match="the limit of 1073741824 bytes per segment"):
@@ -241,7 +241,7 @@ def test_a_batch_beyond_what_a_segment_can_hold_is_not_written() -> None:
     assert disk.copy() == before
 
 
-def test_nothing_before_recovery_nor_after_closing() -> None:
+def test_use_before_recovery_and_after_closing_is_rejected() -> None:
     storage = storage_on(ScriptedDisk())
     with pytest.raises(StorageError, match="recover"):
         storage.append(None, [entry(1)])
@@ -268,6 +268,6 @@ def test_nothing_before_recovery_nor_after_closing() -> None:
         {"preallocation_bytes": 0},
     ],
 )
-def test_impossible_options(options: dict[str, object], tmp_path: Path) -> None:
+def test_invalid_options(options: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not"):
         FileStorage(**({"directory": tmp_path, "node_id": "raft-0"} | options))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Looking at a log and its snapshot: what is shown of them, also while a node changes them."""
+"""Inspection of a log and its snapshot, even while a node changes them."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_a_report_of_a_compacted_log() -> None:
     )
 
 
-def test_a_report_of_a_log_that_was_only_made() -> None:
+def test_a_report_of_a_new_log() -> None:
     disk = ScriptedDisk()
     storage_on(disk).recover()
     files = disk.copy()
@@ -51,8 +51,8 @@ def test_a_report_of_a_log_that_was_only_made() -> None:
     assert (report.incarnation, report.last_index, report.last_term) == (None, 0, 0)
 
 
-def test_a_report_of_a_log_that_is_still_to_be_discarded() -> None:
-    """What the next start makes of it."""
+def test_a_report_of_a_log_that_needs_a_reset() -> None:
+    """The report equals the state after the next start."""
     disk, storage = three_batches()
     files = disk.copy()
     metadata = take_snapshot(storage, 40, 40)
@@ -62,7 +62,7 @@ def test_a_report_of_a_log_that_is_still_to_be_discarded() -> None:
     assert (report.snapshot, report.hard_state) == (metadata, HardState(2, None))
 
 
-def test_a_compacted_log_is_shown_from_where_it_begins() -> None:
+def test_inspection_of_a_compacted_log_begins_with_its_start() -> None:
     snapshot, begin, *records = inspect_directory(DATA, filesystem=compacted())
     assert (snapshot.file, snapshot.size, snapshot.value.index) == (snapshot_path(10), 1032, 10)
     assert begin == InspectedRecord(segment_path(3), 0, 512, LogStart(6, 6))
@@ -70,7 +70,7 @@ def test_a_compacted_log_is_shown_from_where_it_begins() -> None:
     assert not [record for record in records if isinstance(record.value, LogStart)]
 
 
-def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
+def test_inspection_of_a_reset_log_includes_obsolete_records() -> None:
     disk, storage = three_batches()
     files = disk.copy()
     take_snapshot(storage, 40, 40)
@@ -88,7 +88,7 @@ def test_a_log_that_begins_anew_is_shown_with_what_is_void() -> None:
     assert values[1:] == [LogStart(40, 40), HardState(2, None), HardState(41), entry(41, 41)]
 
 
-def test_a_log_that_is_compacted_while_one_looks_is_not_taken_for_damaged() -> None:
+def test_a_compaction_during_inspection_is_not_damage() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1000)
     storage.recover()
@@ -109,7 +109,7 @@ def test_a_log_that_is_compacted_while_one_looks_is_not_taken_for_damaged() -> N
     assert report.last_index == 19
 
 
-def test_a_directory_that_changes_with_every_look() -> None:
+def test_a_directory_that_changes_at_every_listing() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=600)
     storage.recover()
@@ -123,7 +123,7 @@ def test_a_directory_that_changes_with_every_look() -> None:
         verify_directory(DATA, filesystem=disk)
 
 
-def test_looking_changes_nothing() -> None:
+def test_inspection_changes_nothing() -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 7, 2)
     before = disk.copy()

@@ -1,4 +1,4 @@
-"""The memory form: as strict as the file form, and a crash loses what was not synced."""
+"""The memory storage is as strict as the file storage, and a crash loses unsynced data."""
 
 import pytest
 from samples import INCARNATION, entries, entry, recovered
@@ -10,7 +10,7 @@ from raft_pkg.storage import MemoryStorage
 
 @pytest.fixture
 def storage() -> MemoryStorage:
-    """Holds three synced entries and, not synced, a new term, a replacement of the third and a fourth."""
+    """Return a storage of three synced entries; a term, a new third and a fourth entry are unsynced."""
     storage = MemoryStorage(new_incarnation=lambda: INCARNATION)
     assert storage.recover() == recovered(HardState(), [], 0)
     storage.append(HardState(1, "raft-1"), entries(1, 3))
@@ -35,7 +35,7 @@ def test_a_sync_makes_everything_durable(storage: MemoryStorage) -> None:
         (3, HardState(2, None), [*entries(1, 2), *entries(3, 4, 2)]),
     ],
 )
-def test_a_crash_loses_what_was_not_synced(storage: MemoryStorage, survivors: int, state: HardState, log: list) -> None:
+def test_a_crash_loses_unsynced_records(storage: MemoryStorage, survivors: int, state: HardState, log: list) -> None:
     assert storage.unsynced == 3
     storage.crash(survivors=survivors)
     assert storage.recover() == recovered(state, log, 0)
@@ -53,7 +53,7 @@ def test_a_torn_record_is_reported_once(storage: MemoryStorage) -> None:
 
 
 @pytest.mark.parametrize("crash", [{"survivors": 4}, {"survivors": -1}, {"survivors": 3, "torn_bytes": 1}])
-def test_a_crash_that_can_not_be(storage: MemoryStorage, crash: dict) -> None:
+def test_an_impossible_crash_is_rejected(storage: MemoryStorage, crash: dict) -> None:
     with pytest.raises(ValueError, match=r"can't survive|no record is left"):
         storage.crash(**crash)
 
@@ -64,7 +64,7 @@ def test_closing_loses_nothing(storage: MemoryStorage) -> None:
     assert storage.recover().entries == [*entries(1, 2), *entries(3, 4, 2)]
 
 
-def test_it_is_used_only_between_recovery_and_end(storage: MemoryStorage) -> None:
+def test_use_before_recovery_and_after_the_end_is_rejected(storage: MemoryStorage) -> None:
     with pytest.raises(StorageError, match="called before"):
         storage.recover()
     storage.crash()
@@ -76,7 +76,7 @@ def test_it_is_used_only_between_recovery_and_end(storage: MemoryStorage) -> Non
         MemoryStorage().sync()
 
 
-def test_a_failed_storage_fails_until_the_node_starts_again(storage: MemoryStorage) -> None:
+def test_a_failed_storage_fails_until_it_is_recovered(storage: MemoryStorage) -> None:
     storage.fail("Input/output error")
     for _ in range(2):
         with pytest.raises(StorageError, match="Input/output error"):
@@ -89,13 +89,13 @@ def test_a_failed_storage_fails_until_the_node_starts_again(storage: MemoryStora
     ("state", "batch"),
     [(HardState(1), []), (None, entries(6, 6, 2)), (None, [entry(5, 2), entry(7, 2)]), (None, entries(0, 1, 2))],
 )
-def test_what_would_break_a_promise_is_refused(storage: MemoryStorage, state: HardState | None, batch: list) -> None:
+def test_an_invalid_append_is_rejected(storage: MemoryStorage, state: HardState | None, batch: list) -> None:
     with pytest.raises(ValueError, match=r"would decrease|can't"):
         storage.append(state, batch)
     assert storage.unsynced == 3
 
 
-def test_what_can_not_be_made_durable_is_told(storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_of_invalid_records_is_rejected(storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_pkg.storage.memory.check_append", lambda *_: None)
     storage.append(None, [entry(9)])
     with pytest.raises(StorageError, match="entry 9 can't be appended to a log of entries 1 to 4"):
@@ -107,7 +107,7 @@ def test_an_append_of_nothing_does_nothing(storage: MemoryStorage) -> None:
     assert storage.unsynced == 3
 
 
-def test_what_was_recovered_is_the_callers_own(storage: MemoryStorage) -> None:
+def test_recovered_entries_are_a_copy(storage: MemoryStorage) -> None:
     storage.sync()
     storage.crash()
     storage.recover().entries.clear()

@@ -1,4 +1,4 @@
-"""Snapshots, what they do to the log, and compaction: the same in files and in memory, unless a test says otherwise."""
+"""Snapshots and compaction, of both the file and the memory storage unless a test says otherwise."""
 
 import zlib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from raft_pkg.storage.interface import random_incarnation
 
 
 class Restartable:
-    """A storage of one of the forms, which a crash ends and a restart brings back."""
+    """A file or memory storage that can crash and restart."""
 
     def __init__(self, form: str) -> None:
         self.disk = ScriptedDisk()
@@ -52,7 +52,7 @@ class Restartable:
 
 @pytest.fixture(params=["memory", "files"])
 def node(request: pytest.FixtureRequest) -> Restartable:
-    """Holds ten entries of term 1, synced."""
+    """Return a storage of ten synced entries of term 1."""
     restartable = Restartable(request.param)
     restartable.storage.recover()
     restartable.storage.append(HardState(1, "raft-1"), entries(1, 10))
@@ -67,7 +67,7 @@ def read_all(storage: Storage, size: int = 1000) -> bytes:
     return b"".join(chunks)
 
 
-def test_a_snapshot_is_read_back_with_all_that_it_stands_for(node: Restartable) -> None:
+def test_a_snapshot_is_recovered_with_its_metadata(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     assert writer.size == 0
     for chunk in (b"one ", b"", b"two"):
@@ -81,7 +81,7 @@ def test_a_snapshot_is_read_back_with_all_that_it_stands_for(node: Restartable) 
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(5000), bytes(range(256)) * 10_000])
-def test_any_data_is_read_back_in_any_chunks(node: Restartable, data: bytes) -> None:
+def test_any_data_is_read_in_any_chunks(node: Restartable, data: bytes) -> None:
     metadata = take_snapshot(node.storage, 5, 1, data)
     assert node.restart().snapshot == metadata
     for size in (1, 7, 4096, len(data), 1 << 30):
@@ -96,7 +96,7 @@ def test_any_data_is_read_back_in_any_chunks(node: Restartable, data: bytes) -> 
             node.storage.read_snapshot(offset, size)
 
 
-def test_a_configuration_of_many_members_is_read_back(node: Restartable) -> None:
+def test_a_configuration_of_many_members_is_recovered(node: Restartable) -> None:
     members = tuple(Member(f"node-{number}" * 20, f"host-{number}:6000", number) for number in range(64))
     configuration = Configuration(members, outgoing=members[:5])
     metadata = node.storage.begin_snapshot(3, 1, configuration).commit()
@@ -104,7 +104,7 @@ def test_a_configuration_of_many_members_is_read_back(node: Restartable) -> None
     assert node.restart().snapshot == metadata
 
 
-def test_a_snapshot_is_nothing_before_it_is_committed(node: Restartable) -> None:
+def test_a_snapshot_has_no_effect_before_it_is_committed(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     writer.write(b"half")
     with pytest.raises(ValueError, match="no snapshot"):
@@ -114,7 +114,7 @@ def test_a_snapshot_is_nothing_before_it_is_committed(node: Restartable) -> None
     take_snapshot(node.storage, 8)
 
 
-def test_a_snapshot_that_was_given_up_leaves_nothing(node: Restartable) -> None:
+def test_a_discarded_snapshot_leaves_no_file(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     writer.write(b"half")
     writer.discard()
@@ -127,7 +127,7 @@ def test_a_snapshot_that_was_given_up_leaves_nothing(node: Restartable) -> None:
     assert node.restart().snapshot == metadata
 
 
-def test_what_was_committed_can_not_be_given_up(node: Restartable) -> None:
+def test_a_committed_snapshot_cannot_be_discarded(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     metadata = writer.commit()
     writer.discard()
@@ -146,13 +146,13 @@ def test_one_snapshot_at_a_time(node: Restartable) -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 0, 7, 8])
-def test_a_snapshot_goes_further_than_the_one_before(node: Restartable, index: int) -> None:
+def test_a_snapshot_must_have_a_greater_index_than_the_previous_one(node: Restartable, index: int) -> None:
     take_snapshot(node.storage, 8)
     with pytest.raises(ValueError, match=f"a snapshot at index {index} can't replace one at index 8"):
         node.storage.begin_snapshot(index, 1, MEMBERS)
 
 
-def test_the_newer_snapshot_takes_the_place_of_the_older(node: Restartable) -> None:
+def test_a_snapshot_replaces_the_previous_one(node: Restartable) -> None:
     take_snapshot(node.storage, 4)
     assert node.storage.read_snapshot(0, 100) == b"state up to 4"
     metadata = take_snapshot(node.storage, 8)
@@ -173,7 +173,7 @@ def test_entries_are_appended_while_a_snapshot_is_written(node: Restartable) -> 
     assert node.restart() == recovered(HardState(2, None), log, 0, snapshot=metadata)
 
 
-def test_what_was_appended_before_a_commit_is_durable_with_it(node: Restartable) -> None:
+def test_a_commit_makes_earlier_appends_durable(node: Restartable) -> None:
     node.storage.append(HardState(2, None), entries(11, 12, 2))
     metadata = take_snapshot(node.storage, 12, 2)
     log = [*entries(1, 10), *entries(11, 12, 2)]
@@ -182,7 +182,7 @@ def test_what_was_appended_before_a_commit_is_durable_with_it(node: Restartable)
 
 @pytest.mark.parametrize(("index", "term"), [(11, 1), (500, 3), (10, 2), (4, 2), (10, 0)])
 def test_a_log_without_the_last_entry_is_discarded(node: Restartable, index: int, term: int) -> None:
-    """Figure 13, InstallSnapshot, steps 6 and 7: no entry there, or one of another term."""
+    """Figure 13, InstallSnapshot, steps 6 and 7: the entry is missing or has another term."""
     metadata = take_snapshot(node.storage, index, term)
     empty = recovered(HardState(1, "raft-1"), [], 0, (index, term), metadata)
     assert node.restart() == empty
@@ -205,7 +205,7 @@ def test_a_log_with_the_last_entry_is_kept(node: Restartable, index: int) -> Non
     assert node.restart() == recovered(HardState(1, "raft-1"), entries(1, 10), 0, snapshot=metadata)
 
 
-def test_snapshots_are_installed_one_after_the_other(node: Restartable) -> None:
+def test_several_snapshots_are_installed(node: Restartable) -> None:
     for index in (20, 30, 40):
         metadata = take_snapshot(node.storage, index, index)
         node.storage.append(None, [entry(index + 1, index)])
@@ -216,7 +216,7 @@ def test_snapshots_are_installed_one_after_the_other(node: Restartable) -> None:
 
 
 @pytest.mark.parametrize("index", [1, 7, 8])
-def test_what_a_snapshot_replaces_is_never_replaced_again(node: Restartable, index: int) -> None:
+def test_entries_replaced_by_a_snapshot_cannot_be_appended(node: Restartable, index: int) -> None:
     metadata = take_snapshot(node.storage, 8)
     with pytest.raises(ValueError, match=f"entry {index} can't be appended to a log of entries 9 to 10"):
         node.storage.append(None, [entry(index, 2)])
@@ -228,7 +228,7 @@ def test_what_a_snapshot_replaces_is_never_replaced_again(node: Restartable, ind
         node.storage.append(None, [entry(index, 2)])
 
 
-def test_no_more_is_compacted_than_the_snapshot_replaces(node: Restartable) -> None:
+def test_compaction_beyond_the_snapshot_is_rejected(node: Restartable) -> None:
     with pytest.raises(ValueError, match="entries up to 1 can't be removed: the snapshot replaces those up to 0"):
         node.storage.compact(1)
     take_snapshot(node.storage, 8)
@@ -241,7 +241,7 @@ def test_no_more_is_compacted_than_the_snapshot_replaces(node: Restartable) -> N
     assert found.entries == entries(found.base_index + 1, 10)
 
 
-def test_an_installed_snapshot_is_compared_with_what_is_left_of_the_log(node: Restartable) -> None:
+def test_an_installed_snapshot_is_compared_with_a_compacted_log(node: Restartable) -> None:
     take_snapshot(node.storage, 6)
     node.storage.compact(6)
     node.storage.append(None, entries(10, 12, 2))
@@ -253,7 +253,7 @@ def test_an_installed_snapshot_is_compared_with_what_is_left_of_the_log(node: Re
     assert node.restart() == recovered(HardState(1, "raft-1"), [], 0, (12, 3), newer)
 
 
-def test_memory_lets_compacted_entries_go() -> None:
+def test_memory_of_compacted_entries_is_freed() -> None:
     storage = MemoryStorage(new_incarnation=lambda: INCARNATION)
     storage.recover()
     storage.append(None, entries(1, 10))
@@ -263,7 +263,7 @@ def test_memory_lets_compacted_entries_go() -> None:
     assert storage.recover() == recovered(HardState(), entries(7, 10), 0, (6, 1), metadata)
 
 
-def test_closing_lets_go_of_every_file() -> None:
+def test_closing_releases_every_file() -> None:
     disk, storage = three_batches()
     take_snapshot(storage, 4)
     storage.read_snapshot(0, 1)
@@ -273,7 +273,7 @@ def test_closing_lets_go_of_every_file() -> None:
     assert disk.open_files == []
 
 
-def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartable) -> None:
+def test_use_before_recovery_and_after_the_end_is_rejected(node: Restartable) -> None:
     writer = node.storage.begin_snapshot(8, 1, MEMBERS)
     node.storage.close()
     assert [path for path in node.disk.names if "snapshot" in path.name] == []
@@ -295,7 +295,7 @@ def test_the_forms_refuse_use_before_recovery_and_after_the_end(node: Restartabl
 
 
 def compactable(count: int = 5) -> tuple[ScriptedDisk, FileStorage]:
-    """A log in so many segments of three entries each, the newest one not full; its process still runs."""
+    """Return an open log of `count` segments with three entries each; the newest one is not full."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -312,12 +312,12 @@ def segments(disk: ScriptedDisk) -> list[int]:
 
 
 def last_of_segments(disk: ScriptedDisk) -> dict[int, int]:
-    """Of each segment the index of the last entry in it."""
+    """Return the index of the last entry of each segment."""
     records = inspect_directory(DATA, filesystem=disk)
     return {int(r.file.stem): r.value.index for r in records if isinstance(r.value, Entry)}
 
 
-def test_whole_segments_go_and_the_newest_stays() -> None:
+def test_whole_segments_are_removed_except_the_newest() -> None:
     disk, storage = compactable()
     last = last_of_segments(disk)
     state = HardState(last[5], "raft-1")
@@ -347,7 +347,7 @@ def test_nothing_is_written_when_nothing_can_be_removed() -> None:
     assert disk.operations == []
 
 
-def test_a_compacted_log_goes_on_and_is_compacted_again() -> None:
+def test_a_compacted_log_is_continued_and_compacted_again() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -370,8 +370,8 @@ def test_a_compacted_log_goes_on_and_is_compacted_again() -> None:
 
 
 @pytest.mark.parametrize("steps_back", [(2,), (0,), (2, 1, 0), (0, 1, 2), (1, 2, 0)])
-def test_entries_that_replaced_those_of_segments_that_are_gone(steps_back: tuple[int, ...]) -> None:
-    """The oldest segment left was begun when the log went further than it did later, and in another term."""
+def test_entries_that_replaced_those_of_removed_segments(steps_back: tuple[int, ...]) -> None:
+    """When the oldest remaining segment was created, the log was longer than later, and of another term."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -402,8 +402,8 @@ def test_entries_that_replaced_those_of_segments_that_are_gone(steps_back: tuple
     assert recover(disk).entries == [*found.entries, entry(before + 4, 9)]
 
 
-def test_a_segment_is_kept_for_entries_that_later_ones_replaced() -> None:
-    """Those that were replaced are past the index up to which entries may go; the segment goes a little later."""
+def test_a_segment_is_kept_for_replaced_entries() -> None:
+    """They are past the index of the compaction; a later compaction removes the segment."""
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -415,7 +415,7 @@ def test_a_segment_is_kept_for_entries_that_later_ones_replaced() -> None:
     assert recover(disk).entries == [*entries(1, 4), *entries(5, 6, 2)]
 
 
-def test_a_segment_without_entries_goes() -> None:
+def test_a_segment_without_entries_is_removed() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk, segment_bytes=1500)
     storage.recover()
@@ -430,8 +430,8 @@ def test_a_segment_without_entries_goes() -> None:
     assert recover(disk) == recovered(HardState(term), [entry(1, term)], 0, (0, 0), metadata)
 
 
-def test_a_commit_is_these_calls_in_this_order() -> None:
-    """The data is on disk chunk by chunk, then the name is; the snapshot before goes last."""
+def test_order_of_the_calls_of_a_commit() -> None:
+    """The data becomes durable chunk by chunk, then the name; the previous snapshot is removed last."""
     disk, storage = compactable(2)
     last = last_of_segments(disk)[2]
     take_snapshot(storage, last - 1, last - 1)
@@ -457,7 +457,7 @@ def test_a_commit_is_these_calls_in_this_order() -> None:
     ]
 
 
-def test_a_log_is_discarded_by_these_calls_in_this_order() -> None:
+def test_order_of_the_calls_of_a_reset() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -472,7 +472,7 @@ def test_a_log_is_discarded_by_these_calls_in_this_order() -> None:
     ]  # fmt: skip
 
 
-def test_compaction_says_what_it_removes_before_it_does() -> None:
+def test_compaction_updates_the_node_file_before_it_removes_segments() -> None:
     disk, storage = compactable(3)
     last = last_of_segments(disk)
     take_snapshot(storage, last[2], last[2])
@@ -520,7 +520,7 @@ def test_real_files(tmp_path: Path) -> None:
     storage.close()
 
 
-def test_a_configuration_that_no_reader_would_take_is_not_written(node: Restartable) -> None:
+def test_a_configuration_over_the_size_limit_is_not_written(node: Restartable) -> None:
     configuration = Configuration((Member("raft-0", "x" * (1 << 20)),))
     node.restart()
     if isinstance(node.storage, FileStorage):
@@ -529,7 +529,7 @@ def test_a_configuration_that_no_reader_would_take_is_not_written(node: Restarta
     take_snapshot(node.storage, 1)
 
 
-def test_kinds_of_entries_are_read_back_after_a_compaction() -> None:
+def test_kinds_of_entries_are_recovered_after_a_compaction() -> None:
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()

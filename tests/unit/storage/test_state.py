@@ -1,4 +1,4 @@
-"""What a log adds up to, against a list of entries."""
+"""The terms of a log, compared with a list of entries."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ def test_terms_are_those_of_the_entries(base: int, steps: list[Step]) -> None:
         assert (state.base_index, state.base_term) == min(known.items())
 
 
-def test_a_log_takes_no_more_memory_for_terms_than_it_has_terms() -> None:
+def test_memory_for_terms_depends_on_their_number_only() -> None:
     terms = LogTerms()
     terms.append([Entry(index, 1 + index // 1000, entry(1).kind, b"") for index in range(1, 5000)])
     assert len(terms._starts) == 6

@@ -1,4 +1,4 @@
-"""What a crash leaves of a write is cut off; what can't be such a rest is refused. Nothing that was synced is lost."""
+"""A torn write is cut off, and anything else is rejected as damage. No synced data is lost."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ SYNCED = recovered(HardState(1, "raft-0"), entries(1, 4), 0)
 
 
 def last_batch() -> tuple[dict, int, int]:
-    """A log whose last batch of a hard state and three entries was written by a process that was then killed."""
+    """Return a log whose last batch no later record attests to be synced, and that batch's start and end."""
     disk, _ = three_batches()
     records = list(inspect_directory(DATA, filesystem=disk))
     start = next(record.offset for record in records if record.value == HardState(2, None))
@@ -42,7 +42,7 @@ def all_of_it() -> Recovered:
 
 
 def require_usable(disk: ScriptedDisk, found: Recovered) -> None:
-    """What was recovered is there again after a power cut, and the log can be continued."""
+    """Assert that the recovered state survives a power loss, and that the log can be continued."""
     disk.cut_power(lambda _count: 0)
     storage = storage_on(disk)
     assert storage.recover() == recovered(found.hard_state, found.entries, 0)
@@ -54,7 +54,7 @@ def require_usable(disk: ScriptedDisk, found: Recovered) -> None:
 
 
 def require_prefix(found: Recovered) -> None:
-    """The synced part is there, and of the last batch its first records at most."""
+    """Assert that the synced records and a prefix of the last batch were recovered."""
     whole = all_of_it()
     assert found.entries == whole.entries[: len(found.entries)]
     assert len(found.entries) >= 4
@@ -76,14 +76,14 @@ def test_a_batch_torn_at_any_byte_is_cut_off(rest: str) -> None:
             require_usable(disk, found)
 
 
-def test_the_report_counts_what_was_cut_off() -> None:
+def test_torn_bytes_are_reported() -> None:
     files, start, _ = last_batch()
     torn = ScriptedDisk.holding(files | {FIRST_SEGMENT: files[FIRST_SEGMENT][: start + 5]})
     assert recover(torn) == recovered(SYNCED.hard_state, SYNCED.entries, 5)
     assert len(torn.copy()[FIRST_SEGMENT]) == start
 
 
-def test_any_choice_of_sectors_of_the_last_batch_is_recovered() -> None:
+def test_any_subset_of_the_sectors_of_the_last_batch_is_recovered() -> None:
     files, start, end = last_batch()
     content = files[FIRST_SEGMENT]
     before = content[:start].ljust(len(content), b"\0")
@@ -115,8 +115,8 @@ def test_the_cut_is_durable_before_anything_is_appended() -> None:
     assert len(disk.copy()[FIRST_SEGMENT]) % 512 == 0, "there is space ahead again"
 
 
-def test_what_was_read_is_on_disk_before_it_is_used() -> None:
-    """A killed process may have written what it never synced; the next one acts on it, so it must not get lost."""
+def test_recovered_data_is_synced_before_it_is_used() -> None:
+    """A killed process may have written data that it never synced, and the next process acts on it."""
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -143,7 +143,7 @@ def inverted_bytes(content: bytes, seed: int) -> Iterator[tuple[int, bytes]]:
         yield position, bytes(flipped)
 
 
-def recover_unless_refused(disk: ScriptedDisk) -> Recovered | None:
+def recover_unless_rejected(disk: ScriptedDisk) -> Recovered | None:
     try:
         return recover(disk)
     except CorruptLogError:
@@ -151,8 +151,8 @@ def recover_unless_refused(disk: ScriptedDisk) -> Recovered | None:
 
 
 @pytest.mark.parametrize("flips", [single_bits, inverted_bytes])
-def test_no_flipped_byte_is_accepted(flips) -> None:
-    """Also in the last batch, which no later record vouches for: its sectors are all there, so it is not torn."""
+def test_no_changed_byte_is_accepted(flips) -> None:
+    """Even in the last batch, which no later record attests: all its sectors are present, so it is not torn."""
     files, _, end = last_batch()
     whole = all_of_it()
     refused = 0
@@ -163,7 +163,7 @@ def test_no_flipped_byte_is_accepted(flips) -> None:
                 recover(disk)
             assert disk.copy()[FIRST_SEGMENT] == content
             refused += 1
-        elif found := recover_unless_refused(disk):
+        elif found := recover_unless_rejected(disk):
             assert found == recovered(whole.hard_state, whole.entries, position - end + 1)
     assert refused == end
 
@@ -180,7 +180,7 @@ def flip(data: bytes, position: int) -> bytes:
     return data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]
 
 
-def test_zeros_in_the_middle_are_damage_when_a_later_record_shows_that_they_were_written() -> None:
+def test_zeros_are_damage_when_a_later_record_attests_that_they_were_written() -> None:
     files, start, _ = last_batch()
     content = files[FIRST_SEGMENT]
     for first in range(512, start, 8):
@@ -193,7 +193,7 @@ def test_zeros_in_the_middle_are_damage_when_a_later_record_shows_that_they_were
 
 
 def test_a_lost_sector_in_any_batch_but_the_last_is_damage() -> None:
-    """It looks like a torn write, but the next batch says that all before it had been synced."""
+    """It looks like a torn write, but the next batch attests that everything before it was synced."""
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -210,7 +210,7 @@ def test_a_lost_sector_in_any_batch_but_the_last_is_damage() -> None:
             recover(ScriptedDisk.holding(disk.copy() | {FIRST_SEGMENT: left}))
 
 
-def test_a_whole_batch_that_is_missing_before_a_later_one_is_damage() -> None:
+def test_a_missing_batch_before_a_later_one_is_damage() -> None:
     files, start, _ = last_batch()
     records = list(inspect_directory(DATA, filesystem=ScriptedDisk.holding(files)))
     content = files[FIRST_SEGMENT]
@@ -240,7 +240,7 @@ def test_swapped_records_are_damage() -> None:
 
 
 def test_a_record_of_another_history_is_damage() -> None:
-    """The same place in the same segment of the same node, but not what followed this record."""
+    """It has the same position in the same segment of the same node, but another predecessor."""
     contents = []
     for data in (b"one", b"two"):
         disk = ScriptedDisk()
@@ -257,7 +257,7 @@ def test_a_record_of_another_history_is_damage() -> None:
 
 
 def test_after_closing_nothing_is_torn() -> None:
-    """A node that stopped by itself had synced everything and noted it: whatever is missing then was lost."""
+    """Closing syncs everything and records the end of the log, so anything missing was lost."""
     disk, storage = three_batches()
     storage.close()
     files = disk.copy()
@@ -269,7 +269,7 @@ def test_after_closing_nothing_is_torn() -> None:
                 recover(ScriptedDisk.holding(files | {FIRST_SEGMENT: left}))
 
 
-def test_after_a_restart_nothing_that_was_recovered_is_torn() -> None:
+def test_after_a_restart_no_recovered_data_is_torn() -> None:
     files, start, _ = last_batch()
     disk = ScriptedDisk.holding(files)
     recover(disk)
@@ -278,8 +278,8 @@ def test_after_a_restart_nothing_that_was_recovered_is_torn() -> None:
         recover(left)
 
 
-def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
-    """A client may store anything, such as a piece of a log; it must not make a torn write look like damage."""
+def test_copies_of_records_in_an_entry_are_not_mistaken_for_records() -> None:
+    """A client may store part of a log, which must not make a torn write look like damage."""
     disk, _ = three_batches()
     chunk = disk.copy()[FIRST_SEGMENT].rstrip(b"\0")
     disk = ScriptedDisk()
@@ -292,8 +292,8 @@ def test_copies_of_records_in_an_entry_are_not_taken_for_records() -> None:
     assert recover(torn).entries == []
 
 
-def test_a_torn_record_with_the_only_later_record_of_the_same_batch_is_cut_off() -> None:
-    """Valid records behind it are no witness when nothing says that what is before them had been synced."""
+def test_a_torn_record_before_a_valid_one_of_the_same_batch_is_cut_off() -> None:
+    """Later valid records prove nothing unless they attest that earlier data was synced."""
     disk = ScriptedDisk()
     storage = storage_on(disk)
     storage.recover()
@@ -316,7 +316,7 @@ def test_only_the_newest_segment_may_be_torn() -> None:
                 recover(damaged)
 
 
-def test_something_behind_the_end_of_an_older_segment_is_damage() -> None:
+def test_data_behind_the_end_of_an_older_segment_is_damage() -> None:
     disk = several_segments()
     damaged = changed(disk, FIRST_SEGMENT, lambda data: data[:-1] + b"\1")
     with pytest.raises(CorruptLogError, match="in a segment that is not the newest"):
