@@ -13,7 +13,7 @@ class ChunkReader:
         self._start = 0  # offset in the chunk of the first byte not yet read
 
     def take(self, size: int, what: str) -> bytes:
-        """Return the next `size` bytes. Raises `ValueError`, naming the offset and `what` is read, at the end."""
+        """Return the next `size` bytes. `what` names them in the `ValueError` that is raised when fewer remain."""
         taken = self._chunk[self._start : self._start + size]
         self._start += len(taken)
         if len(taken) < size:

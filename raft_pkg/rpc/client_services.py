@@ -53,7 +53,7 @@ class StreamWaiter:
     def __init__(self) -> None:
         self._outcomes: deque[pb.Outcome] = deque()
         self._outcome_bytes = 0
-        self._under_way = 0
+        self._in_flight = 0
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -61,11 +61,11 @@ class StreamWaiter:
 
     def expect(self, count: int) -> None:
         """Count requests that were read; an outcome of each follows."""
-        self._under_way += count
+        self._in_flight += count
 
     def complete(self, outcome: pb.Outcome) -> None:
         """Accept the outcome of one request or of several."""
-        self._under_way -= outcome_count(outcome)
+        self._in_flight -= outcome_count(outcome)
         self._outcomes.append(outcome)
         self._outcome_bytes += _size(outcome)
         if self._outcome_bytes >= WAITING_OUTCOMES_BYTES_MAX:
@@ -87,7 +87,7 @@ class StreamWaiter:
     async def next_batch(self) -> pb.OutcomeBatch | None:
         """Wait for outcomes; return None when the stream is closed and every outcome has been returned."""
         while not self._outcomes:
-            if self._closed and not self._under_way:
+            if self._closed and not self._in_flight:
                 return None
             self._ready.clear()
             await self._ready.wait()

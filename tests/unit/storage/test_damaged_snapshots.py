@@ -94,7 +94,7 @@ def test_a_damaged_snapshot_of_entries_that_are_all_in_the_log() -> None:
         (lambda data: data[:1000] + data[1001:], r"byte \d+: the data has 1031 bytes instead of the 1032 written"),
         (
             lambda data: data[:1000] + b"?" + data[1000:],
-            r"the data has 1033 bytes instead of the 1032 written",
+            r"byte \d+: the data has 1033 bytes instead of the 1032 written",
         ),
         (
             lambda data: data[: len(HEADER)] + data[len(HEADER) :].replace(b"the rest", b"the best"),
