@@ -159,8 +159,8 @@ class Node:
         now = self._clock()
         is_due = self._proposals.wait_until(now) is None
         for request in requests:
-            kind = request_type(request)
-            whole = PendingRequests.of(waiter, request, kind, session_id, acknowledged)
+            type_ = request_type(request)
+            whole = PendingRequests.of(waiter, request, type_, session_id, acknowledged)
             error = validate(request, session_id)
             if error:
                 self._in_flight.reject(whole, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {error}")
@@ -170,8 +170,8 @@ class Node:
                 if rejection is not None:
                     self._in_flight.reject(pending, *rejection)
                     continue
-                self._enqueue(pending, request, kind, now)
-                is_due = is_due or kind != "commands"
+                self._enqueue(pending, request, type_, now)
+                is_due = is_due or type_ != "commands"
         self._in_flight.flush()
         if is_due or self._proposals.wait_until(now) is None:  # else the loop wakes up when the batch is due
             self._wake.set()
@@ -185,10 +185,10 @@ class Node:
             return pb.OUTCOME_CODE_UNAVAILABLE, f"{self.config.node_id} is stopping"
         return self._in_flight.admit(pending)
 
-    def _enqueue(self, pending: PendingRequests, request: pb.Request, kind: RequestType | None, now: float) -> None:
-        if kind == "commands":
+    def _enqueue(self, pending: PendingRequests, request: pb.Request, type_: RequestType | None, now: float) -> None:
+        if type_ == "commands":
             self._proposals.add_commands(pending, now)
-        elif kind == "queries":
+        elif type_ == "queries":
             self._reads.add(pending, any_node=request.any_node)
         else:
             self._proposals.add_opening(pending)

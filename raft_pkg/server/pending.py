@@ -29,13 +29,13 @@ class PendingRequests:
 
     @classmethod
     def of(
-        cls, waiter: Waiter, request: pb.Request, kind: RequestType | None, session_id: int, acknowledged: int
+        cls, waiter: Waiter, request: pb.Request, type_: RequestType | None, session_id: int, acknowledged: int
     ) -> "PendingRequests":
         """Return the pending form of a request; `session_id` and `acknowledged` are those of its `RequestBatch`."""
-        has_bodies = kind in ("commands", "queries")
+        has_bodies = type_ in ("commands", "queries")
         bodies = list(request.commands or request.queries) if has_bodies else [b""] * request_count(request)
         pending = cls(waiter, request.id, bodies, size_of(bodies))
-        if kind == "commands" and session_id:
+        if type_ == "commands" and session_id:
             pending.session_id, pending.first_sequence, pending.acknowledged = (
                 session_id,
                 request.sequence,

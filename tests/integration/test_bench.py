@@ -35,7 +35,7 @@ def test_the_default_output_is_a_table(endpoints):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--outstanding", "0"), "--outstanding: 0 is not 1 to 10000"),
         (("--outstanding", "many"), "--outstanding many"),
@@ -44,10 +44,10 @@ def test_the_default_output_is_a_table(endpoints):
         (("--processes", str(2**22 + 1)), "--processes: "),
     ],
 )
-def test_invalid_options_are_reported(endpoints, options, told):
+def test_invalid_options_are_reported(endpoints, options, message):
     done = run_raftctl("bench", "--endpoints", endpoints, *SHORT, *options)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -35,7 +35,7 @@ class Node:
         return [sys.executable, "-m", "raft_pkg.cli", "serve", *options, "--data-dir", str(self.directory), *kept]
 
     def serve(self, node_id: str = "raft-0", prefix: tuple[str, ...] = ()) -> tuple[int, str]:
-        """Start a node that must refuse to run; return its exit status and its stderr."""
+        """Start a node that must refuse to run; return its exit status and its output."""
         done = subprocess.run(
             [*prefix, *self.command(node_id)], capture_output=True, text=True, timeout=60, check=False
         )
@@ -137,20 +137,20 @@ def empty_the_node_file(node: Node) -> str:
 def test_damage_is_reported_and_kept(node: Node, damage: Callable[[Node], str]) -> None:
     what = damage(node)
     before = node.contents()
-    for status, said in (node.serve(), node.verify()):
-        assert status == 2, said
-        assert what in said
-        assert str(node.directory) in said
-        assert "Traceback" not in said
+    for status, output in (node.serve(), node.verify()):
+        assert status == 2, output
+        assert what in output
+        assert str(node.directory) in output
+        assert "Traceback" not in output
     assert node.contents() == before
 
 
 def test_a_torn_tail_is_truncated_and_acknowledged_writes_remain(node: Node) -> None:
     path, offset, size = node.last_record()
     os.truncate(path, offset + size // 2)
-    status, said = node.verify()
-    assert status == 0, said
-    assert f"{size // 2}" in said, "how much belongs to a write that was cut short"
+    status, output = node.verify()
+    assert status == 0, output
+    assert f"{size // 2}" in output, "the size of the torn record"
     process = node.start()
     try:
         with RaftClient([node.address], timeout=30) as client:
@@ -163,9 +163,9 @@ def test_a_torn_tail_is_truncated_and_acknowledged_writes_remain(node: Node) -> 
 
 def test_a_directory_of_another_node(node: Node) -> None:
     before = node.contents()
-    status, said = node.serve("raft-7")
+    status, output = node.serve("raft-7")
     assert status == 2
-    assert "belongs to node 'raft-0', not to 'raft-7'" in said
+    assert "belongs to node 'raft-0', not to 'raft-7'" in output
     assert node.contents() == before
 
 
@@ -173,9 +173,9 @@ def test_a_directory_without_permission(node: Node) -> None:
     node.segments[-1].chmod(0)
     # Root ignores permissions unless it drops the capability, as root in a container has to.
     as_others = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
-    status, said = node.serve(prefix=as_others)
-    assert status == 2, said
-    assert "Permission denied; let this process's user read and write" in said
+    status, output = node.serve(prefix=as_others)
+    assert status == 2, output
+    assert "Permission denied; let this process's user read and write" in output
     node.segments[-1].chmod(0o640)
     assert node.verify()[0] == 0
 
@@ -207,9 +207,9 @@ def test_a_full_disk_ends_the_node_and_no_acknowledged_write_is_lost(small_disk:
     node = Node(small_disk / "raft-0", f"127.0.0.1:{free_ports(1)[0]}")
     process = node.start()
     acknowledged = fill(node)
-    output, said = process.communicate(timeout=30)
+    output, stderr = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "No space left on device; free space on its volume, then start the node again" in said
+    assert "No space left on device; free space on its volume, then start the node again" in stderr
     assert '"storage_failed"' in output
     assert acknowledged > 10
 

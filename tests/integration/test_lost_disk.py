@@ -35,13 +35,13 @@ def test_a_node_that_lost_its_volume_becomes_a_learner_and_then_a_voter(new_clus
     endpoints = ("--endpoints", up["endpoints"])
     assert run_raftctl("put", "key", "value", *endpoints).returncode == 0
     lose_disk(new_cluster, victim)
-    everybody = ["raft-0", "raft-1", "raft-2"]
-    without_victim = [node_id for node_id in everybody if node_id != victim]
+    all_nodes = ["raft-0", "raft-1", "raft-2"]
+    without_victim = [node_id for node_id in all_nodes if node_id != victim]
 
     def is_voter_again():
         changes = events(new_cluster, victim, "configuration_changed")
         configurations = [(change["voters"], change["learners"]) for change in changes]
-        return configurations[-1] == (everybody, []) and (without_victim, [victim]) in configurations
+        return configurations[-1] == (all_nodes, []) and (without_victim, [victim]) in configurations
 
     wait_until(is_voter_again, f"{victim} does not become a voter again")
     first, second = (event["incarnation"] for event in events(new_cluster, victim, "log_recovered"))

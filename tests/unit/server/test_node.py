@@ -453,9 +453,9 @@ async def test_a_cancelled_transfer_does_not_end_the_node(cluster):
     follower.transfer_leadership("a").cancel()
     follower.run_iteration()
     leader, target = cluster.leader, cluster.followers[0].config.node_id
-    under_way = leader.transfer_leadership(target)
+    pending = leader.transfer_leadership(target)
     leader.run_iteration()
-    under_way.cancel()
+    pending.cancel()
     cluster.run(0.2)
     assert cluster.leader.config.node_id == target
 

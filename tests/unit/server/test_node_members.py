@@ -45,9 +45,9 @@ async def test_a_node_is_added_as_a_learner_promoted_and_removed(cluster):
     await change(cluster, leader, Remove("d"))
     assert configuration(leader) == (dict.fromkeys("abc", "voter"), False, True)
     assert "d" not in cluster.wires[leader.config.node_id].addresses
-    told = [event["index"] for event in events(cluster, leader.config.node_id, "configuration_committed")]
-    assert told == sorted(told)
-    assert len(told) == 4  # the first configuration, and the three changes
+    indexes = [event["index"] for event in events(cluster, leader.config.node_id, "configuration_committed")]
+    assert indexes == sorted(indexes)
+    assert len(indexes) == 4  # the first configuration, and the three changes
 
 
 async def test_a_learner_is_promoted_automatically_on_request(cluster):
@@ -123,18 +123,18 @@ async def test_a_leader_that_removes_itself_completes_the_change_and_steps_down(
     assert waiter.codes == ["OK"] * 2
     term = cluster.leader.raft.current_term
     cluster.run(3.0)
-    assert cluster.leader.raft.current_term == term, "who was removed disturbs nobody"
+    assert cluster.leader.raft.current_term == term, "a removed node does not disturb the cluster"
 
 
 async def test_a_node_that_stops_fails_all_pending_changes(cluster):
     leader = cluster.leader
     cluster.cut = {leader.config.node_id}
-    under_way = change(cluster, leader, Remove(cluster.followers[0].config.node_id), seconds=0)
+    pending = change(cluster, leader, Remove(cluster.followers[0].config.node_id), seconds=0)
     waiting = leader.change_members(Remove("a"))
     leader.stop("asked to")
     await leader.run()
     with pytest.raises(NotLeaderError):
-        await under_way
+        await pending
     with pytest.raises(ChangeRefusedError, match="asked to"):
         await waiting
     with pytest.raises(ChangeRefusedError, match="is stopping"):
@@ -146,9 +146,9 @@ async def test_a_cancelled_change_does_not_end_the_node(cluster):
     leader.change_members(Promote("nobody")).cancel()
     leader.run_iteration()
     cluster.join("d")
-    under_way = leader.change_members(AddLearner("d", cluster.peers["d"]))
+    pending = leader.change_members(AddLearner("d", cluster.peers["d"]))
     leader.run_iteration()
-    under_way.cancel()
+    pending.cancel()
     cluster.run(1.0)
     assert configuration(leader)[0]["d"] == "learner"
 

@@ -85,7 +85,7 @@ def test_a_leader_sends_before_its_write_and_answers_after_a_majority_has_synced
     assert waiter.codes == ["OK"]
     done = cluster.journal.actions
     assert done.index((leader.config.node_id, "apply")) > min(
-        place for place, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
+        position for position, (who, what) in enumerate(done) if what == "sync" and who != leader.config.node_id
     )
 
 
@@ -105,7 +105,7 @@ def test_a_follower_yields_before_it_applies_so_that_its_reply_is_sent(cluster):
     follower = next(node for node in cluster.nodes.values() if not node.is_leader)
     cluster.submit(cluster.leader, put("key"))
     cluster.deliver_all()
-    cluster.submit(cluster.leader, put("key"))  # its append says that the entry before is committed
+    cluster.submit(cluster.leader, put("key"))  # its AppendEntries commits the previous entry
     follower.deliver([message for message in cluster.network if message.recipient == follower.config.node_id])
     cluster.journal.actions.clear()
     halts = [cluster.journal.of(follower.config.node_id) for _ in follower.iterate()]

@@ -74,24 +74,24 @@ def output(capsys):
 
 
 async def test_a_node_serves_until_sigterm_and_logs_its_lifecycle(tmp_path, output):
-    told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told, KeyValueStore(), add_key_value_service))
+    settings = config(tmp_path)
+    serving = asyncio.create_task(_serve(settings, KeyValueStore(), add_key_value_service))
     await until(lambda: output.has("became_leader"))
-    async with grpc.aio.insecure_channel(told.listen) as channel:
+    async with grpc.aio.insecure_channel(settings.listen) as channel:
         await kv_pb2_grpc.KeyValueStub(channel).Put(kv.PutRequest(key="key", value=b"1"))
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
     events = output.events
     assert [event["event"] for event in events[:3]] == ["node_started", "log_recovered", "serving"]
-    assert events[0]["peers"] == {"a": told.listen}
+    assert events[0]["peers"] == {"a": settings.listen}
     assert (events[0]["election_timeout_ms"], events[0]["heartbeat_interval_ms"]) == ([20, 40], 10)
-    assert events[2]["address"] == told.listen
+    assert events[2]["address"] == settings.listen
     (used,) = [event for event in events if event["event"] == "resources_used"]
     assert used["resident_bytes"] > 10 << 20
     assert used["open_files"] > 3
     assert used["data_bytes"] > 0
     assert (events[-1]["event"], events[-1]["reason"]) == ("node_stopped", "SIGTERM")
-    for address in (told.listen, told.http):
+    for address in (settings.listen, settings.http):
         host, port = address.split(":")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((host, int(port)))
@@ -113,12 +113,12 @@ async def test_another_state_machine_is_served_without_the_key_value_service(tmp
 
 
 async def test_probes_and_metrics_over_http(tmp_path, output):
-    told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told, KeyValueStore()))
+    settings = config(tmp_path)
+    serving = asyncio.create_task(_serve(settings, KeyValueStore()))
     await until(lambda: output.has("became_leader"))
-    assert await fetch(told, "/livez") == (200, "ok\n")
-    assert await fetch(told, "/readyz") == (200, "ok\n")
-    status, metrics = await fetch(told, "/metrics")
+    assert await fetch(settings, "/livez") == (200, "ok\n")
+    assert await fetch(settings, "/readyz") == (200, "ok\n")
+    status, metrics = await fetch(settings, "/metrics")
     assert status == 200
     assert 'raft_leader{node="a"} 1.0' in metrics
     assert "process_resident_memory_bytes" in metrics
@@ -130,41 +130,41 @@ async def test_probes_and_metrics_over_http(tmp_path, output):
 
 
 async def test_a_node_without_a_leader_is_live_and_not_ready(tmp_path, output):
-    told = config(tmp_path, names=("a", "b", "c"))
-    serving = asyncio.create_task(_serve(told, KeyValueStore()))
+    settings = config(tmp_path, names=("a", "b", "c"))
+    serving = asyncio.create_task(_serve(settings, KeyValueStore()))
     await until(lambda: output.has("serving"))
-    assert await fetch(told, "/livez") == (200, "ok\n")
-    assert await fetch(told, "/readyz") == (503, "no\n")
+    assert await fetch(settings, "/livez") == (200, "ok\n")
+    assert await fetch(settings, "/readyz") == (503, "no\n")
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
 
 
 async def test_an_idle_connection_does_not_block_a_probe(tmp_path, output):
     """Regression: one thread served all connections, so an idle one made the kubelet kill the Pod."""
-    told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told, KeyValueStore()))
+    settings = config(tmp_path)
+    serving = asyncio.create_task(_serve(settings, KeyValueStore()))
     await until(lambda: output.has("serving"))
-    host, port = told.http.split(":")
+    host, port = settings.http.split(":")
     with socket.create_connection((host, int(port))):
-        assert await asyncio.wait_for(fetch(told, "/livez"), 4) == (200, "ok\n")
+        assert await asyncio.wait_for(fetch(settings, "/livez"), 4) == (200, "ok\n")
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
 
 
 @pytest.mark.parametrize("option", ["listen", "http"])
 async def test_an_address_in_use_is_reported_with_its_option(tmp_path, option):
-    told = config(tmp_path)
-    host, port = getattr(told, option).split(":")
+    settings = config(tmp_path)
+    host, port = getattr(settings, option).split(":")
     with socket.socket() as taken:
         taken.bind((host, int(port)))
         taken.listen()
         with pytest.raises(ConfigurationError, match=f"--{option} {host}:{port}: Address already in use"):
-            await _serve(told, KeyValueStore())
+            await _serve(settings, KeyValueStore())
 
 
 async def test_a_directory_in_use_is_rejected_before_anything_is_served(tmp_path, output):
-    told = config(tmp_path)
-    serving = asyncio.create_task(_serve(told, KeyValueStore()))
+    settings = config(tmp_path)
+    serving = asyncio.create_task(_serve(settings, KeyValueStore()))
     await until(lambda: output.has("serving"))
     other = config(tmp_path)
     with pytest.raises(DirectoryInUseError, match=str(os.getpid())):

@@ -213,7 +213,7 @@ async def test_a_cancelled_stream_leaves_no_tasks_behind(alone):
     before = len(asyncio.all_tasks())
     streams = [Stream(alone) for _ in range(5)]
     for stream in streams:
-        await stream.send(put("gone"))
+        await stream.send(put("key"))
         await stream.outcomes(1)
         stream.call.cancel()
     await until(lambda: len(asyncio.all_tasks()) <= before)

@@ -165,9 +165,9 @@ def test_the_next_chunk_waits_until_the_previous_one_is_on_disk(config, storage,
 
 def test_a_failed_write_of_the_executor_fails_the_node(config, storage, machine, raft):
     failed = Future()
-    failed.set_exception(StorageError("the disk is gone"))
+    failed.set_exception(StorageError("the disk failed"))
     snapshots = Snapshots(config, storage, machine, lambda _write: failed)
     object.__setattr__(config, "snapshot_step_bytes", 1)
     snapshots.step(raft, 100)
-    with pytest.raises(StorageError, match="the disk is gone"):
+    with pytest.raises(StorageError, match="the disk failed"):
         snapshots.step(raft, 100)
