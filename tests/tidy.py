@@ -51,9 +51,9 @@ TERMS = (
     Term(r"\bgoes by\b|\bgo by\b|\bgo_by", "effective configuration"),
     # server and client
     Term(r"\bGathering\b|\b_?gather_(until|seconds|bytes)\b|GATHER_", "Batcher, group commit"),
-    Term(r"CommandRow|\bfurther = \d|\bfurther=", "CommandBatch, count"),
+    Term(r"CommandRow|\bfurther = \d", "CommandBatch, count"),
     Term(
-        r"\blast_turn|_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b",
+        r"\blast_turn|(?<!in)_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b",
         "iteration of the event loop",
     ),
     Term(r"\bElsewhere\b|_elsewhere\b|\belsewhere=|\bat_once\(", "executor, inline", CODE),

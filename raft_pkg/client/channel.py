@@ -24,7 +24,7 @@ async def open_channel(address: str) -> grpc.aio.Channel:
     """Connect to HOST:PORT. Raise `UnreachableError` with the reason on failure.
 
     The handshake asks for the node's status. Without it, a request written to a paused server, or to a server that is
-    no Raft node, could not be told from a request that a node received and did not answer.
+    no Raft node, could not be distinguished from a request that a node received and did not answer.
     """
     try:
         channel, _, _ = await dial_with_handshake(address, CONNECT_TIMEOUT_SECONDS, fetch_status, CHANNEL_OPTIONS)

@@ -41,7 +41,7 @@ class BootstrapPeers:
 
         Only the peer with the smallest identity bootstraps, and only when all others have replied to its current
         incarnation that they are uninitialized. A node that returns with an empty disk meets at least one peer that is
-        initialized, so that it does not become a voter again by mistake.
+        initialized, so that it does not become a voter again.
         """
         others = [peer for peer in self.peers if peer != node_id]
         if not self.peers or node_id != min(self.peers) or not self._uninitialized.keys() >= set(others):

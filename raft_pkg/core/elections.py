@@ -45,7 +45,7 @@ class Elections:
     def leader_unreachable(self) -> None:
         """Let the election timer expire early, unless that could cost safety or a working leader.
 
-        The delay lets other followers notice as well, and keeps them from campaigning at the same time.
+        The delay lets other followers detect it as well, and keeps them from campaigning at the same time.
         """
         config = self._state.config
         if not (config.pre_vote and config.check_quorum) or self._leader_has_lease:

@@ -26,7 +26,7 @@ def states(images: list[dict]) -> list[str]:
     [
         ({LABEL: "abc"}, "current"),
         ({LABEL: "older"}, "outdated"),
-        ({"maintainer": "somebody"}, "other"),
+        ({"maintainer": "another"}, "other"),
         (None, "other"),
     ],
 )
