@@ -87,7 +87,7 @@ def test_verify_requires_a_deployment(run_playbook: Playbook, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_second_run_changes_nothing_and_teardown_leaves_nothing(run_playbook: Playbook, tmp_path: Path) -> None:
     options = [f"-e testbed_state_dir={tmp_path}", "-e testbed_platform=local"]
     try:
