@@ -127,9 +127,9 @@ commands = st.one_of(
 def test_batch_boundaries_do_not_matter(commands, size):
     wire = [command.SerializeToString(deterministic=True) for command in commands]
     one, other = KeyValueStore(), KeyValueStore()
-    at_once = one.apply(wire)
+    in_one_batch = one.apply(wire)
     in_chunks = [answer for start in range(0, len(wire), size) for answer in other.apply(wire[start : start + size])]
-    assert at_once == in_chunks
+    assert in_one_batch == in_chunks
     assert [get(one, key) for key in "ab"] == [get(other, key) for key in "ab"]
 
 
@@ -235,8 +235,8 @@ def test_an_invalid_snapshot_is_rejected_and_changes_nothing(store, data, messag
 
 
 @given(st.integers(0, len(a_snapshot()) - 1), st.binary(min_size=1, max_size=6), st.booleans())
-def test_a_damaged_snapshot_is_rejected_or_restored(place, damage, cut):
-    data = a_snapshot()[:place] + damage + (b"" if cut else a_snapshot()[place + len(damage) :])
+def test_a_damaged_snapshot_is_rejected_or_restored(position, damage, cut):
+    data = a_snapshot()[:position] + damage + (b"" if cut else a_snapshot()[position + len(damage) :])
     try:
         store = restored([data])
     except ValueError:

@@ -18,7 +18,7 @@ GENERATED = [f"{proto}_pb2{end}" for proto in PROTOS for end in (".py", ".pyi", 
 
 @pytest.fixture(scope="module")
 def generated_again(tmp_path_factory):
-    """Generate the code anew; return its directory."""
+    """Regenerate the code; return its directory."""
     pytest.importorskip("grpc_tools", reason="the compiler is not installed (pip install grpcio-tools)")
     directory = tmp_path_factory.mktemp("generated")
     options = ["--python_out=", "--grpc_python_out=", "--mypy_out=quiet:", "--mypy_grpc_out=quiet:"]

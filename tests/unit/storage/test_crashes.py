@@ -290,11 +290,11 @@ class LogOfOneNode(RuleBasedStateMachine):
             self.model.take(self.storage, Committed(last.index, last.term, b"s" * size))
 
     @precondition(lambda self: self.storage is not None)
-    @rule(further=st.integers(-3, 20))
-    def install_snapshot(self, further: int) -> None:
+    @rule(offset=st.integers(-3, 20))
+    def install_snapshot(self, offset: int) -> None:
         """Install a newer leader's snapshot: past the log, or in another term than the log's entry."""
         held = self.model.held
-        index = max(held.last[0] + further, held.snapshot_index + 1)
+        index = max(held.last[0] + offset, held.snapshot_index + 1)
         self.model.take(self.storage, Committed(index, held.hard_state.current_term + 1, b"installed"))
         self.model.append(self.storage, [HardState(held.hard_state.current_term + 1, None)])
 
@@ -314,11 +314,11 @@ class LogOfOneNode(RuleBasedStateMachine):
             self.lose_power(seed)
 
     @precondition(lambda self: self.storage is not None)
-    @rule(operations=st.integers(0, 25), further=st.integers(0, 5), seed=st.integers(0, 1 << 32))
-    def crash_during_a_snapshot(self, operations: int, further: int, seed: int) -> None:
+    @rule(operations=st.integers(0, 25), offset=st.integers(0, 5), seed=st.integers(0, 1 << 32))
+    def crash_during_a_snapshot(self, operations: int, offset: int, seed: int) -> None:
         crash_at(self.disk, operations)
         try:
-            self.install_snapshot(further)
+            self.install_snapshot(offset)
             self.compact(0)
         except SimulatedCrash:
             pass

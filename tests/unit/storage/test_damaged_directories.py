@@ -100,7 +100,7 @@ def test_a_damaged_segment_header(sequence: int, change: Callable[[bytes], bytes
 def test_a_segment_with_a_wrong_base_index() -> None:
     files = several_segments(2).copy()
     original = files[SECOND_SEGMENT]
-    end, checksum = (int.from_bytes(original[place], "little") for place in (slice(40, 48), slice(12, 16)))
+    end, checksum = (int.from_bytes(original[field], "little") for field in (slice(40, 48), slice(12, 16)))
     change = with_header(base_index=1000, previous_end=end, previous_checksum=checksum)
     require_rejection(
         files | {SECOND_SEGMENT: change(original)},

@@ -93,8 +93,8 @@ def test_any_subset_of_the_sectors_of_the_last_batch_is_recovered() -> None:
     for written in itertools.product((True, False), repeat=len(sectors)):
         left = bytearray(content)
         for sector in itertools.compress(sectors, (not taken for taken in written)):
-            place = slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
-            left[place] = before[place]
+            span = slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
+            left[span] = before[span]
         disk = ScriptedDisk.holding(files | {FIRST_SEGMENT: bytes(left)})
         found = recover(disk)
         require_prefix(found)
