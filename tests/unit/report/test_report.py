@@ -76,13 +76,13 @@ def test_the_reason_of_an_aborted_run_comes_first(tmp_path: Path) -> None:
 
 def test_a_mutant_is_named_in_every_output(tmp_path: Path) -> None:
     logs = node_lines()
-    logs["raft-0"].insert(1, node_line("raft-0", -1, "mutant_loaded", 0, mutant="vote_twice", description="Votes twice."))
+    logs["raft-0"].insert(1, node_line("raft-0", -1, "mutant_loaded", 0, mutant="twice", description="Votes twice."))
     finding = judged(write_run(tmp_path / "run", logs=logs))
-    assert finding.to_json()["mutants"] == {"vote_twice": "Votes twice."}
+    assert finding.to_json()["mutants"] == {"twice": "Votes twice."}
     html = report.render(finding)
-    assert html.index("(vote_twice): Votes twice.") < html.index("<h2>")
+    assert html.index("(twice): Votes twice.") < html.index("<h2>")
     (prop,) = ElementTree.fromstring(junit.render([junit.run_suite(finding)])).iter("property")
-    assert prop.get("value") == "vote_twice: Votes twice."
+    assert prop.get("value") == "twice: Votes twice."
 
 
 def test_junit_has_a_case_for_each_property(tmp_path: Path) -> None:

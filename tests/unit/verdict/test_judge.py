@@ -298,9 +298,7 @@ def test_a_lost_line_of_a_history_is_unknown(tmp_path: Path) -> None:
     del lines[100]
     judged = judge(tmp_path, history=lines)
     assert judged.verdict is Verdict.UNKNOWN
-    assert finding(judged, "log completeness").summary.startswith(
-        "history.jsonl: line 101: n is 101 instead of 100"
-    )
+    assert finding(judged, "log completeness").summary.startswith("history.jsonl: line 101: n is 101 instead of 100")
     for name in ("log completeness", "linearizability", "throughput floor", "availability"):
         assert finding(judged, name).verdict is Verdict.UNKNOWN
 
