@@ -152,6 +152,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, tidy, yamllint, ansible-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.tidy
 	$(BIN)/yamllint --strict .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 	$(call go_on,ruff check --fix . | ruff format .)
