@@ -78,6 +78,14 @@ class Raft:
         log = RaftLog(entries, base_index=base[0], base_term=base[1])
         if snapshot is not None and snapshot.index > log.last_index:
             log.reset(snapshot.index, snapshot.term)
+        self.node_id = node_id
+        """Identity of this node."""
+        self.incarnation = incarnation
+        """Incarnation of this node, drawn when its disk was first used."""
+        self.config = config
+        """Time-outs and limits."""
+        self.log = log
+        """The entries in memory."""
         self._state = RaftState(
             node_id,
             incarnation,
@@ -121,21 +129,6 @@ class Raft:
     # --- state, to read ---------------------------------------------------------------------------------------------
 
     @property
-    def node_id(self) -> str:
-        """Identity of this node."""
-        return self._state.node_id
-
-    @property
-    def incarnation(self) -> int:
-        """Incarnation of this node, drawn when its disk was first used."""
-        return self._state.incarnation
-
-    @property
-    def config(self) -> RaftConfig:
-        """Time-outs and limits."""
-        return self._state.config
-
-    @property
     def current_term(self) -> int:
         """currentTerm of Figure 2."""
         return self._state.current_term
@@ -154,11 +147,6 @@ class Raft:
     def leader(self) -> str | None:
         """The leader of the current term, None if unknown."""
         return self._state.leader
-
-    @property
-    def log(self) -> RaftLog:
-        """The entries in memory."""
-        return self._state.log
 
     @property
     def commit_index(self) -> int:
