@@ -89,7 +89,9 @@ def proxied() -> Iterator[tuple[Network, str]]:
 
 
 def injection() -> Injection:
-    return Injection("partition-1", FaultRecord("partition", targets=["raft-0"]), expiry_seconds=600.0)
+    return Injection(
+        "partition-1", FaultRecord("partition", targets=["raft-0"]), expiry_seconds=10.0
+    )  # the process of the dead man's switch ends soon after the test
 
 
 @pytest.mark.parametrize(
