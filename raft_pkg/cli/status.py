@@ -10,7 +10,23 @@ from raft_pkg.cli.options import Endpoints, Json, Timeout
 from raft_pkg.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raft_pkg.client import ClusterStatus, NodeStatus
+    from raft_pkg.rpc.raft_pb2 import StatusResponse
+
+
+COLUMNS: "tuple[tuple[str, Callable[[StatusResponse], object]], ...]" = (
+    ("role", lambda response: response.role),
+    ("term", lambda response: response.term),
+    ("leader", lambda response: response.leader_id or None),
+    ("commit", lambda response: response.commit_index),
+    ("applied", lambda response: response.applied_index),
+    ("last log", lambda response: response.last_log_index),
+    ("up", lambda response: f"{response.uptime_seconds:.0f} s"),
+    ("version", lambda response: response.version),
+)
+"""Heading and cell of each column that a node fills; the role comes first, since an unreachable node has none."""
 
 
 def status(endpoints: Endpoints, timeout: Timeout = 2.0, as_json: Json = False) -> None:
@@ -29,15 +45,11 @@ def status(endpoints: Endpoints, timeout: Timeout = 2.0, as_json: Json = False) 
 
 
 def _print_status(found: "ClusterStatus") -> None:
-    headings = ("node", "endpoint", "role", "term", "leader", "commit", "applied", "last log", "up", "version", "error")
+    headings = ("node", "endpoint", *(heading for heading, _ in COLUMNS), "error")
     print_table(headings, [_row(node) for node in found.nodes])
 
 
 def _row(node: "NodeStatus") -> tuple[object, ...]:
-    response = node.response
     if node.error is not None:
-        return None, node.endpoint, "unreachable", *[None] * 7, node.error
-    return (
-        *(response.id, node.endpoint, response.role, response.term, response.leader_id or None, response.commit_index),
-        *(response.applied_index, response.last_log_index, f"{response.uptime_seconds:.0f} s", response.version, None),
-    )
+        return None, node.endpoint, "unreachable", *[None] * (len(COLUMNS) - 1), node.error
+    return node.response.id, node.endpoint, *(cell(node.response) for _, cell in COLUMNS), None

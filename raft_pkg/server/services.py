@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc.aio
 
-from raft_pkg import __version__
 from raft_pkg.addresses import parse_address
 from raft_pkg.core.configuration import Configuration, Member
 from raft_pkg.core.errors import ChangeRefusedError, NotLeaderError, TransferRefusedError
@@ -51,9 +50,7 @@ class NodeService(raft_pb2_grpc.NodeServicer):
 
     async def Status(self, _request: pb.StatusRequest, _context: Context) -> pb.StatusResponse:  # noqa: N802
         """See raft.proto."""
-        status = self._node.status()
-        status.version = __version__
-        return status
+        return self._node.status()
 
     async def TransferLeadership(  # noqa: N802
         self, request: pb.TransferLeadershipRequest, context: Context

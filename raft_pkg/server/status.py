@@ -1,5 +1,6 @@
 """What a node reports about itself: the replies of the gRPC service Node."""
 
+from raft_pkg import __version__
 from raft_pkg.core.configuration import Member
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Role
@@ -7,9 +8,10 @@ from raft_pkg.rpc import raft_pb2 as pb
 
 
 def status_response(raft: Raft, *, applied_index: int, leader_address: str, uptime_seconds: float) -> pb.StatusResponse:
-    """Return the node's own view of the cluster; the version is left out."""
+    """Return the node's own view of the cluster."""
     return pb.StatusResponse(
         id=raft.node_id,
+        version=__version__,
         role=raft.role.value,
         term=raft.current_term,
         leader_id=raft.leader or "",
