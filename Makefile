@@ -104,7 +104,7 @@ $(VENV)/.bench: requirements-bench.txt $(VENV)/.run
 	@touch $@
 
 .PHONY: bench
-bench: $(VENV)/.bench ## measure raft_pkg beside etcd and PySyncObj (half an hour; BENCH=writes,failover; QUICK=1)
+bench: $(VENV)/.bench ## compare raft_pkg with etcd and PySyncObj (half an hour; BENCH=writes,failover; QUICK=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(subst $(comma), ,$(BENCH))
 	$(call go_on,python -m tests.benchmarks --help | raftctl bench --endpoints HOST:PORT)
 
