@@ -7,7 +7,7 @@ from typing import Any
 
 from raft_testbed.timestamps import parse_timestamp
 
-Event = dict[str, Any]
+LogEvent = dict[str, Any]
 """One line of a log as its JSON object: `event` and the event's own fields. A node's lines have `ts`, `node` and `term`
 as well."""
 
@@ -21,7 +21,7 @@ class NodeEvent:
     event: str
     """Name of the event."""
     term: int
-    fields: Event
+    fields: LogEvent
     """The whole JSON object."""
 
 
@@ -40,7 +40,7 @@ def parse_object(line: str) -> dict[str, Any]:
     return content
 
 
-def parse_event(line: str) -> Event | None:
+def parse_event(line: str) -> LogEvent | None:
     """Return the event in a line, or None if it has none.
 
     A line without an `event` name is not an event: containers also print plain text, and a crash can tear a line.
@@ -52,7 +52,7 @@ def parse_event(line: str) -> Event | None:
     return event if isinstance(event.get("event"), str) else None
 
 
-def read_events(lines: Iterable[str]) -> Iterator[Event]:
+def read_events(lines: Iterable[str]) -> Iterator[LogEvent]:
     """Yield the events among lines, in order."""
     for line in lines:
         event = parse_event(line)
@@ -71,7 +71,7 @@ def parse_node_event(line: str) -> NodeEvent | None:
         return None
 
 
-def event_time(event: Event) -> float:
+def event_time(event: LogEvent) -> float:
     """Return the event's time in seconds since 1970. Raise `ValueError` if `ts` is missing or malformed."""
     try:
         return parse_timestamp(event["ts"])
@@ -79,7 +79,7 @@ def event_time(event: Event) -> float:
         raise ValueError(f"no timestamp in {event!r}") from error
 
 
-def last_event(lines: Iterable[str], name: str) -> Event | None:
+def last_event(lines: Iterable[str], name: str) -> LogEvent | None:
     """Return the last event of this name, or None."""
     found = None
     for event in read_events(lines):
@@ -88,7 +88,7 @@ def last_event(lines: Iterable[str], name: str) -> Event | None:
     return found
 
 
-def events_since(lines: Iterable[str], since: float) -> list[Event]:
+def events_since(lines: Iterable[str], since: float) -> list[LogEvent]:
     """Return the events at or after `since` (seconds since 1970); skip those without a timestamp."""
     found = []
     for event in read_events(lines):

@@ -10,7 +10,7 @@ from raft_testbed.drivers.deployment import Deployment
 from raft_testbed.drivers.kernel_network import KernelClientNetwork, KernelNetwork
 from raft_testbed.drivers.kind import KindCluster
 from raft_testbed.drivers.kubernetes_api import Json, KubernetesApi, KubernetesError
-from raft_testbed.events import Event, events_since
+from raft_testbed.events import LogEvent, events_since
 from raft_testbed.nemesis.cluster import MachineAction, Signal, Unavailable
 from raft_testbed.nemesis.errors import FaultError
 from raft_testbed.nemesis.host import Host, run_command, this_machine
@@ -96,7 +96,7 @@ class KubernetesCluster:
             time.sleep(POLL_SECONDS)
         return ""
 
-    def log_events(self, node_id: str, since: float) -> list[Event]:
+    def log_events(self, node_id: str, since: float) -> list[LogEvent]:
         lines: list[str] = []
         for previous in (True, False):
             try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from raft_testbed.drivers.deployment import Deployment
 from raft_testbed.drivers.proxy_network import ProxyNetwork
-from raft_testbed.events import Event, events_since
+from raft_testbed.events import LogEvent, events_since
 from raft_testbed.nemesis.cluster import NetworkRules, Signal, Unavailable
 from raft_testbed.nemesis.errors import CommandError
 from raft_testbed.nemesis.host import Host, this_machine
@@ -82,7 +82,7 @@ class LocalProcesses:
             return str(error)
         return ""
 
-    def log_events(self, node_id: str, since: float) -> list[Event]:
+    def log_events(self, node_id: str, since: float) -> list[LogEvent]:
         log = Path(self._dir) / node_id / "stdout.log"
         return events_since(log.read_text(encoding="utf-8", errors="replace").splitlines(), since)
 

@@ -7,7 +7,7 @@ reason. A fault lists what it needs (`Fault.needs`) and calls `require`.
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from raft_testbed.events import Event
+from raft_testbed.events import LogEvent
 from raft_testbed.faults import Evidence
 from raft_testbed.nemesis.errors import FaultError
 from raft_testbed.nemesis.host import Host
@@ -229,7 +229,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def log_events(self, node_id: str, since: float) -> list[Event]:
+    def log_events(self, node_id: str, since: float) -> list[LogEvent]:
         """Return the node's log events since a time in seconds since 1970."""
         ...
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from raft_pkg.errors import ConfigurationError
-from raft_testbed.events import Event, NodeEvent, parse_event, parse_node_event, parse_object
+from raft_testbed.events import LogEvent, NodeEvent, parse_event, parse_node_event, parse_object
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import HistoryError, Operation, read_history
 from raft_testbed.timestamps import parse_timestamp
@@ -35,7 +35,7 @@ class ClientLog:
     name: str
     """Name of the file."""
     operations: list[Operation]
-    phases: dict[str, Event]
+    phases: dict[str, LogEvent]
     """The events `workload_started`, `final_reads_started` and `workload_finished` that the file has, by name."""
     error: str | None = None
     """Why the file is not a valid history; `operations` is then empty."""
@@ -121,7 +121,7 @@ def _read_faults(path: Path) -> list[FaultRecord]:
 
 
 def _read_client(path: Path) -> ClientLog:
-    phases: dict[str, Event] = {}
+    phases: dict[str, LogEvent] = {}
 
     def noting_phases(lines: Iterable[str]) -> Iterator[str]:
         for line in lines:

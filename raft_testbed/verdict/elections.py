@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from raft_testbed.events import Event
+from raft_testbed.events import LogEvent
 
 
-def leaders_by_term(events: Iterable[Event]) -> dict[int, list[str]]:
+def leaders_by_term(events: Iterable[LogEvent]) -> dict[int, list[str]]:
     """Return the nodes that logged `became_leader` in each term, both sorted."""
     leaders: dict[int, set[str]] = defaultdict(set)
     for event in events:

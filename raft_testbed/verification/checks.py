@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
-from raft_testbed.events import Event, read_events
+from raft_testbed.events import LogEvent, read_events
 from raft_testbed.verdict.elections import election_safety_violations, leaders_by_term
 from raft_testbed.verification.logs import (
     Logs,
@@ -82,7 +82,7 @@ def client_checks(log: str, outcome: str, expected: Mapping[str, str] | None = N
 
     `expected` are keys and values of earlier writes that the client must have read.
     """
-    by_name: dict[str, list[Event]] = defaultdict(list)
+    by_name: dict[str, list[LogEvent]] = defaultdict(list)
     for event in read_events(log.splitlines()):
         by_name[event["event"]].append(event)
     found, finished = by_name["leader_found"], by_name["workload_finished"]
@@ -115,7 +115,7 @@ def client_checks(log: str, outcome: str, expected: Mapping[str, str] | None = N
     return checks
 
 
-def _read_back_check(written: Mapping[str, str], verified: Mapping[str, str], mismatches: list[Event]) -> Check:
+def _read_back_check(written: Mapping[str, str], verified: Mapping[str, str], mismatches: list[LogEvent]) -> Check:
     missing = sorted(key for key, value in written.items() if verified.get(key) != value)
     evidence = f"{len(written) - len(missing)} of {len(written)} keys"
     if missing:

@@ -6,7 +6,7 @@ The logs of a cluster map each node to the text of each of its incarnations, the
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from raft_testbed.events import Event, event_time, read_events
+from raft_testbed.events import LogEvent, event_time, read_events
 from raft_testbed.timestamps import parse_timestamp
 from raft_testbed.verdict.elections import leaders_by_term
 
@@ -24,7 +24,7 @@ class Leadership:
         return {"term": self.term, "leader": self.leader}
 
 
-def all_events(logs: Logs) -> Iterator[Event]:
+def all_events(logs: Logs) -> Iterator[LogEvent]:
     """Yield the events of all incarnations of all nodes."""
     for texts in logs.values():
         for text in texts:

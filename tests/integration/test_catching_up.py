@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raft_pkg.client import AsyncRaftClient
-from raft_testbed.events import Event, read_events
+from raft_testbed.events import LogEvent, read_events
 from tests.integration.clusters import Cluster
 
 WRITES = 200_000
@@ -23,7 +23,7 @@ def bytes_of(directory: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
 
 
-def events_of(cluster: Cluster, node_id: str, event: str) -> list[Event]:
+def events_of(cluster: Cluster, node_id: str, event: str) -> list[LogEvent]:
     lines = (cluster.directory / node_id / "stdout.log").read_text().splitlines()
     return [found for found in read_events(lines) if found["event"] == event]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from raft_pkg import __version__
 from raft_pkg.local import LocalCluster, LocalClusterOptions, process
-from raft_testbed.events import Event, read_events
+from raft_testbed.events import LogEvent, read_events
 from tests.benchmarks.processes import run
 from tests.benchmarks.systems.system import (
     DEFAULT_TIMING,
@@ -99,7 +99,7 @@ class RaftPkg(System):
     def _exists(self) -> bool:
         return (self.directory / "cluster" / "cluster.json").exists()
 
-    def events(self, name: str) -> list[Event]:
+    def events(self, name: str) -> list[LogEvent]:
         """Return the events of this name in all nodes' logs."""
         logs = sorted((self.directory / "cluster").glob("*/stdout.log"))
         return [event for log in logs for event in read_events(log.read_text().splitlines()) if event["event"] == name]
