@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raft_pkg.events import Event
 from raft_testbed.events import LogEvent, last_event
 
 
@@ -18,8 +19,8 @@ def platform_line(deployment: dict[str, Any]) -> str:
 def next_steps(deployment: dict[str, Any], client_log: str) -> list[str]:
     """Return lines that describe a deployment, and the commands that inspect it."""
     lines = client_log.splitlines()
-    leader: LogEvent = last_event(lines, "leader_found") or {}
-    finished: LogEvent = last_event(lines, "workload_finished") or {}
+    leader: LogEvent = last_event(lines, Event.LEADER_FOUND) or {}
+    finished: LogEvent = last_event(lines, Event.WORKLOAD_FINISHED) or {}
     platform = "; ".join([f"{platform_line(deployment)}: {deployment['reason']}", *deployment["missing"]])
     found = f"the client found the leader {leader.get('leader')} in term {leader.get('term')}"
     steps = [platform, f"{deployment['replicas']} node(s); {found}, {finished.get('ok')} operations ok"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from raft_pkg.events import Event
 from raft_testbed.events import NodeEvent
 from raft_testbed.faults import FaultRecord
 from raft_testbed.verdict.directory import NodeLog, Run
@@ -47,7 +48,7 @@ def leader_changes(run: Run) -> list[tuple[float, str, int]]:
         (event.at, node, event.term)
         for node, log in run.logs.items()
         for event in log.events
-        if event.event == "became_leader" and run.started <= event.at <= run.ended
+        if event.event == Event.BECAME_LEADER and run.started <= event.at <= run.ended
     ]
     return sorted(changes)
 
@@ -56,7 +57,7 @@ def _intervals(log: NodeLog, faults: Iterable[FaultRecord], end: float) -> Itera
     (role, term), began = NEVER_STARTED, 0.0
     last = 0.0
     for event in log.events:
-        if event.event == "node_started" and role != DOWN:
+        if event.event == Event.NODE_STARTED and role != DOWN:
             died = _time_of_death(log.node, last, event.at, faults)
             yield RoleInterval(log.node, began, died, role, term)
             role, began = DOWN, died
@@ -69,20 +70,20 @@ def _intervals(log: NodeLog, faults: Iterable[FaultRecord], end: float) -> Itera
     yield RoleInterval(log.node, began, max(began, end), role, term)
 
 
-_ROLE_AFTER = {
-    "node_started": STARTING,
-    "pre_vote_started": PRE_CANDIDATE,
-    "election_started": CANDIDATE,
-    "became_leader": LEADER,
-    "node_stopped": DOWN,
+_ROLE_AFTER: dict[str, str] = {
+    Event.NODE_STARTED: STARTING,
+    Event.PRE_VOTE_STARTED: PRE_CANDIDATE,
+    Event.ELECTION_STARTED: CANDIDATE,
+    Event.BECAME_LEADER: LEADER,
+    Event.NODE_STOPPED: DOWN,
 }
 
 
 def _role_after(event: NodeEvent, node: str, role: str) -> str:
-    if event.event in ("became_follower", "leader_changed"):
+    if event.event in (Event.BECAME_FOLLOWER, Event.LEADER_CHANGED):
         leader = event.fields.get("leader")
         return LEADERLESS if leader is None else LEADER if leader == node else FOLLOWER
-    if event.event == "serving" and role == STARTING:
+    if event.event == Event.SERVING and role == STARTING:
         return LEADERLESS
     return _ROLE_AFTER.get(event.event, role)
 

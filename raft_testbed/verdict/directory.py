@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from raft_pkg.errors import ConfigurationError
+from raft_pkg.events import Event
 from raft_testbed.events import LogEvent, NodeEvent, parse_event, parse_node_event, parse_object
 from raft_testbed.faults import FaultRecord
 from raft_testbed.history import HistoryError, Operation, read_history
 from raft_testbed.timestamps import parse_timestamp
 
 FORMAT = 1
-_PHASE_EVENTS = ("workload_started", "final_reads_started", "workload_finished")
+_PHASE_EVENTS = (Event.WORKLOAD_STARTED, Event.FINAL_READS_STARTED, Event.WORKLOAD_FINISHED)
 
 Field = TypeVar("Field")
 
@@ -67,7 +68,7 @@ class Run:
             str(event.fields.get("mutant")): str(event.fields.get("description"))
             for log in self.logs.values()
             for event in log.events
-            if event.event == "mutant_loaded"
+            if event.event == Event.MUTANT_LOADED
         }
 
     @property
@@ -154,7 +155,7 @@ def _read_log(node: str, directory: Path, started: float) -> NodeLog:
         if event is None:
             log.unreadable.append(line)
         else:
-            if event.event == "node_started" and event.at < started:
+            if event.event == Event.NODE_STARTED and event.at < started:
                 log.events.clear()
             log.events.append(event)
     return log

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from raft_pkg.events import Event
 from raft_testbed.events import LogEvent
 
 
@@ -10,7 +11,7 @@ def leaders_by_term(events: Iterable[LogEvent]) -> dict[int, list[str]]:
     """Return the nodes that logged `became_leader` in each term, both sorted."""
     leaders: dict[int, set[str]] = defaultdict(set)
     for event in events:
-        if event["event"] == "became_leader":
+        if event["event"] == Event.BECAME_LEADER:
             leaders[int(event["term"])].add(str(event["node"]))
     return {term: sorted(nodes) for term, nodes in sorted(leaders.items())}
 

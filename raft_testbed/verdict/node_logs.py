@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from raft_pkg.events import Event
 from raft_testbed.events import parse_node_event, read_events
 from raft_testbed.timestamps import parse_timestamp
 
 OPTIONAL_EVENTS = {
-    "state_hash": ("state machine safety", "the nodes log no hashes of their state"),
-    "vote_granted": ("votes", "the nodes log no votes"),
-    "resources_used": ("resources", "the nodes log no resource usage"),
+    Event.STATE_HASH: ("state machine safety", "the nodes log no hashes of their state"),
+    Event.VOTE_GRANTED: ("votes", "the nodes log no votes"),
+    Event.RESOURCES_USED: ("resources", "the nodes log no resource usage"),
 }
 """Events that a system under test may lack: the finding that needs each, and the reason not to judge it."""
 
@@ -38,7 +39,7 @@ def log_since(log: str, since: str) -> str:
             continue
         if event.at >= began:
             return "".join(lines[first:])
-        if event.event == "node_started":
+        if event.event == Event.NODE_STARTED:
             first = number
     return ""
 
@@ -49,5 +50,5 @@ def read_log(path: str) -> str:
 
 
 def _last_hashed_index(log: str) -> int:
-    lines = (line for line in log.splitlines() if '"state_hash"' in line)
+    lines = (line for line in log.splitlines() if f'"{Event.STATE_HASH}"' in line)
     return max((int(event.get("applied_index", 0)) for event in read_events(lines)), default=0)

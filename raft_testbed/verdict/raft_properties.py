@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from raft_pkg.events import Event
 from raft_testbed.checker.verdict import Verdict
 from raft_testbed.events import NodeEvent
 from raft_testbed.faults import FaultRecord
@@ -30,9 +31,9 @@ def judge_votes(run: Run) -> Finding:
     for node, log in run.logs.items():
         for disk, event in _with_disks(run.faults, node, log.events):
             vote = votes[(node, disk, event.term)]
-            if event.event == "vote_granted":
+            if event.event == Event.VOTE_GRANTED:
                 vote[str(event.fields.get("candidate"))] = None
-            elif event.event == "log_recovered" and vote and event.fields.get("voted_for", "") is None:
+            elif event.event == Event.LOG_RECOVERED and vote and event.fields.get("voted_for", "") is None:
                 when = f"restarted at {event.fields['ts']} without a vote"
                 forgotten.append(f"{node} voted for {' and for '.join(vote)} in term {event.term}, {when}")
     problems = [
@@ -68,7 +69,7 @@ def judge_self_reported(run: Run) -> Finding:
     """No node reports a violation that it detected itself (`invariant_violated`)."""
     problems = [
         f"{node} at {event.fields['ts']}: {event.fields.get('error')}"
-        for node, event in _events(run, "invariant_violated")
+        for node, event in _events(run, Event.INVARIANT_VIOLATED)
     ]
     return violation_or_ok("self-reported", problems, "no node reports a violation")
 
@@ -80,7 +81,7 @@ def judge_state_machine_safety(run: Run) -> Finding:
     """
     hashes: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     last: dict[str, int] = dict.fromkeys(run.nodes, 0)
-    for node, event in _events(run, "state_hash"):
+    for node, event in _events(run, Event.STATE_HASH):
         index = int(event.fields["applied_index"])
         hashes[index][str(event.fields["hash"])].add(node)
         last[node] = max(last[node], index)
@@ -107,7 +108,7 @@ def judge_state_machine_safety(run: Run) -> Finding:
 def _last_members(run: Run) -> set[str]:
     """Return the members by the latest configuration that any log shows; all nodes if none shows one."""
     latest = max(
-        (event.fields for _, event in _events(run, "configuration_changed")),
+        (event.fields for _, event in _events(run, Event.CONFIGURATION_CHANGED)),
         key=lambda fields: int(fields["index"]),
         default={"voters": run.nodes},
     )
@@ -133,9 +134,9 @@ def _once_recovered(log: NodeLog) -> Iterator[NodeEvent]:
     """Yield the events of each incarnation from the recovery of its term on."""
     is_recovered = True
     for event in log.events:
-        if event.event == "node_started":
+        if event.event == Event.NODE_STARTED:
             is_recovered = False
-        elif event.event == "log_recovered":
+        elif event.event == Event.LOG_RECOVERED:
             is_recovered = True
         if is_recovered:
             yield event
@@ -145,6 +146,6 @@ def _with_disks(faults: list[FaultRecord], node: str, events: Iterable[NodeEvent
     """Yield each event with the number of the node's disk: how often its data was lost before the incarnation."""
     disk = 0
     for event in events:
-        if event.event in ("node_started", "log_recovered"):
+        if event.event in (Event.NODE_STARTED, Event.LOG_RECOVERED):
             disk = sum(node in fault.data_lost and fault.injected_at <= event.at for fault in faults)
         yield disk, event

@@ -1,5 +1,6 @@
 """Resource limits of nodes: memory, open files and disk usage must not grow for as long as a run lasts."""
 
+from raft_pkg.events import Event
 from raft_testbed.checker.verdict import Verdict
 from raft_testbed.verdict.directory import NodeLog, Run
 from raft_testbed.verdict.finding import Finding, violation_or_ok
@@ -45,5 +46,5 @@ def judge_resources(run: Run) -> Finding:
 
 def _usage(log: NodeLog, name: str) -> list[float]:
     field, unit, _ = RESOURCES[name]
-    values = [event.fields.get(field) for event in log.events if event.event == "resources_used"]
+    values = [event.fields.get(field) for event in log.events if event.event == Event.RESOURCES_USED]
     return [value / unit for value in values if isinstance(value, int)]

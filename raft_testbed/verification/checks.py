@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
+from raft_pkg.events import Event
 from raft_testbed.events import LogEvent, read_events
 from raft_testbed.verdict.elections import election_safety_violations, leaders_by_term
 from raft_testbed.verification.logs import (
@@ -85,9 +86,9 @@ def client_checks(log: str, outcome: str, expected: Mapping[str, str] | None = N
     by_name: dict[str, list[LogEvent]] = defaultdict(list)
     for event in read_events(log.splitlines()):
         by_name[event["event"]].append(event)
-    found, finished = by_name["leader_found"], by_name["workload_finished"]
+    found, finished = by_name[Event.LEADER_FOUND], by_name[Event.WORKLOAD_FINISHED]
     written = acknowledged_writes(log)
-    verified = {event["key"]: event["value"] for event in by_name["read_verified"]}
+    verified = {event["key"]: event["value"] for event in by_name[Event.READ_VERIFIED]}
     tail = " | ".join(log.splitlines()[-3:]) or "an empty log"
     checks = [
         check(
@@ -100,7 +101,7 @@ def client_checks(log: str, outcome: str, expected: Mapping[str, str] | None = N
             written,
             f"{len(written)} keys, such as {min(written)}" if written else f"no write_acknowledged in its log: {tail}",
         ),
-        _read_back_check(written, verified, by_name["read_mismatch"]),
+        _read_back_check(written, verified, by_name[Event.READ_MISMATCH]),
         check(
             "the client succeeded",
             outcome == "Succeeded" and finished and finished[-1]["failed"] == finished[-1]["unknown"] == 0,

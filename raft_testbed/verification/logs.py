@@ -6,6 +6,7 @@ The logs of a cluster map each node to the text of each of its incarnations, the
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from raft_pkg.events import Event
 from raft_testbed.events import LogEvent, event_time, read_events
 from raft_testbed.timestamps import parse_timestamp
 from raft_testbed.verdict.elections import leaders_by_term
@@ -44,9 +45,9 @@ def followed_leader(log: str) -> Leadership:
     """Return the leader that a node follows at the end of a log of one or more incarnations."""
     followed = Leadership()
     for event in read_events(log.splitlines()):
-        if event["event"] == "node_started":
+        if event["event"] == Event.NODE_STARTED:
             followed = Leadership()
-        elif event["event"] == "leader_changed":
+        elif event["event"] == Event.LEADER_CHANGED:
             followed = Leadership(event["term"], event["leader"])
     return followed
 
@@ -76,13 +77,13 @@ def last_lines(logs: Logs, count: int = 3) -> str:
 def acknowledged_writes(log: str) -> dict[str, str]:
     """Return key and value of every acknowledged write in a client's log."""
     events = read_events(log.splitlines())
-    return {event["key"]: event["value"] for event in events if event["event"] == "write_acknowledged"}
+    return {event["key"]: event["value"] for event in events if event["event"] == Event.WRITE_ACKNOWLEDGED}
 
 
 def failover_ms(logs: Logs, since: str) -> int | None:
     """Return the milliseconds from a time (RFC 3339) to the next election of a leader; None if there was none."""
     began = parse_timestamp(since)
-    elections = [event_time(event) for event in all_events(logs) if event["event"] == "became_leader"]
+    elections = [event_time(event) for event in all_events(logs) if event["event"] == Event.BECAME_LEADER]
     later = [time for time in elections if time >= began]
     return round((min(later) - began) * 1000) if later else None
 
