@@ -26,6 +26,8 @@ class Term(NamedTuple):
 
 
 CODE = r"^(raft_pkg|raft_testbed|systems|plugins)/"
+CODE_AND_TESTS = r"^(raft_pkg|raft_testbed|systems|plugins)/|^tests/(?!mutants/caught\.json)"
+"""All but `caught.json`, which quotes messages of earlier versions."""
 PYTHON = r"\.(py|proto)$"
 TERMS = (
     # protocol
@@ -43,11 +45,11 @@ TERMS = (
     Term(r"\b(former|previous|other|earlier|own) li(fe|ves)\b|\blife\b|_life\b", "incarnation"),
     Term(r"peer_gone|_gone\b|\bgone_|\bgone peer", "connection refused, unreachable"),
     Term(r"\bclass Output\b|\btake_output\b", "Ready"),
-    Term(r"\bNotices?\b|\b_?notices?\b(?!d)|_notices?\b", "RaftEvent", CODE),
+    Term(r"\bNotices?\b|\b_?notices?\b(?!d)|_notices?\b", "RaftEvent", CODE_AND_TESTS),
     Term(r"\b_?is_heard\b", "is_from_member"),
     Term(r"protects_leader|\boffice\b", "leader stickiness (in_lease), leadership"),
-    Term(r"promise_seconds|[Pp]romises?_|_promises?\b", "vote, acknowledgement, guarantee, SLO", CODE),
-    Term(r"\bquestions?\b", "ReadIndex request", r"^(raft_pkg|raft_testbed/simulation|tests/paper)/"),
+    Term(r"promise_seconds|[Pp]romises?_|_promises?\b", "vote, acknowledgement, guarantee, SLO", CODE_AND_TESTS),
+    Term(r"\bquestions?\b", "ReadIndex request", r"^(raft_pkg|raft_testbed|tests)/"),
     Term(r"\bgoes by\b|\bgo by\b|\bgo_by", "effective configuration"),
     # server and client
     Term(r"\bGathering\b|\b_?gather_(until|seconds|bytes)\b|GATHER_", "Batcher, group commit"),
@@ -56,36 +58,40 @@ TERMS = (
         r"\blast_turn|(?<!in)_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b",
         "iteration of the event loop",
     ),
-    Term(r"\bElsewhere\b|_elsewhere\b|\belsewhere=|\bat_once\(", "executor, inline", CODE),
-    Term(r"TOLD_EVERY|_told\b|\btold_|_tell_|\btells?\b(?!.* (apart|from))|\btold\b", "publish, report, state", CODE),
-    Term(r"(?i)\b_?settle[sd]?\b|_settled?\b|\bsettled?_", "complete", CODE),
-    Term(r"\bmistake_in\b|\bmistake\b", "validate", CODE),
-    Term(r"\b_?doubts?\b", "suspect", CODE),
+    Term(r"\bElsewhere\b|_elsewhere\b|\belsewhere=|\bat_once\(", "executor, inline", CODE_AND_TESTS),
+    Term(
+        r"TOLD_EVERY|_told\b|\btold_|_tell_|\btells?\b(?!.* (apart|from))|\btold\b",
+        "publish, report, state",
+        CODE_AND_TESTS,
+    ),
+    Term(r"(?i)\b_?settle[sd]?\b|_settled?\b|\bsettled?_", "complete", CODE_AND_TESTS),
+    Term(r"\bmistake_in\b|\bmistake\b", "validate", CODE_AND_TESTS),
+    Term(r"\b_?doubts?\b", "suspect", CODE_AND_TESTS),
     Term(r"(?i)\bsilence\b|silence_|_silence\b", "unresponsive"),
     Term(r"perhaps_done", "indeterminate"),
     Term(r"\bCallers?\b|_callers?\b|\bcallers?_|\bStreamCaller|UnaryCaller", "client stream, waiter"),
-    Term(r"\b_?touched\b", "dirty", CODE),
-    Term(r"\bkind_of\b", "request type", CODE),
-    Term(r"\bchances?\b|_chance\b", "rng, seed", CODE),
+    Term(r"\b_?touched\b", "dirty", CODE_AND_TESTS),
+    Term(r"\bkind_of\b", "request type", CODE_AND_TESTS),
+    Term(r"\bchances?\b|_chance\b", "rng, seed", CODE_AND_TESTS),
     # simulator
     Term(
         r"\bSetting\b|\bconditions\b(?!\")|\bseldom\b|record_seldom",
         "SimulationContext, fault schedule, rare",
-        r"^raft_testbed/simulation/",
+        r"^(raft_testbed|tests)/simulation/",
     ),
     Term(r"\b[Ww]orlds?\b|\b[Hh]osts?\b", "cluster, machine", r"^(raft_testbed/simulation|tests/simulation)/"),
     Term(r"\bcalm\b|calm_", "quiescent phase"),
-    Term(r"\b(said|hears|heard|speaks|spoke)\b", "sent, receives, sends", r"^raft_testbed/simulation/"),
+    Term(r"\b(said|hears|heard|speaks|spoke)\b", "sent, receives, sends", r"^(raft_testbed|tests/simulation)/"),
     # testbed
     Term(r"(?i)\bundoings?\b", "revert"),
     Term(r"\bwiden\b", "expand_targets"),
     Term(
-        r"\bwindow_lines|__chaos_windows|\bWindow\b",
+        r"\bwindow_lines|_windows\b|(?<!send )\b[Ww]indows?\b",
         "fault interval",
-        r"^(raft_testbed/(verdict|report|nemesis)|roles|plugins)/",
+        r"^(raft_testbed/(verdict|report|nemesis)|roles|plugins|tests/(ansible|unit/(verdict|report|nemesis)))/",
     ),
     Term(r"\"meant\"|\bmeant=|\.saw\(", "evidence, expected"),
-    Term(r"\bPlace\b", "Host, Executor", CODE),
+    Term(r"\bPlace\b", "Host, Executor", CODE_AND_TESTS),
     Term(r"\bwords\.py\b", "etcd_log_events.py"),
     Term(r"testbed_record\b", "deployment state"),
     Term(r"clients-cut", "client-partition"),
@@ -99,9 +105,7 @@ TERMS = (
     Term(r"configurations_max", "search states"),
     # sentences
     Term(r"(\"\"\"|^\s*# |// )(Who|Whom|Whoever|Whose|Those (that|who|without))\b", "begin with the subject"),
-    Term(
-        r"\b(so many|as few as|as many as say|nobody was told|who is to)\b", "plain words", r"^(raft_pkg|raft_testbed)/"
-    ),
+    Term(r"\b(so many|as few as|as many as say|nobody was told|who is to)\b", "plain words", CODE_AND_TESTS),
 )
 
 

@@ -98,10 +98,10 @@ def test_the_verdict_under_faults_is_ok(deployment: Deployment) -> None:
     (run,) = (deployment.artifacts / "chaos").iterdir()
     assert json.loads((run / "run.json").read_text())["system"] == "etcd"
     assert "system etcd" in (deployment.artifacts / "report.html").read_text()
-    windows = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
-    skipped = {window["fault"]: window["skipped"] for window in windows if window.get("skipped")}
+    records = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
+    skipped = {record["fault"]: record["skipped"] for record in records if record.get("skipped")}
     assert set(skipped) == {"partition", "volume-lost"}
     assert "operator" in skipped["volume-lost"]
     # three times the longest election timeout of etcd
-    assert {window["unavailability_slo_seconds"] for window in windows if window["fault"] == "kill"} == {6.0}
-    assert all(item["holds"] for window in windows for item in window.get("evidence", []))
+    assert {record["unavailability_slo_seconds"] for record in records if record["fault"] == "kill"} == {6.0}
+    assert all(item["holds"] for record in records for item in record.get("evidence", []))

@@ -186,7 +186,7 @@ def test_invalid_change_is_refused(change, why):
 
 
 def test_invalid_identity_is_an_error():
-    """§4.3: the caller made a mistake."""
+    """§4.3: an invalid node id is a ValueError, not a refusal."""
     with pytest.raises(ValueError, match="cannot be a member"):
         lead(ABC).change_members(AddLearner("", "d:6000"), 0.0)
 

@@ -72,7 +72,7 @@ def round_trips(cluster):
 
 
 def test_short_log_takes_one_round_trip():
-    """§5.3: the rejection tells where the log ends."""
+    """§5.3: the rejection contains the last index of the log."""
     assert round_trips(pair((1,), (1,) * 500)) == 2
 
 

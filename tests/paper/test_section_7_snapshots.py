@@ -78,7 +78,7 @@ def test_3_chunks_are_written_at_their_offsets_in_order():
 
 @pytest.mark.parametrize("offset", [0, 2, 6], ids=["a second time", "overlapping", "with a gap"])
 def test_3_chunk_at_unexpected_offset_is_not_written(offset):
-    """Figure 13, receiver 3, on a network that duplicates and reorders: the reply tells the next offset."""
+    """Figure 13, receiver 3, on a network that duplicates and reorders: the reply contains the next offset."""
     raft = follower(term=3)
     send_chunk(raft, snapshot(), 0, DATA[:4])
     reply, ready = send_chunk(raft, snapshot(), offset, DATA[offset : offset + 4])

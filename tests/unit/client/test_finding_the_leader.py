@@ -107,7 +107,7 @@ async def test_limits_the_bytes_of_a_batch(make_node):
     assert max(node.batch_sizes) <= 2
 
 
-async def test_a_write_on_a_broken_stream_is_sent_elsewhere_with_its_sequence_number(make_node):
+async def test_a_write_on_a_broken_stream_is_sent_to_another_node_with_its_sequence_number(make_node):
     node, other = await make_node(), await make_node()
     node.script = break_stream
     async with AsyncRaftClient([node.address, other.address]) as client:
@@ -116,7 +116,7 @@ async def test_a_write_on_a_broken_stream_is_sent_elsewhere_with_its_sequence_nu
     assert [request.sequence for request in (*node.requests, *other.requests)] == [1, 1]
 
 
-async def test_a_read_on_a_broken_stream_is_sent_elsewhere(make_node):
+async def test_a_read_on_a_broken_stream_is_sent_to_another_node(make_node):
     node, other = await make_node(), await make_node()
     node.script = break_stream
     other.respond_with(pb.OUTCOME_CODE_OK, results=[kv.KvResult(found=True, value=b"v").SerializeToString()])
@@ -148,7 +148,7 @@ async def test_finds_a_restarted_leader_again(make_node):
     assert [request.sequence for request in node.requests] == [1, 2]
 
 
-async def test_all_unanswered_operations_of_an_unresponsive_leader_are_sent_elsewhere(make_node, monkeypatch):
+async def test_all_unanswered_operations_of_an_unresponsive_leader_are_sent_to_another_node(make_node, monkeypatch):
     monkeypatch.setattr(dispatcher, "UNRESPONSIVE_SECONDS", FOR_EVER)
     unresponsive, other = await make_node(), await make_node()
     async with AsyncRaftClient([unresponsive.address, other.address]) as client:

@@ -78,7 +78,7 @@ def test_faults_of_the_log_need_the_format_of_raft_pkg(name: str) -> None:
         ("kill", ["raft-0"], 3, 0.9),
         ("kill", ["raft-0", "raft-1"], 3, None),
         ("kill", ["raft-0"], 1, None),
-        ("partition", ["raft-0"], 3, 1.9),  # unresponsive: clients notice it by a time-out
+        ("partition", ["raft-0"], 3, 1.9),  # unresponsive: clients detect it by a time-out
         ("partition-incoming", ["raft-0"], 3, None),
         ("client-partition", ["raft-0"], 3, None),
         ("loss", ["raft-0", "raft-1", "raft-2"], 3, None),

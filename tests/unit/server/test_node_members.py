@@ -212,6 +212,6 @@ def test_members_show_the_replication_progress_that_the_leader_knows(cluster):
     assert by_id[leader.config.node_id].heard_seconds == 0
     assert {member.address for member in answer.members} == set(cluster.peers.values())
     assert {m.id: m.incarnation for m in answer.members} == {n: x.raft.incarnation for n, x in cluster.nodes.items()}
-    told_by_follower = cluster.nodes[away].members()
-    assert [(member.id, member.match_index) for member in told_by_follower.members] == [("a", 0), ("b", 0), ("c", 0)]
-    assert told_by_follower.leader_id == leader.config.node_id
+    follower_response = cluster.nodes[away].members()
+    assert [(member.id, member.match_index) for member in follower_response.members] == [("a", 0), ("b", 0), ("c", 0)]
+    assert follower_response.leader_id == leader.config.node_id

@@ -166,8 +166,8 @@ def run_with_snapshots(disk: ScriptedDisk, model: Model, steps: int) -> FileStor
     return storage
 
 
-def crash_at(disk: ScriptedDisk, number: int) -> Callable[[], bool]:
-    """Crash before the operation of that number. Return a function that tells whether it did."""
+def crash_at(disk: ScriptedDisk, number: int) -> None:
+    """Crash after `number` + 1 further operations of the disk."""
     operations = iter(range(number + 1))
 
     def before(_operation: str, _path: Path) -> None:
@@ -175,7 +175,6 @@ def crash_at(disk: ScriptedDisk, number: int) -> Callable[[], bool]:
             raise SimulatedCrash
 
     disk.before = before
-    return lambda: next(operations, None) is None
 
 
 Run = Callable[[ScriptedDisk, Model, int], FileStorage]
