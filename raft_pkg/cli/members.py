@@ -134,5 +134,5 @@ def _print(members: "Members", *, as_json: bool) -> None:
 def _row(members: "Members", member: "pb.MemberStatus") -> tuple[object, ...]:
     snapshot = f"{member.snapshot_bytes_sent:,} of {member.snapshot_bytes:,} bytes" if member.snapshot_bytes else None
     role = f"{member.role}, promoting" if member.promoting else member.role
-    contact = None if member.id == members.response.leader_id else f"{member.heard_seconds:.2f} s ago"
+    contact = None if member.id == members.response.leader_id else f"{member.last_contact_seconds:.2f} s ago"
     return member.id, member.address, role, member.match_index, members.missing(member), snapshot, contact

@@ -45,7 +45,7 @@ class Members:
             "promoting": member.promoting,
             "match_index": member.match_index,
             "missing": self.missing(member),
-            "heard_seconds": round(member.heard_seconds, 3),
+            "last_contact_seconds": round(member.last_contact_seconds, 3),
             "snapshot_bytes_sent": member.snapshot_bytes_sent,
             "snapshot_bytes": member.snapshot_bytes,
         }

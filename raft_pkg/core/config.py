@@ -26,7 +26,7 @@ class RaftConfig:
 
     check_quorum: bool = True
     """Whether a leader steps down after `election_timeout_max` without replies from a quorum, and voters reject
-    candidates for `election_timeout_min` after they heard from a leader (dissertation §4.2.3, §6.2)."""
+    candidates for `election_timeout_min` after a leader's last message (dissertation §4.2.3, §6.2)."""
 
     append_bytes_max: int = 1024 * 1024
     """Size at which AppendEntries takes no further entry, in bytes of data."""

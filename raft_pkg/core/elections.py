@@ -15,7 +15,7 @@ class Elections:
         self._configuration = configuration
         self._votes: dict[str, bool] = {}
         # A node that restarts may have just acknowledged a leader: it must not help to replace that leader.
-        self._leader_heard_at = state.now
+        self._leader_contact_at = state.now
         self._leader_has_lease = False
         self.deadline = state.now
         """When the election timer expires, in seconds."""
@@ -32,15 +32,15 @@ class Elections:
         """Let the election timer expire after a fixed time, which is not drawn at random."""
         self.deadline = self._state.now + seconds
 
-    def leader_heard(self, *, leased: bool) -> None:
-        """Note that the current leader, which may hold a lease, has just sent a message."""
+    def record_leader_contact(self, *, leased: bool) -> None:
+        """Record that the current leader, which may hold a lease, has just sent a message."""
         self._leader_has_lease = leased
-        self._leader_heard_at = self._state.now
+        self._leader_contact_at = self._state.now
         self.reset_timer()
 
     def forget_leader_contact(self) -> None:
-        """Stop protecting the last leader: this node never heard from one, or it is unreachable."""
-        self._leader_heard_at = float("-inf")
+        """Disable leader stickiness until the next contact with a leader."""
+        self._leader_contact_at = float("-inf")
 
     def leader_unreachable(self) -> None:
         """Let the election timer expire early, unless that could cost safety or a working leader.
@@ -55,10 +55,10 @@ class Elections:
         self.deadline = min(self.deadline, self._state.now + delay)
 
     def in_lease(self) -> bool:
-        """Return whether this node leads or has just heard from a leader, so that it rejects candidates (§4.2.3)."""
+        """Return whether this node leads or had recent contact with a leader, and so rejects candidates (§4.2.3)."""
         config = self._state.config
-        heard_lately = self._state.now - self._leader_heard_at < config.election_timeout_min
-        return config.check_quorum and (self._state.is_leader or heard_lately)
+        has_recent_contact = self._state.now - self._leader_contact_at < config.election_timeout_min
+        return config.check_quorum and (self._state.is_leader or has_recent_contact)
 
     # --- the candidate's side ---------------------------------------------------------------------------------------
 

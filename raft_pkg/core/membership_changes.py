@@ -93,8 +93,8 @@ class MembershipChanges:
         responsive = self._replication.responsive_members()
         if not Electorate(configuration).agreed(responsive.__contains__):
             voters = sorted({member.node_id for member in configuration.voters + configuration.outgoing})
-            heard = ", ".join(voter for voter in voters if voter in responsive) or "none"
-            raise ChangeRefusedError(f"it would lose quorum: of the voters {', '.join(voters)} only {heard} respond")
+            names = ", ".join(voter for voter in voters if voter in responsive) or "none"
+            raise ChangeRefusedError(f"it would lose quorum: of the voters {', '.join(voters)} only {names} respond")
         self._append(configuration)
 
     def _append(self, configuration: Configuration) -> None:

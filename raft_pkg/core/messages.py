@@ -26,8 +26,8 @@ class PreVoteReply:
 class RequestVote:
     """Asks for a vote (§5.2); the last entry states how up to date the candidate's log is (§5.4.1).
 
-    `leadership_transfer`: the leader itself ordered this election, so that voters vote even if they have just heard
-    from it (dissertation §3.10, §4.2.3).
+    `leadership_transfer`: the leader itself ordered this election, so that voters vote even if they had a recent
+    message from it (dissertation §3.10, §4.2.3).
     """
 
     last_log_index: int

@@ -20,7 +20,7 @@ class Progress:
     """
 
     next_index: int
-    heard_at: float
+    last_contact: float
     """When this follower last replied in the leader's term, in seconds of the caller's clock."""
     match_index: int = 0
     probing: bool = True
@@ -44,7 +44,7 @@ class Progress:
         return not self.probe_in_flight if self.probing else len(self.in_flight) < in_flight_max
 
     def sent(self, last_index: int) -> None:
-        """Note that an append with entries up to `last_index` was sent."""
+        """Record that an append with entries up to `last_index` was sent."""
         if self.probing:
             self.probe_in_flight = True
         else:
@@ -52,7 +52,7 @@ class Progress:
             self.next_index = last_index + 1
 
     def matched(self, index: int) -> None:
-        """Note that the follower's log matches up to `index`."""
+        """Record that the follower's log matches up to `index`."""
         self.probing = self.is_pipeline_broken
         self.probe_in_flight = self.is_pipeline_broken and self.probe_in_flight and index <= self.match_index
         self.snapshot = None
@@ -90,7 +90,7 @@ class Progress:
             self.chunk_in_flight = False
 
     def chunk_sent(self) -> None:
-        """Note that a chunk of the snapshot was sent."""
+        """Record that a chunk of the snapshot was sent."""
         self.chunk_in_flight = True
         self.heartbeats_since_chunk = 0
 
@@ -103,7 +103,7 @@ class Progress:
             self.in_flight.clear()
 
     def chunk_acknowledged(self, snapshot_index: int, offset: int) -> bool:
-        """Note that the follower has a snapshot up to `offset`. Return whether it has all of what is being sent."""
+        """Record that the follower has a snapshot up to `offset`. Return whether it has all of what is being sent."""
         if self.snapshot is None or self.snapshot.index != snapshot_index:
             return False
         if offset != self.snapshot_offset:

@@ -256,7 +256,7 @@ class Raft:
         if message.recipient_incarnation != state.incarnation or not self._is_from_member(message):
             return
         match body:
-            case PreVote():  # its term is a proposal, which nobody adopts
+            case PreVote():  # a PreVote changes no term
                 self._elections.handle_pre_vote(message, body)
                 return
             case RequestVote(leadership_transfer=False) if self._elections.in_lease():
@@ -273,9 +273,9 @@ class Raft:
     def peer_unreachable(self, peer: str, now: float) -> None:
         """Note that connections to `peer` are refused, so that its process has probably ended.
 
-        A follower of that node campaigns early, by pre-vote. Safety does not depend on timing (§5.6), and voters that
-        still hear from the leader reject candidates (dissertation §4.2.3, §9.6). Leases do depend on timing (§6.4.1):
-        the election timer stays where the leader may hold one, and where `pre_vote` or `check_quorum` is off.
+        A follower of that node campaigns early, by pre-vote. Safety does not depend on timing (§5.6), and voters in
+        contact with the leader reject candidates (dissertation §4.2.3, §9.6). Leases do depend on timing (§6.4.1): the
+        election timer stays where the leader may hold one, and where `pre_vote` or `check_quorum` is off.
         """
         self._state.now = now
         if peer == self.leader and not self._state.is_leader:
@@ -373,12 +373,12 @@ class Raft:
             case RequestVoteReply():
                 self._handle_request_vote_reply(sender, body)
             case AppendEntries():
-                self._leader_heard(message, leased=body.leased)
+                self._follow_leader(message, leased=body.leased)
                 self._follower.handle_append_entries(message, body)
             case AppendEntriesReply():
                 self._handle_append_entries_reply(sender, body)
             case InstallSnapshot():
-                self._leader_heard(message, leased=body.leased)
+                self._follow_leader(message, leased=body.leased)
                 self._follower.handle_install_snapshot(message, body)
             case InstallSnapshotReply():
                 self._handle_install_snapshot_reply(sender, body)
@@ -492,7 +492,7 @@ class Raft:
             self._follower_reads.leader_changed()
             self._state.emit(LeaderChanged(self.current_term, leader))
 
-    def _leader_heard(self, message: Message, *, leased: bool) -> None:
+    def _follow_leader(self, message: Message, *, leased: bool) -> None:
         """Follow the sender of an AppendEntries or InstallSnapshot, which leads the current term."""
         leader = message.sender
         if self._state.is_leader:
@@ -501,7 +501,7 @@ class Raft:
             )
         self._become_follower(self.current_term, leader, f"{leader} leads")
         self._state.leader_incarnation = message.sender_incarnation
-        self._elections.leader_heard(leased=leased)
+        self._elections.record_leader_contact(leased=leased)
         self._follower_reads.expire()
 
     # --- leadership (§5.3, §6; dissertation §3.10, §6.2, §6.4) --------------------------------------------------------
@@ -526,18 +526,18 @@ class Raft:
 
     def _handle_append_entries_reply(self, follower: str, reply: AppendEntriesReply) -> None:
         if self._state.is_leader:
-            self._follower_heard(follower, reply.read_round)
+            self._record_contact(follower, reply.read_round)
             if self._replication.handle_append_entries_reply(follower, reply):
                 self._follower_matched(follower)
 
     def _handle_install_snapshot_reply(self, follower: str, reply: InstallSnapshotReply) -> None:
         if self._state.is_leader:
-            self._follower_heard(follower, reply.read_round)
+            self._record_contact(follower, reply.read_round)
             if self._replication.handle_install_snapshot_reply(follower, reply):
                 self._follower_matched(follower)
 
-    def _follower_heard(self, follower: str, read_round: int) -> None:
-        self._replication.heard_from(follower, read_round)
+    def _record_contact(self, follower: str, read_round: int) -> None:
+        self._replication.record_contact(follower, read_round)
         self._leader_reads.confirm()
 
     def _follower_matched(self, follower: str) -> None:

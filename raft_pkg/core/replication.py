@@ -133,10 +133,10 @@ class Replication:
 
     # --- replies ----------------------------------------------------------------------------------------------------
 
-    def heard_from(self, follower: str, read_round: int) -> None:
-        """Note the contact with a follower, and the newest round of heartbeats that it has acknowledged."""
+    def record_contact(self, follower: str, read_round: int) -> None:
+        """Record the contact with a follower, and the newest round of heartbeats that it has acknowledged."""
         progress = self.progress[follower]
-        progress.heard_at = self._state.now
+        progress.last_contact = self._state.now
         progress.read_round = max(progress.read_round, read_round)
 
     def handle_append_entries_reply(self, follower: str, reply: AppendEntriesReply) -> bool:
@@ -187,10 +187,10 @@ class Replication:
     def has_lost_quorum(self) -> bool:
         """Return whether no quorum has replied for an election time-out (dissertation §6.2)."""
         now = self._state.now
-        quorum_heard_at = self._configuration.reached_by_quorum(
-            now, {peer: progress.heard_at for peer, progress in self.progress.items()}
+        quorum_contact = self._configuration.reached_by_quorum(
+            now, {peer: progress.last_contact for peer, progress in self.progress.items()}
         )
-        return now - quorum_heard_at > self._state.config.election_timeout_max
+        return now - quorum_contact > self._state.config.election_timeout_max
 
     def is_up_to_date(self, follower: str) -> bool:
         """Return whether a follower has the whole log."""
@@ -202,7 +202,7 @@ class Replication:
 
     def is_unresponsive(self, follower: str) -> bool:
         """Return whether a follower has not replied for an election time-out."""
-        return self._state.now - self.progress[follower].heard_at > self._state.config.election_timeout_max
+        return self._state.now - self.progress[follower].last_contact > self._state.config.election_timeout_max
 
     def responsive_members(self) -> set[str]:
         """Return this node and the followers that accept its entries: a new follower must first have shown that."""
@@ -222,5 +222,5 @@ class Replication:
 
     def is_sending_snapshot(self) -> bool:
         """Return whether a responsive follower is receiving the newest snapshot."""
-        heard_after = self._state.now - self._state.config.election_timeout_max
-        return any(p.snapshot is not None and p.heard_at > heard_after for p in self.progress.values())
+        contact_after = self._state.now - self._state.config.election_timeout_max
+        return any(p.snapshot is not None and p.last_contact > contact_after for p in self.progress.values())

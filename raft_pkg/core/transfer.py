@@ -30,7 +30,7 @@ class LeadershipTransfer:
             others = ", ".join(voter for voter in voters if voter != state.node_id) or "none"
             raise TransferRefusedError(f"{target} is not another voter; other voters: {others}")
         if self._replication.is_unresponsive(target):
-            seconds = state.now - self._replication.progress[target].heard_at
+            seconds = state.now - self._replication.progress[target].last_contact
             raise TransferRefusedError(f"{target} has not replied for {seconds:.1f} s")
         self.target = target
         self.deadline = state.now + state.config.election_timeout_max

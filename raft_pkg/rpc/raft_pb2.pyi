@@ -947,7 +947,7 @@ class MemberStatus(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     PROMOTING_FIELD_NUMBER: _builtins.int
     MATCH_INDEX_FIELD_NUMBER: _builtins.int
-    HEARD_SECONDS_FIELD_NUMBER: _builtins.int
+    LAST_CONTACT_SECONDS_FIELD_NUMBER: _builtins.int
     SNAPSHOT_BYTES_SENT_FIELD_NUMBER: _builtins.int
     SNAPSHOT_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -962,7 +962,7 @@ class MemberStatus(_message.Message):
     """a learner that becomes a voter when it has caught up"""
     match_index: _builtins.int
     """from the leader: last index known to be durable on it"""
-    heard_seconds: _builtins.float
+    last_contact_seconds: _builtins.float
     """from the leader: time since its last reply; 0 for the leader itself"""
     snapshot_bytes_sent: _builtins.int
     """from the leader, while it sends a snapshot: bytes that are durable on it"""
@@ -977,13 +977,13 @@ class MemberStatus(_message.Message):
         role: _builtins.str = ...,
         promoting: _builtins.bool = ...,
         match_index: _builtins.int = ...,
-        heard_seconds: _builtins.float = ...,
+        last_contact_seconds: _builtins.float = ...,
         snapshot_bytes_sent: _builtins.int = ...,
         snapshot_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "heard_seconds", b"heard_seconds", "id", b"id", "incarnation", b"incarnation", "match_index", b"match_index", "promoting", b"promoting", "role", b"role", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_sent", b"snapshot_bytes_sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "id", b"id", "incarnation", b"incarnation", "last_contact_seconds", b"last_contact_seconds", "match_index", b"match_index", "promoting", b"promoting", "role", b"role", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_sent", b"snapshot_bytes_sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ def _member_status(raft: Raft, member: Member, now: float) -> pb.MemberStatus:
     progress = raft.progress.get(member.node_id)
     if progress is not None:
         status.match_index = progress.match_index
-        status.heard_seconds = now - progress.heard_at
+        status.last_contact_seconds = now - progress.last_contact
         if progress.snapshot is not None:
             status.snapshot_bytes_sent = progress.snapshot_offset
             status.snapshot_bytes = progress.snapshot.size

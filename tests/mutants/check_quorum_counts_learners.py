@@ -6,5 +6,5 @@ from raft_testbed.mutation import rewrite
 rewrite(
     Replication.has_lost_quorum,
     "self._configuration.reached_by_quorum(...)",
-    "sorted([now, *(progress.heard_at for progress in self.progress.values())])[-self._configuration.quorum]",
+    "sorted([now, *(progress.last_contact for progress in self.progress.values())])[-self._configuration.quorum]",
 )

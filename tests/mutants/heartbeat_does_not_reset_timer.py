@@ -3,4 +3,4 @@
 from raft_pkg.core.elections import Elections
 from raft_testbed.mutation import rewrite
 
-rewrite(Elections.leader_heard, "self.reset_timer()", "")
+rewrite(Elections.record_leader_contact, "self.reset_timer()", "")

@@ -40,7 +40,7 @@ def test_learner_does_not_count_for_commitment():
 
 
 def test_learner_does_not_count_for_check_quorum():
-    """§6.2 with §4.2.1: a leader that hears only from learners steps down."""
+    """§6.2 with §4.2.1: a leader to which only learners reply steps down."""
     raft = lead(WITH_LEARNER, config=replace(CONFIG, check_quorum=True))
     now = 0.0
     while raft.role is Role.LEADER and now < 5.0:

@@ -99,7 +99,7 @@ def test_reply_of_another_node_is_ignored():
 
 
 def test_lost_request_expires():
-    """§6.4 on a network that loses messages: after an election time-out, when the leader is heard again."""
+    """§6.4 on a network that loses messages: after an election time-out, when the leader's messages arrive again."""
     raft = following()
     request_id, _ = request_read(raft)
     append(raft, "b", (1, 1), now=CONFIG.election_timeout_max)

@@ -272,7 +272,7 @@ def test_partitioned_leader_steps_down_and_the_others_continue():
 
 
 def test_broken_link_to_the_leader_does_not_depose_it():
-    """§9.6, §4.2.3: only one follower loses its link; the others still hear the leader."""
+    """§9.6, §4.2.3: only one follower loses its link; the others keep theirs to the leader."""
     cluster = Cluster("abcde", config=BOTH)
     cluster.run(3.0)
     leading = cluster.leader

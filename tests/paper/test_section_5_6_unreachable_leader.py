@@ -13,7 +13,7 @@ USUAL = replace(CONFIG, pre_vote=True, check_quorum=True)
 
 
 def followed(config=USUAL, *, leased=False, **options):
-    """Return a follower that has just heard from its leader, b."""
+    """Return a follower that had a recent message from its leader, b."""
     raft = follower(term=1, config=config, **options)
     receive(raft, "b", AppendEntries(0, 0, (), 0, 0, leased), term=1, now=10.0)
     carry_out(raft)

@@ -180,7 +180,7 @@ def test_error_has_the_reason(data, why):
 # --- majorities, against a model --------------------------------------------------------------------------------------
 
 
-def heard(value, group):
+def effective(value, group):
     """Return the identities of a group's members whose incarnation is the newest."""
     return [member.node_id for member in group if value.member(member.node_id) == member]
 
@@ -188,7 +188,7 @@ def heard(value, group):
 def decided(value, yes):
     """Return whether these identities are a majority of C_old and of C_new, as in §6."""
     groups = [group for group in (value.voters, value.outgoing) if group]
-    return bool(groups) and all(2 * len(yes & set(heard(value, group))) > len(group) for group in groups)
+    return bool(groups) and all(2 * len(yes & set(effective(value, group))) > len(group) for group in groups)
 
 
 @given(configurations(), st.sets(st.sampled_from(NAMES)))

@@ -4,7 +4,7 @@ from raft_pkg.core.progress import Progress
 
 
 def probing(next_index=10):
-    return Progress(next_index=next_index, heard_at=0.0)
+    return Progress(next_index=next_index, last_contact=0.0)
 
 
 def replicating(match_index=9):

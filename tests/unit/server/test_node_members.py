@@ -208,8 +208,8 @@ def test_members_show_the_replication_progress_that_the_leader_knows(cluster):
     last = leader.raft.log.last_index
     assert answer.last_log_index == by_id[leader.config.node_id].match_index == last
     assert by_id[away].match_index == last - 1
-    assert 0.05 <= by_id[away].heard_seconds <= 0.2
-    assert by_id[leader.config.node_id].heard_seconds == 0
+    assert 0.05 <= by_id[away].last_contact_seconds <= 0.2
+    assert by_id[leader.config.node_id].last_contact_seconds == 0
     assert {member.address for member in answer.members} == set(cluster.peers.values())
     assert {m.id: m.incarnation for m in answer.members} == {n: x.raft.incarnation for n, x in cluster.nodes.items()}
     follower_response = cluster.nodes[away].members()

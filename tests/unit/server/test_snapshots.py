@@ -91,7 +91,7 @@ def test_the_next_snapshot_is_postponed_while_one_is_being_sent_but_not_forever(
 def test_an_unresponsive_follower_does_not_postpone_the_next_snapshot(snapshots, raft):
     newest = take(snapshots, raft, ENTRIES)
     raft.progress["b"].begin_snapshot(newest)
-    raft.progress["b"].heard_at = -raft.config.election_timeout_max
+    raft.progress["b"].last_contact = -raft.config.election_timeout_max
     assert take(snapshots, raft, 2 * ENTRIES) is not None
 
 
