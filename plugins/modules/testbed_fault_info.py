@@ -7,7 +7,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from raft_pkg.errors import ConfigurationError
-from raft_testbed.drivers.deployment import Deployment, open_cluster
+from raft_testbed.drivers.deployment import Deployment
+from raft_testbed.drivers.open import open_cluster
 from raft_testbed.nemesis.errors import NemesisError
 from raft_testbed.nemesis.nemesis import unavailable
 

@@ -4,7 +4,8 @@ from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Entry, EntryKind, SnapshotMetadata
 from raft_pkg.events import Event, EventLog
 from raft_pkg.rpc import raft_pb2 as pb
-from raft_pkg.server.sessions import Applied, SessionedMachine
+from raft_pkg.server.applied import Applied
+from raft_pkg.server.sessions import SessionedMachine
 from raft_pkg.server.state_hash import IDLE_SECONDS, STATE_HASH_INTERVAL
 
 

@@ -5,8 +5,8 @@ from itertools import groupby
 from operator import attrgetter
 
 from raft_pkg.rpc import raft_pb2 as pb
+from raft_pkg.server.applied import Applied
 from raft_pkg.server.pending import PendingRequests
-from raft_pkg.server.sessions import Applied
 
 RESULTS_BYTES_MAX = 1024 * 1024
 """Limit on the bytes of results in one outcome; a single larger result is allowed."""

@@ -7,11 +7,11 @@ from raft_pkg.core.raft import Raft
 from raft_pkg.core.types import Entry, EntryKind, Role, SnapshotMetadata
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import outcomes
+from raft_pkg.server.applied import Applied
 from raft_pkg.server.applier import Applier
 from raft_pkg.server.batcher import Batcher
 from raft_pkg.server.in_flight import InFlightRequests
 from raft_pkg.server.pending import PendingRequests
-from raft_pkg.server.sessions import Applied
 
 
 class Proposals:

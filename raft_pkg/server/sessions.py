@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from raft_pkg.chunks import ChunkReader
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import SESSION_RESPONSE_BYTES_MAX, SESSION_RESPONSES_MAX
+from raft_pkg.server.applied import Applied
 from raft_pkg.server.state_hash import DIGEST_BYTES, StateHash
 from raft_pkg.server.state_machine import StateMachine
 
@@ -26,18 +27,6 @@ _MAGIC = b"raft sessions 3\n"
 _HEADER = struct.Struct(f">{DIGEST_BYTES}sQQI")  # state hash, log time, last session's id, number of sessions
 _SESSION = struct.Struct(">QQQQI")  # id, ttl, last use, acknowledged, number of responses
 _RESPONSE = struct.Struct(">QQI")  # sequence, index, length of the result
-
-
-@dataclass(slots=True)
-class Applied:
-    """The outcome of one command."""
-
-    result: bytes
-    """Result of the state machine."""
-    index: int
-    """Index of the entry that applied the command first."""
-    expired: bool = False
-    """Whether the command was not applied and never will be: its session has expired, or the client acknowledged it."""
 
 
 def _all_applied(results: Iterable[bytes], index: int) -> list[Applied]:

@@ -9,12 +9,9 @@ digest, so that it also matches on nodes that did not apply the entries themselv
 import struct
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from raft_pkg.core.types import Entry
-
-if TYPE_CHECKING:
-    from raft_pkg.server.sessions import Applied
+from raft_pkg.server.applied import Applied
 
 DIGEST_BYTES = 16
 STATE_HASH_INTERVAL = 1000
@@ -31,7 +28,7 @@ class StateHash:
     def __init__(self) -> None:
         self.digest = bytes(DIGEST_BYTES)
 
-    def add(self, entry: Entry, session_id: int, applied: "Sequence[Applied]") -> None:
+    def add(self, entry: Entry, session_id: int, applied: Sequence[Applied]) -> None:
         """Add an applied entry, the session it opened (0: none) and the results of its commands."""
         numbers = _NUMBERS.pack(entry.index, session_id, sum([outcome.index for outcome in applied]))
         results = [outcome.result for outcome in applied]

@@ -1,5 +1,5 @@
 """Drivers: how the testbed reaches a deployed cluster. Each implements the protocols of `raft_testbed.nemesis.cluster`.
 
-`deployment.open_cluster` chooses the driver. A driver for another platform is a module here, a class like
+`open.open_cluster` chooses the driver. A driver for another platform is a module here, a class like
 `local.LocalProcesses`, and a case in `open_cluster`.
 """

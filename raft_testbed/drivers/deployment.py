@@ -1,4 +1,4 @@
-"""The deployment state that site.yml records, and the driver for it."""
+"""The deployment state that site.yml records."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from raft_pkg.errors import ConfigurationError
-from raft_testbed.nemesis.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,3 @@ class Deployment:
             kind_cluster=str(content.get("kind_cluster", "")),
             **{name: str(content[name]) for name in required},
         )
-
-
-def open_cluster(deployment: Deployment, *, client_pod: str, unresponsive_seconds: float) -> Cluster:
-    """Return the deployed cluster.
-
-    `client_pod` is the Pod from which nodes of Kubernetes are reached; `unresponsive_seconds` is how long the run's
-    clients wait for an unresponsive node. Raise `CommandError` if the platform does not answer.
-    """
-    if deployment.orchestrator == "local":
-        from raft_testbed.drivers.local import LocalProcesses  # noqa: PLC0415 - a driver imports its platform's client
-
-        return LocalProcesses(deployment, unresponsive_seconds)
-    from raft_testbed.drivers.kubernetes import KubernetesCluster  # noqa: PLC0415
-
-    return KubernetesCluster(deployment, client_pod, unresponsive_seconds)

@@ -6,8 +6,8 @@ from raft_pkg.kv import kv_pb2 as kv
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.rpc.requests import outcome_count, split_request
 from raft_pkg.server import in_flight, outcomes, pending
+from raft_pkg.server.applied import Applied
 from raft_pkg.server.pending import COMMAND_OVERHEAD_BYTES, PendingRequests, size_of
-from raft_pkg.server.sessions import Applied
 from tests.support.nodes import Waiter, append, get, put
 
 

@@ -6,7 +6,7 @@ from raft_pkg.core.types import Entry, EntryKind
 from raft_pkg.kv import KeyValueStore
 from raft_pkg.rpc import raft_pb2 as pb
 from raft_pkg.server import applier
-from raft_pkg.server.sessions import Applied
+from raft_pkg.server.applied import Applied
 from raft_pkg.server.state_hash import StateHash
 from tests.support.nodes import NodeCluster, append, put
 
