@@ -28,7 +28,7 @@ def parse_address(address: str, what: str = "address", *, port_min: int = 1) -> 
 def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[str, ...]:
     """Return the addresses of `HOST:PORT,HOST:PORT` or of an iterable, without duplicates.
 
-    Raises `ConfigurationError` when an address is invalid or when there is none.
+    Raise `ConfigurationError` if an address is invalid or if there is none.
     """
     listed = endpoints.split(",") if isinstance(endpoints, str) else endpoints
     stripped = [endpoint.strip() for endpoint in listed]
@@ -64,7 +64,7 @@ def parse_peers(peers: str, what: str) -> dict[str, str]:
 
 
 async def resolve(address: str) -> list[str]:
-    """Return every gRPC target to which HOST:PORT resolves now. Raises `OSError` when the name is unknown.
+    """Return every gRPC target to which HOST:PORT resolves now. Raise `OSError` if the name is unknown.
 
     gRPC's own resolver waits up to 30 s between two look-ups of a name, but a Pod's address changes at every restart.
     """

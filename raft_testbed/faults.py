@@ -59,7 +59,7 @@ class FaultRecord:
     recovered_at: float = 0.0
     """When the cluster was healthy again."""
     unavailability_slo_seconds: float | None = None
-    """Longest permitted time without an acknowledged write; None: no objective."""
+    """Longest permitted time without an acknowledged write; None: no SLO."""
     evidence: list[Evidence] = field(default_factory=list)
     data_lost: list[str] = field(default_factory=list)
     """Nodes that lost their storage, and with it their term and vote."""

@@ -30,7 +30,7 @@ class MutantError(ConfigurationError):
 
 
 def load_mutant(path: Path) -> None:
-    """Run a mutant's file. Raises `MutantError`, which names the file, if it is missing or does not fit the code."""
+    """Run a mutant's file. Raise `MutantError`, which names the file, if it is missing or does not fit the code."""
     try:
         runpy.run_path(str(path))
     except MutantError as error:
@@ -48,7 +48,7 @@ def rewrite(function: Callable[..., Any], old: str, new: str) -> None:
     matched. Pass a property by its getter (`Class.name.fget`). Other modules must reach the function through its class
     or module.
 
-    Raises `MutantError` unless `old` occurs exactly once.
+    Raise `MutantError` unless `old` occurs exactly once.
     """
     name = f"{function.__module__}.{function.__qualname__}"
     tree = copy.deepcopy(_mutated.get(function) or _parse_function(function))
@@ -90,7 +90,7 @@ def _parse(fragment: str) -> list[ast.stmt]:
 
 
 def _replace(tree: Function, old: list[ast.stmt], new: list[ast.stmt]) -> int:
-    """Replace `old` in the tree if it occurs exactly once. Returns the number of occurrences."""
+    """Replace `old` in the tree if it occurs exactly once. Return the number of occurrences."""
     found = [*_statements(tree, old), *_expressions(tree, old)]
     if len(found) == 1:
         found[0](new)

@@ -24,7 +24,7 @@ def files_below(path: Path) -> list[Path]:
 def content_digest(names: list[str], root: str, *settings: Any) -> str:
     """Return a digest of 16 hexadecimal digits over the names and contents of files below `root`, and over settings.
 
-    Raises `FileNotFoundError` for a name without files: a digest without an input would miss its changes.
+    Raise `FileNotFoundError` for a name without files: a digest without an input would miss its changes.
     """
     digest = hashlib.sha256()
     for name in sorted(names):

@@ -30,10 +30,8 @@ async def call_leader(
 ) -> Response:
     """Find the leader and call it; `what` names the call in error messages.
 
-    Raises:
-    - `RefusedError`: the leader refused, with its reason;
-    - `OperationFailedError`: no leader can be reached;
-    - `OutcomeUnknownError`: the leader did not respond within `timeout` seconds, or lost its leadership meanwhile.
+    Raise `RefusedError` with the leader's reason if it refused, `OperationFailedError` if no leader can be reached, and
+    `OutcomeUnknownError` if the leader did not respond within `timeout` seconds, or lost its leadership meanwhile.
     """
     status = await cluster_status(endpoints, min(timeout, STATUS_SECONDS_MAX))
     return await call_leader_of(status, timeout, what, call)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class RaftConfig:
     """Time-outs and limits of one node.
 
-    Raises `ValueError` that names the field if a value is out of range, or values contradict each other (§5.6: the
+    Raise `ValueError` that names the field if a value is out of range, or values contradict each other (§5.6: the
     broadcast time must be far below the election time-out).
     """
 

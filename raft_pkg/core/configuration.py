@@ -29,7 +29,7 @@ class Configuration:
     """The members of a cluster, as an entry of the log has them; each field is sorted by identity.
 
     With `outgoing` this is the joint configuration C_old,new of §6: `outgoing` are the voters of C_old, `voters` those
-    of C_new, and every decision needs a majority of each. Raises `ValueError` if an identity occurs twice, an identity
+    of C_new, and every decision needs a majority of each. Raise `ValueError` if an identity occurs twice, an identity
     or incarnation is out of range, or there are too many members.
     """
 
@@ -93,7 +93,7 @@ class Configuration:
 
     @classmethod
     def decode(cls, data: bytes) -> "Configuration":
-        """Reverse `encode`. Raises only `ValueError`, for data that are not a valid configuration."""
+        """Reverse `encode`. Raise only `ValueError`, for data that are not a valid configuration."""
         try:
             fields = json.loads(data)
             groups = {n: tuple(_decode_member(m) for m in fields.pop(n)) for n in ("voters", "learners", "outgoing")}

@@ -16,7 +16,7 @@ class RaftLog:
     """
 
     def __init__(self, entries: Sequence[Entry] = (), *, base_index: int = 0, base_term: int = 0) -> None:
-        """Raises `ValueError` if the entries are not consecutive from `base_index` + 1."""
+        """Raise `ValueError` if the entries are not consecutive from `base_index` + 1."""
         for position, entry in enumerate(entries, start=base_index + 1):
             if entry.index != position:
                 raise ValueError(f"expected index {position} in the log, found {entry.index}")
@@ -69,7 +69,7 @@ class RaftLog:
         return tuple(self.slice(start, stop))
 
     def append(self, entry: Entry) -> None:
-        """Append an entry. Raises `ValueError` if its index is not the next one."""
+        """Append an entry. Raise `ValueError` if its index is not the next one."""
         if entry.index != self.last_index + 1:
             raise ValueError(f"cannot append entry {entry.index} after entry {self.last_index}")
         self._entries.append(entry)
@@ -79,7 +79,7 @@ class RaftLog:
         del self._entries[index - self._first_index :]
 
     def compact(self, index: int) -> None:
-        """Remove the entries up to and including `index`. Raises `ValueError` if there is no such entry."""
+        """Remove the entries up to and including `index`. Raise `ValueError` if there is no such entry."""
         term = self.term_at(index)
         if term is None:
             raise ValueError(f"cannot compact entries {self._first_index} to {self.last_index} up to {index}")

@@ -37,7 +37,7 @@ Change = AddLearner | Promote | Remove
 
 
 def with_learner(configuration: Configuration, member: Member, *, promote: bool) -> Configuration:
-    """Return the configuration with another learner. Raises `ChangeRefusedError`."""
+    """Return the configuration with another learner. Raise `ChangeRefusedError`."""
     present = configuration.member(member.node_id)
     if present is not None:
         role = "learner" if configuration.is_learner(member.node_id) else "voter"
@@ -55,7 +55,7 @@ def with_learner(configuration: Configuration, member: Member, *, promote: bool)
 
 
 def promoted(configuration: Configuration, node_id: str) -> Configuration:
-    """Return the joint configuration (C_old,new) that makes a voter of a learner. Raises `ChangeRefusedError`."""
+    """Return the joint configuration (C_old,new) that makes a voter of a learner. Raise `ChangeRefusedError`."""
     learner = next((m for m in configuration.learners if m.node_id == node_id), None)
     if learner is None:
         why = "a voter already" if configuration.member(node_id) else "not a member: add it first"
@@ -65,7 +65,7 @@ def promoted(configuration: Configuration, node_id: str) -> Configuration:
 
 
 def removed(configuration: Configuration, node_id: str) -> Configuration:
-    """Return the configuration without a member, joint (C_old,new) for a voter. Raises `ChangeRefusedError`."""
+    """Return the configuration without a member, joint (C_old,new) for a voter. Raise `ChangeRefusedError`."""
     if configuration.member(node_id) is None:
         raise ChangeRefusedError(f"{node_id} is not a member ({', '.join(m.node_id for m in configuration.members)})")
     rest = _without(configuration, node_id)

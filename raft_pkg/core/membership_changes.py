@@ -53,7 +53,7 @@ class MembershipChanges:
     # --- ordered changes --------------------------------------------------------------------------------------------
 
     def propose(self, change: Change) -> None:
-        """Begin a change. Raises `ChangeRefusedError`, and `ValueError` for an invalid identity."""
+        """Begin a change. Raise `ChangeRefusedError`, and `ValueError` for an invalid identity."""
         why_not = self._why_not_now()
         if why_not is not None:
             raise ChangeRefusedError(why_not)

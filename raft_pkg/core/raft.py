@@ -73,7 +73,7 @@ class Raft:
         without a configuration waits until a cluster adds it, or bootstraps one with `peers` (identity to address,
         including this node) if none of them belongs to a cluster.
 
-        Raises `ValueError` if the entries are not consecutive.
+        Raise `ValueError` if the entries are not consecutive.
         """
         log = RaftLog(entries, base_index=base[0], base_term=base[1])
         if snapshot is not None and snapshot.index > log.last_index:
@@ -284,7 +284,7 @@ class Raft:
     def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Entry:
         """Append an entry to the leader's log; it is committed once `Ready.committed` has it.
 
-        If another entry is committed at its index, the entry is lost. Raises `NotLeaderError`, also during a
+        If another entry is committed at its index, the entry is lost. Raise `NotLeaderError`, also during a
         leadership transfer.
         """
         self._require_leader()
@@ -295,7 +295,7 @@ class Raft:
     def read_index(self, *, any_node: bool = False) -> int:
         """Request a linearizable read. Return its request id, which `Ready.reads` or `Ready.failed_reads` will name.
 
-        Raises `NotLeaderError`; with `any_node` a follower forwards the read, and raises only if it knows no leader.
+        Raise `NotLeaderError`; with `any_node` a follower forwards the read, and raises only if it knows no leader.
         """
         if not self._state.is_leader and (not any_node or self.leader is None):
             raise NotLeaderError(self.leader)
@@ -309,7 +309,7 @@ class Raft:
     def transfer_leadership(self, target: str, now: float) -> None:
         """Transfer leadership to `target` (dissertation §3.10): bring it up to date, then send it TimeoutNow.
 
-        The transfer is given up after the maximum election time-out. Raises `NotLeaderError`, and
+        The transfer is given up after the maximum election time-out. Raise `NotLeaderError`, and
         `TransferRefusedError` if the target is not another voter or is unresponsive.
         """
         self._require_leader()
@@ -319,7 +319,7 @@ class Raft:
     def change_members(self, change: Change, now: float) -> None:
         """Begin a membership change (§6); the event `ChangeCompleted` or `ChangeFailed` reports its end.
 
-        Raises `NotLeaderError`; `ChangeRefusedError` if another change is in progress, the leader has not committed an
+        Raise `NotLeaderError`; `ChangeRefusedError` if another change is in progress, the leader has not committed an
         entry of its own term, the change is invalid, or too few voters would respond; `ValueError` for an invalid
         identity.
         """

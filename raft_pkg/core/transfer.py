@@ -24,7 +24,7 @@ class LeadershipTransfer:
         """When the transfer is given up, in seconds."""
 
     def start(self, target: str) -> None:
-        """Begin to transfer leadership to `target`. Raises `TransferRefusedError`."""
+        """Begin to transfer leadership to `target`. Raise `TransferRefusedError`."""
         state, voters = self._state, self._configuration.voters
         if target not in self._replication.progress or target not in voters:
             others = ", ".join(voter for voter in voters if voter != state.node_id) or "none"

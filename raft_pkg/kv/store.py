@@ -56,7 +56,7 @@ class KeyValueStore:
         return _serialize(self._values.copy())  # values are immutable
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace all values by those of a snapshot. Raises `ValueError`, and changes nothing, for an invalid one."""
+        """Replace all values by those of a snapshot. Raise `ValueError`, and change nothing, for an invalid one."""
         reader = ChunkReader(chunks)
         if reader.take(len(_MAGIC), "the header") != _MAGIC:
             raise ValueError(f"offset 0: not in the format {_MAGIC!r}")

@@ -173,7 +173,7 @@ class LocalCluster:
     def discard(self, node_ids: Sequence[str]) -> list[str]:
         """Stop nodes that `add` created and remove their data, but not their logs; return their ids.
 
-        Raises `ConfigurationError` for an initial node.
+        Raise `ConfigurationError` for an initial node.
         """
         with locked(self.directory, self._timeout):
             description = self.load()
@@ -210,7 +210,7 @@ class LocalCluster:
         return LocalClusterStatus(self.directory, description, replies)
 
     def load(self) -> ClusterDescription:
-        """Return the cluster's description. Raises `ConfigurationError` when there is no cluster."""
+        """Return the cluster's description. Raise `ConfigurationError` if there is no cluster."""
         description = ClusterDescription.load(self.directory)
         if description is None:
             raise ConfigurationError(f"no local cluster in {self.directory}; make one with `raftctl cluster up`")

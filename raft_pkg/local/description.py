@@ -75,7 +75,7 @@ class ClusterDescription:
         return ",".join(f"{node.id}={node.internal}" for node in self.initial)
 
     def node(self, node_id: str) -> NodeDescription:
-        """Return a node by id. Raises `ConfigurationError` when there is none."""
+        """Return a node by id. Raise `ConfigurationError` if there is none."""
         for node in self.nodes:
             if node.id == node_id:
                 return node
@@ -85,7 +85,7 @@ class ClusterDescription:
     def load(cls, directory: Path) -> Self | None:
         """Load the description from `directory`; return None when there is none.
 
-        Raises `ConfigurationError` when it can't be read.
+        Raise `ConfigurationError` if it can't be read.
         """
         path = directory / FILE_NAME
         try:
@@ -120,7 +120,7 @@ class ClusterDescription:
 def locked(directory: Path, timeout: float) -> Iterator[None]:
     """Hold the directory's lock; wait up to `timeout` seconds for another process.
 
-    Raises `ClusterUnavailableError` when the lock is not free in time, and `ConfigurationError` when the directory is
+    Raise `ClusterUnavailableError` if the lock is not free in time, and `ConfigurationError` if the directory is
     not usable.
     """
     path = directory / LOCK_NAME

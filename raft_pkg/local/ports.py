@@ -13,7 +13,7 @@ LOWEST, HIGHEST = 20000, 32000
 
 
 def choose_ports(count: int) -> list[int]:
-    """Return distinct free ports in random order. Raises `ConfigurationError` when there are too few."""
+    """Return distinct free ports in random order. Raise `ConfigurationError` if there are too few."""
     candidates = random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST)
     chosen: list[int] = []
     for port in candidates:

@@ -63,7 +63,7 @@ def launch(
 ) -> "subprocess.Popen[bytes]":
     """Start a node in a new session, so that it outlives this process and its terminal; set its process id.
 
-    Raises `ConfigurationError` when the program can't be started.
+    Raise `ConfigurationError` if the program can't be started.
     """
     with stdout.open("ab") as out, stderr.open("ab") as err:
         try:
@@ -127,7 +127,7 @@ def kill(nodes: Sequence[NodeDescription]) -> list[str]:
 
 
 def wait_for_state(node: NodeDescription, wanted: str) -> None:
-    """Wait until `state` returns `wanted`. Raises `ClusterUnavailableError` when it does not in time."""
+    """Wait until `state` returns `wanted`. Raise `ClusterUnavailableError` if it does not in time."""
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
     while (current := state(node)) != wanted:
         if time.monotonic() > deadline:

@@ -43,7 +43,7 @@ def encode_message(message: Message) -> pb.PeerMessage:
 
 
 def decode_message(message: pb.PeerMessage) -> Message:
-    """Return the core's form of a message. Raises `DecodeError`."""
+    """Return the core's form of a message. Raise `DecodeError`."""
     sender, name = getattr(message, "from"), message.WhichOneof("body")
     if name is None:
         raise DecodeError(f"{sender} sent a message with an unknown body")

@@ -19,7 +19,7 @@ Reply = TypeVar("Reply")
 async def dial(address: str, timeout: float) -> tuple[grpc.aio.Channel, str]:
     """Connect to HOST:PORT; return the connected channel and its IP:PORT.
 
-    `timeout`, in seconds, limits the name look-up and each connection attempt. Raises `ConnectionError` with the
+    `timeout`, in seconds, limits the name look-up and each connection attempt. Raise `ConnectionError` with the
     address and the reason.
     """
     try:
@@ -37,7 +37,7 @@ async def dial_with_handshake(
 ) -> tuple[grpc.aio.Channel, str, Reply]:
     """Try every IP address of HOST:PORT in turn until a handshake succeeds; return channel, IP:PORT and its reply.
 
-    `timeout`, in seconds, limits the name look-up and each handshake. Raises `ConnectionError` with the reason of the
+    `timeout`, in seconds, limits the name look-up and each handshake. Raise `ConnectionError` with the reason of the
     last failure; an invalid address counts as one, since addresses may come from other nodes.
     """
     failure = "the name resolves to no address"

@@ -17,7 +17,7 @@ _DEFAULTS = RaftConfig()
 class ServerConfig:
     """Identity, addresses, time-outs (in seconds) and limits of one node.
 
-    Raises `ConfigurationError` with the name of the command-line option when a value is invalid, or when values
+    Raise `ConfigurationError` with the name of the command-line option if a value is invalid, or if values
     contradict each other.
     """
 

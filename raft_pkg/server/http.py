@@ -62,7 +62,7 @@ class _QuietHandler(WSGIRequestHandler):
 def serve_http(node: Node, address: str) -> WSGIServer:
     """Start serving on HOST:PORT in a new thread; return the running server.
 
-    Raises `ConfigurationError` when the address is not available.
+    Raise `ConfigurationError` if the address is not available.
     """
     registry = CollectorRegistry()
     registry.register(NodeCollector(node))

@@ -77,7 +77,7 @@ class Node:
         wall_clock: Callable[[], float] = time.time,
         executor: Executor = inline,
     ) -> None:
-        """Recover the state from the storage. Raises `StorageError`.
+        """Recover the state from the storage. Raise `StorageError`.
 
         `clock` returns seconds of a monotonic clock; `wall_clock` returns seconds since 1970 and becomes log time.
         The loop does not wait for what it gives to `executor`.
@@ -271,7 +271,7 @@ class Node:
     async def run(self) -> str:
         """Iterate until `stop`; return its reason.
 
-        Raises `StorageError` and `InvariantError`; the process must end then.
+        Raise `StorageError` and `InvariantError`; the process must end then.
         """
         self._loop = asyncio.get_running_loop()
         try:

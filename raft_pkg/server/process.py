@@ -50,7 +50,7 @@ def run(
     `machine` makes an empty state machine. `add_service` registers a gRPC service in the state machine's own terms, in
     addition to CommandStream, which serves any state machine.
 
-    Raises `ConfigurationError` (an address is not available), `StorageError` (the data directory is not usable, or a
+    Raise `ConfigurationError` (an address is not available), `StorageError` (the data directory is not usable, or a
     write failed), `InvariantError` (a safety property is violated).
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # takes a fifth less time per message
@@ -154,7 +154,7 @@ class _LeaderHealth(HealthServicer):
 
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
-    """Bind and start the server; return HOST:PORT with the bound port. Raises `ConfigurationError` with the reason."""
+    """Bind and start the server; return HOST:PORT with the bound port. Raise `ConfigurationError` with the reason."""
     host, _ = parse_address(address, "--listen", port_min=0)
     try:
         bound = server.add_insecure_port(address)

@@ -95,7 +95,7 @@ class NodeService(raft_pb2_grpc.NodeServicer):
 
 
 def _change_of(request: pb.ChangeMembersRequest) -> Change:
-    """Return the requested change. Raises `ValueError` when the request is invalid."""
+    """Return the requested change. Raise `ValueError` if the request is invalid."""
     match request.WhichOneof("change"):
         case "add_learner":
             new = request.add_learner

@@ -153,7 +153,7 @@ class SessionedMachine:
         return _serialize(header, sessions, self._machine.snapshot())
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace the state by a snapshot. Raises `ValueError`; the state is invalid then."""
+        """Replace the state by a snapshot. Raise `ValueError`; the state is invalid then."""
         reader = ChunkReader(chunks)
         if reader.take(len(_MAGIC), "the sessions' header") != _MAGIC:
             raise ValueError(f"offset 0: not in the format {_MAGIC!r}")

@@ -82,7 +82,7 @@ class Snapshots:
         self._applied_bytes += entry_bytes
 
     def recover(self, metadata: SnapshotMetadata) -> None:
-        """Restore the state machine from the storage's snapshot. Raises `CorruptLogError`."""
+        """Restore the state machine from the storage's snapshot. Raise `CorruptLogError`."""
         try:
             self._machine.restore(self._read(metadata))
         except ValueError as error:

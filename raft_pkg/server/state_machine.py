@@ -34,6 +34,6 @@ class StateMachine(Protocol):
     def restore(self, chunks: Iterable[bytes]) -> None:
         """Replace the state by a snapshot: the bytes that `snapshot` yielded, in chunks of different sizes.
 
-        Raises `ValueError` with the offset when the bytes are not a valid snapshot.
+        Raise `ValueError` with the offset if the bytes are not a valid snapshot.
         """
         ...

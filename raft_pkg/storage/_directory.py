@@ -106,7 +106,7 @@ class DataDirectory:
         self.filesystem.sync_directory(path.parent)
 
     def sync(self) -> None:
-        """Make the names of created and renamed files durable. Raises `OSError`."""
+        """Make the names of created and renamed files durable. Raise `OSError`."""
         self.filesystem.sync_directory(self.path)
 
     def sync_parent(self) -> None:
@@ -146,7 +146,7 @@ class DataDirectory:
         return sorted(int(match[1]) for match in matches if match)
 
     def remove_temporary_files(self) -> None:
-        """Remove files that a crash left unfinished. Raises `OSError`."""
+        """Remove files that a crash left unfinished. Raise `OSError`."""
         for name in self._names():
             stem = name.removesuffix(TEMPORARY_SUFFIX)
             is_ours = stem == NODE_FILE_NAME or _SEGMENT_NAME.fullmatch(stem) or _SNAPSHOT_NAME.fullmatch(stem)
@@ -154,7 +154,7 @@ class DataDirectory:
                 self.filesystem.remove(self.path / name)
 
     def remove_before(self, *, segment: int, snapshot: int) -> None:
-        """Remove older segments and snapshots than these. Raises `OSError`."""
+        """Remove older segments and snapshots than these. Raise `OSError`."""
         for sequence in self.segments():
             if sequence < segment:
                 self.filesystem.remove(self.segment_path(sequence))
@@ -180,11 +180,11 @@ class DataDirectory:
         return NodeFile.decode(path, self.read(path)) if NODE_FILE_NAME in self._names() else None
 
     def write_node_file(self, node_file: NodeFile) -> None:
-        """Replace `node.json` durably and atomically. Raises `OSError`."""
+        """Replace `node.json` durably and atomically. Raise `OSError`."""
         self.filesystem.close(self.create(self.path / NODE_FILE_NAME, [node_file.encode()]))
 
     def create(self, path: Path, buffers: list[bytes]) -> int:
-        """Create a file durably and atomically; return its descriptor. Raises `OSError`."""
+        """Create a file durably and atomically; return its descriptor. Raise `OSError`."""
         temporary = temporary_path(path)
         descriptor = self.filesystem.create(temporary)
         try:

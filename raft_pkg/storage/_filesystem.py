@@ -92,7 +92,7 @@ class Filesystem:
     def lock(self, path: Path) -> int:
         """Lock a file until the descriptor is closed; return the descriptor.
 
-        Raises `BlockingIOError` when another process holds the lock.
+        Raise `BlockingIOError` if another process holds the lock.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:

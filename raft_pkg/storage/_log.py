@@ -22,7 +22,7 @@ _LISTING_ATTEMPTS_MAX = 20
 class LogReader:
     """Reads a log once. When `records` is exhausted, the other attributes describe the whole log.
 
-    Raises `CorruptLogError` at the first damage; the snapshot is verified first. `records` yields the records before
+    Raise `CorruptLogError` at the first damage; the snapshot is verified first. `records` yields the records before
     the damage, so its results must not be used until it is exhausted.
     """
 

@@ -136,7 +136,7 @@ class RecordDecoder:
     def decode(self, offset: int, previous: int) -> Record | Damage:
         """Decode the record at an offset. `previous` is the checksum of the record before it.
 
-        Raises `InvalidRecordError`.
+        Raise `InvalidRecordError`.
         """
         header = self._header(offset)
         if isinstance(header, Damage):

@@ -51,7 +51,7 @@ class SnapshotHeader:
     configuration: Configuration
 
     def encode(self) -> bytes:
-        """Encode the header. Raises `ValueError` when the configuration is too large."""
+        """Encode the header. Raise `ValueError` if the configuration is too large."""
         node_id = self.node_id.encode()
         configuration = self.configuration.encode()
         if len(configuration) > CONFIGURATION_BYTES_MAX:
@@ -149,7 +149,7 @@ class SnapshotReader:
 def check_snapshot_file(directory: DataDirectory, index: int) -> tuple[StoredSnapshot, str]:
     """Read and verify a snapshot's file chunk by chunk; return the snapshot and the identity of its node.
 
-    Raises `CorruptLogError`, `StorageError` for another format version, and `OSError`.
+    Raise `CorruptLogError`, `StorageError` for another format version, and `OSError`.
     """
     path = directory.snapshot_path(index)
     filesystem = directory.filesystem

@@ -69,7 +69,7 @@ class FileSnapshotWriter:
         return self._new.size
 
     def write(self, data: bytes) -> None:
-        """Append data durably. Raises `ValueError` after `commit` or `discard`, and so does `commit`."""
+        """Append data durably. Raise `ValueError` after `commit` or `discard`, and so does `commit`."""
         self._write(self._new, data)
 
     def commit(self) -> SnapshotMetadata:
@@ -88,7 +88,7 @@ class FileStorage:
     sync that does not change the size of a file takes half the time. `new_incarnation` draws the incarnation of the
     directory at its first use.
 
-    Raises `ValueError` for an argument out of range, and from methods for calls that break `Storage`'s contract.
+    Raise `ValueError` for an argument out of range, and from methods for calls that break `Storage`'s contract.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class FileStorage:
     def recover(self) -> Recovered:
         """Lock the directory, verify and read the persistent state. Must be called once, before all other methods.
 
-        Raises `DirectoryInUseError`, `ForeignDirectoryError`, `CorruptLogError`, or `StorageError` for a failed call.
+        Raise `DirectoryInUseError`, `ForeignDirectoryError`, `CorruptLogError`, or `StorageError` for a failed call.
         """
         if self._lock is not None:
             raise StorageError(f"{self._directory.path}: recover() was called before")

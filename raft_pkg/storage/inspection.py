@@ -50,7 +50,7 @@ def inspect_directory(path: Path, *, filesystem: Filesystem | None = None) -> It
     """Yield the snapshot and every record of the log in the order of writing, including replaced entries.
 
     A `LogStart` precedes the first record of a log that does not start with entry 1, and each reset of the log.
-    Raises `CorruptLogError` at the first damage, and `StorageError` for a directory that cannot be read.
+    Raise `CorruptLogError` at the first damage, and `StorageError` for a directory that cannot be read.
     """
     reader = _reader(path, filesystem)
     if reader.snapshot is not None:
@@ -69,7 +69,7 @@ def inspect_directory(path: Path, *, filesystem: Filesystem | None = None) -> It
 def verify_directory(path: Path, *, filesystem: Filesystem | None = None) -> LogReport:
     """Read and verify the whole log and its snapshot.
 
-    Raises `CorruptLogError` when a node would refuse to start, and `StorageError` when the directory holds no log.
+    Raise `CorruptLogError` if a node would refuse to start, and `StorageError` if the directory holds no log.
     """
     reader = _reader(path, filesystem)
     for _ in reader.records():

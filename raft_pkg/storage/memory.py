@@ -26,7 +26,7 @@ class MemorySnapshotWriter:
         return len(self.data)
 
     def write(self, data: bytes) -> None:
-        """Append data durably. Raises `ValueError` after `commit` or `discard`, and so does `commit`."""
+        """Append data durably. Raise `ValueError` after `commit` or `discard`, and so does `commit`."""
         self._storage.require_current(self)
         self.data += data
 

@@ -85,7 +85,7 @@ class LogTorn(LogFault):
             torn_bytes = [
                 event["torn_bytes"]
                 for event in cluster.log_events(node_id, injection.memory["killed_at"])
-                if event.get("event") == Event.LOG_RECOVERED
+                if event["event"] == Event.LOG_RECOVERED
             ]
             injection.record.add_evidence(
                 f"{node_id} truncates the torn write", any(torn_bytes), f"torn_bytes {torn_bytes} when it started"
@@ -132,7 +132,7 @@ class VolumeLost(StoppedNodeFault):
             changes = [
                 event
                 for event in cluster.log_events(node_id, injection.memory["killed_at"])
-                if event.get("event") == Event.CONFIGURATION_CHANGED
+                if event["event"] == Event.CONFIGURATION_CHANGED
             ]
             learned = any(node_id in event["learners"] for event in changes)
             voted = bool(changes) and node_id in changes[-1]["voters"]
@@ -246,7 +246,7 @@ class DiskFull(FileSystemFault):
             errors: list[str] = []
             while not errors and time.monotonic() < deadline:
                 events = cluster.log_events(node_id, injection.memory["killed_at"])
-                errors = [str(event.get("error")) for event in events if event.get("event") == Event.STORAGE_FAILED]
+                errors = [str(event.get("error")) for event in events if event["event"] == Event.STORAGE_FAILED]
                 time.sleep(0.5)
             injection.record.add_evidence(
                 f"{node_id} reports a full disk, and stops",

@@ -15,12 +15,12 @@ POLL_SECONDS = 0.2
 
 
 class Affected(Enum):
-    """Which nodes a fault prevents from serving at the same time: what the availability objective depends on."""
+    """Which nodes a fault prevents from serving at the same time: what the unavailability SLO depends on."""
 
     NONE = "none"
     ONE_AT_A_TIME = "one at a time"
     TARGETS = "the targets"
-    MAJORITY = "perhaps a majority"
+    MAJORITY = "may include a majority"
 
 
 class Fault:
@@ -65,7 +65,7 @@ class Fault:
         return targets
 
     def unavailability_slo_seconds(self, cluster: Cluster, targets: list[str], view: ClusterView) -> float | None:
-        """Return the longest permitted time without an acknowledged write; None: no objective.
+        """Return the longest permitted time without an acknowledged write; None: no SLO.
 
         While a majority is unaffected, a fault must not cost more than three times the longest election time-out, plus
         the time that clients need to detect an unresponsive node.

@@ -1,8 +1,8 @@
-"""Hosts that faults act on, and the dead man's switch that reverts a fault when nobody else does.
+"""Hosts that faults act on, and the dead man's switch that reverts a fault if the run does not.
 
 An armed switch is a script `NAME.revert` on the host, and a detached process there that runs the script after a time.
-Whoever renames the script first runs it: that process, `Host.revert`, or the clean-up of a later run. So a fault ends
-even if the program that injected it was interrupted.
+The first process to rename the script runs it: the detached one, `Host.revert`, or the clean-up of a later run. So a
+fault ends even if the program that injected it was interrupted.
 """
 
 import shlex

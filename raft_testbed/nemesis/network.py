@@ -77,7 +77,7 @@ class PartitionOutgoing(NetworkFault):
 class PartitionIncoming(NetworkFault):
     """Drop the targets' inbound traffic; outbound traffic arrives.
 
-    A leader's heartbeats arrive, so only its stepping down (CheckQuorum) lets another node lead: no objective.
+    A leader's heartbeats arrive, so only its stepping down (CheckQuorum) lets another node lead: no SLO.
     """
 
     name = "partition-incoming"

@@ -110,7 +110,7 @@ class BatchRequest(PendingRequest):
         self._acknowledged = max(attempt.acknowledged for attempt in attempts)
 
     def submit(self) -> bool:
-        """Give the request to the node. Returns False if no node is running."""
+        """Give the request to the node. Return False if no node is running."""
         return self._machine.submit(self, self._request, self._session_id, self._acknowledged)
 
     def complete(self, outcome: pb.Outcome) -> None:
@@ -178,7 +178,7 @@ class SimulatedClient:
     # --- sessions -----------------------------------------------------------------------------------------------------
 
     def _assign_sequence(self, call: Call) -> bool:
-        """Give a command its sequence number, if it needs one. Returns False if it must wait for a session."""
+        """Give a command its sequence number, if it needs one. Return False if it must wait for a session."""
         if call.session is not None or not call.is_command or not self._has_session:
             return True
         sequence = self._session.next_sequence() if self._session else 0

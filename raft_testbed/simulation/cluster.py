@@ -136,7 +136,7 @@ class SimulatedCluster:
             self.network.attach(machine.id, machine)
 
     def run(self) -> None:
-        """Run the simulation. Raises `Violation`."""
+        """Run the simulation. Raise `Violation`."""
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._run_in_loop())

@@ -291,7 +291,7 @@ class Machine:
         self._schedule_iteration()
 
     def submit(self, pending: PendingRequest, request: pb.Request, session_id: int, acknowledged: int) -> bool:
-        """Give a client's request to the node. Returns False if no node is running. `session_id` 0: no session."""
+        """Give a client's request to the node. Return False if no node is running. `session_id` 0: no session."""
         if self.node is None:
             return False
         self._pending[pending] = None

@@ -86,7 +86,7 @@ class SimulatedNetwork:
                 self.carry(source, target, departure, partial(self._receivers[target].peer_unreachable, source))
 
     def repeat_late(self, source: str, target: str, action: Callable[[], None]) -> bool:
-        """Repeat carried traffic much later, with the probability of stragglers. Returns whether it will be."""
+        """Repeat carried traffic much later, with the probability of stragglers. Return whether it will be."""
         repeats = self._rng.random() < self.parameters.straggling
         if repeats:
             self._scheduler.after(self._straggle(), partial(self._carry_over, source, target, action))

@@ -35,9 +35,9 @@ class Scheduler:
         self.at(self.now + delay, action)
 
     def run_until(self, time: float, is_done: Callable[[], bool] | None = None) -> bool:
-        """Run the actions up to `time`, or until `is_done`, which is asked after each. Returns whether it was done.
+        """Run the actions up to `time`, or until `is_done`, which is asked after each. Return whether it was done.
 
-        Raises `TooManyStepsError`.
+        Raise `TooManyStepsError`.
         """
         queue = self._queue
         while queue and queue[0][0] <= time:

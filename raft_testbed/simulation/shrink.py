@@ -12,7 +12,7 @@ RUNS_MAX = 200
 def shrink(failing: Result, options: Options, run: Callable[[int, Options], Result]) -> tuple[Result, Options]:
     """Remove groups of faults, of decreasing size, while the same invariant is violated.
 
-    `run` runs one seed with options. Returns the last failing run, and its options. Runs at most `RUNS_MAX` times.
+    `run` runs one seed with options; call it at most `RUNS_MAX` times. Return the last failing run, and its options.
     """
     assert failing.failure is not None
     invariant = failing.failure.invariant

@@ -76,7 +76,7 @@ class Testbed:
         )
 
     def clear(self) -> None:
-        """Remove nodes and data. Raises `MutantRunError`."""
+        """Remove nodes and data. Raise `MutantRunError`."""
         _require(self.run("playbooks/teardown.yml", NO_MUTANT), 0)
 
 
@@ -103,7 +103,7 @@ class Outcome:
 
 
 def judge(testbed: Testbed, mutant: str) -> Outcome:
-    """Deploy nodes with this mutant (or `NO_MUTANT`) and let chaos.yml judge them. Raises `MutantRunError`."""
+    """Deploy nodes with this mutant (or `NO_MUTANT`) and let chaos.yml judge them. Raise `MutantRunError`."""
     testbed.clear()
     _require(testbed.run("site.yml", mutant), 0)
     began = time.monotonic()

@@ -144,7 +144,7 @@ class Servers:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until the condition holds. Raises `TimeoutError`."""
+    """Wait until the condition holds. Raise `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)

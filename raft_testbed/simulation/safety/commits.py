@@ -67,7 +67,7 @@ class CommitChecker:
     def check(self, before: Observation | None, now: Observation) -> tuple[Sequence[Entry], int]:
         """Check the commit index of a node.
 
-        Returns the entries that no node had committed before, and the term of the leader that commits them.
+        Return the entries that no node had committed before, and the term of the leader that commits them.
         """
         commit_before = before.commit_index if before else 0
         if now.commit_index < commit_before:

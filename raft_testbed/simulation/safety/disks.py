@@ -81,7 +81,7 @@ class Disk:
         self.unsynced.clear()
 
     def recovered(self, found: Recovered) -> bool:
-        """Adopt the recovered state. Returns False if no crash can have left it."""
+        """Adopt the recovered state. Return False if no crash can have left it."""
         unsynced, self.unsynced = self.unsynced, []
         possible = self._equals(found)
         for value in unsynced:

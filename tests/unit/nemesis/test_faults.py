@@ -39,7 +39,7 @@ class BareCluster:
             setattr(self, name, Unavailable(f"no {name} here"))
 
 
-def objective(fault: str, targets: list[str], nodes: int) -> float | None:
+def slo_seconds(fault: str, targets: list[str], nodes: int) -> float | None:
     cluster: Any = BareCluster()
     return CATALOGUE[fault].unavailability_slo_seconds(cluster, targets, view(nodes))
 
@@ -91,7 +91,7 @@ def test_faults_of_the_log_need_the_format_of_raft_pkg(name: str) -> None:
 def test_the_unavailability_slo_is_three_election_timeouts_while_a_majority_is_unaffected(
     fault: str, targets: list[str], nodes: int, seconds: float | None
 ) -> None:
-    assert objective(fault, targets, nodes) == (None if seconds is None else pytest.approx(seconds))
+    assert slo_seconds(fault, targets, nodes) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_a_ring_leaves_each_node_a_different_majority() -> None:
