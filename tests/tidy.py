@@ -53,7 +53,12 @@ TERMS = (
     Term(r"\bgoes by\b|\bgo by\b|\bgo_by", "effective configuration"),
     # server and client
     Term(r"\bGathering\b|\b_?gather_(until|seconds|bytes)\b|GATHER_", "Batcher, group commit"),
-    Term(r"CommandRow|\bfurther = \d", "CommandBatch, count"),
+    Term(r"(?i)command_?rows?\b|\bfurther = \d|\brows? of (commands|requests|operations)", "CommandBatch, count"),
+    Term(
+        r"(?i)\b_?rows?\b(?<!in a row)|_rows?\b|\brows?_",
+        "batch",
+        r"^(raft_pkg/(?!cli/)|raft_testbed/(simulation|workload)/|tests/(paper|simulation|unit/(core|client|kv|rpc|server))/)",
+    ),
     Term(
         r"\blast_turn|(?<!in)_turn\b|\bturn_(began|ended)|TURN_SECONDS|\b(a|each|every|one|this|that|the) turns?\b",
         "iteration of the event loop",
@@ -93,13 +98,21 @@ TERMS = (
     Term(r"\"meant\"|\bmeant=|\.saw\(", "evidence, expected"),
     Term(r"\bPlace\b", "Host, Executor", CODE_AND_TESTS),
     Term(r"\bwords\.py\b", "etcd_log_events.py"),
-    Term(r"testbed_record\b", "deployment state"),
+    Term(
+        r"(testbed|deployment|cluster|system)_record\b|\brecords? of (the|a) (deployment|cluster|testbed)\b",
+        "deployment state",
+    ),
     Term(r"clients-cut", "client-partition"),
     Term(r"(?i)\bplanted?\b|\bplants\b|\bplanting\b|_planted?\b|\bplanted_", "mutant"),
     Term(r"own[_ -]word", "self-reported"),
     Term(r"judge_amount|judge_record\b", "throughput floor, log completeness"),
     # checker and report
     Term(r"minimal_core", "counterexample"),
+    Term(
+        r"\b_?seen\b(?! from)|_seen\b|\bseen_|[a-z]Seen\b",
+        "observed values",
+        r"^(raft_testbed/(checker|report|simulation|workload)|tests/unit/(checker|report))/|^raft_testbed/history\.py$",
+    ),
     Term(r"\bJudgements?\b|\bRunVerdict\b|\bKeyReport\b|\bjudgements?\b", "Verdict, Finding"),
     Term(r"\bbands\b|bands_of|_bands\b", "role intervals"),
     Term(r"configurations_max", "search states"),

@@ -78,7 +78,7 @@ def test_a_stale_read_is_explained_by_both_writes() -> None:
     [
         ("value-never-written", "No process ever wrote that value."),
         ("value-from-the-future", "No write of that value had been called; process 0 called one later."),
-        ("failed-write-seen", "The only write of that value, by process 1, failed."),
+        ("failed-write-read", "The only write of that value, by process 1, failed."),
         ("double-append", "The value contains 'b' 2 times, but it was appended once."),
         ("resurrected", "the value at that time is absent."),
     ],

@@ -134,8 +134,8 @@ async def test_each_request_of_a_message_gets_an_outcome(alone):
 
 async def test_a_batch_of_requests_shares_one_outcome(alone):
     stream = Stream(alone)
-    commands = [command for n in range(50) for command in put(f"row-{n}", b"%d" % n).commands]
-    queries = [query for n in range(50) for query in get(f"row-{n}").queries]
+    commands = [command for n in range(50) for command in put(f"key-{n}", b"%d" % n).commands]
+    queries = [query for n in range(50) for query in get(f"key-{n}").queries]
     await stream.send(pb.Request(id=100, commands=commands))
     (written,) = await stream.outcomes(1)
     assert (written.id, written.count, written.code, list(written.results)) == (100, 50, pb.OUTCOME_CODE_OK, [])
