@@ -9,7 +9,7 @@ from raft_pkg.core.effective_configuration import EffectiveConfiguration
 from raft_pkg.core.errors import ChangeRefusedError
 from raft_pkg.core.membership import AddLearner, Change, Promote
 from raft_pkg.core.messages import Discovery
-from raft_pkg.core.ready import ChangeFailed
+from raft_pkg.core.ready import ConfigurationChangeFailed
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_pkg.core.replication import Replication
 from raft_pkg.core.state import RaftState
@@ -138,7 +138,7 @@ class MembershipChanges:
             configuration = self._configuration.current
             self._change_configuration(membership.with_learner(configuration, learner, promote=joining.promote))
         except ChangeRefusedError as error:
-            self._state.emit(ChangeFailed(self._state.current_term, str(error)))
+            self._state.emit(ConfigurationChangeFailed(self._state.current_term, str(error)))
 
     # --- automatic changes --------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class MembershipChanges:
             self._set_joining(None)
             seconds = f"{self._join_timeout():.0f} s"
             why = f"{joining.node_id} did not reply at {joining.address} within {seconds}; does it run there?"
-            self._state.emit(ChangeFailed(self._state.current_term, why))
+            self._state.emit(ConfigurationChangeFailed(self._state.current_term, why))
         elif joining is not None:
             self._challenge(joining.node_id)
         elif self._why_not_now() is None:

@@ -36,7 +36,7 @@ from raft_pkg.core.messages import (
 )
 from raft_pkg.core.progress import Progress
 from raft_pkg.core.read_index import FollowerReads, LeaderReads
-from raft_pkg.core.ready import BecameFollower, BecameLeader, ChangeCompleted, LeaderChanged, Ready
+from raft_pkg.core.ready import BecameFollower, BecameLeader, ConfigurationCommitted, LeaderChanged, Ready
 from raft_pkg.core.replicated_log import ReplicatedLog
 from raft_pkg.core.replication import Replication
 from raft_pkg.core.state import RaftState
@@ -317,11 +317,11 @@ class Raft:
         self._transfer.start(target)
 
     def change_members(self, change: Change, now: float) -> None:
-        """Begin a membership change (§6); the event `ChangeCompleted` or `ChangeFailed` reports its end.
+        """Begin a membership change (§6).
 
-        Raise `NotLeaderError`; `ChangeRefusedError` if another change is in progress, the leader has not committed an
-        entry of its own term, the change is invalid, or too few voters would respond; `ValueError` for an invalid
-        identity.
+        The event `ConfigurationCommitted` or `ConfigurationChangeFailed` reports its end. Raise `NotLeaderError`;
+        `ChangeRefusedError` if another change is in progress, the leader has not committed an entry of its own term,
+        the change is invalid, or too few voters would respond; `ValueError` for an invalid identity.
         """
         self._require_leader()
         self._state.now = now
@@ -550,7 +550,7 @@ class Raft:
         if not self._replication.advance_commit_index() or self.configuration_index > self.commit_index:
             return
         if before < self.configuration_index and not self.configuration.is_joint:
-            self._state.emit(ChangeCompleted(self.current_term, self.configuration_index))
+            self._state.emit(ConfigurationCommitted(self.current_term, self.configuration_index))
         self._configuration_committed()
 
     def _configuration_committed(self) -> None:

@@ -84,7 +84,7 @@ class ConfigurationChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeCompleted:
+class ConfigurationCommitted:
     """The leader committed the last configuration of a membership change."""
 
     term: int
@@ -92,7 +92,7 @@ class ChangeCompleted:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeFailed:
+class ConfigurationChangeFailed:
     """A membership change that this leader had accepted failed; nothing was changed."""
 
     term: int
@@ -109,8 +109,8 @@ RaftEvent = (
     | TransferStarted
     | TransferAborted
     | ConfigurationChanged
-    | ChangeCompleted
-    | ChangeFailed
+    | ConfigurationCommitted
+    | ConfigurationChangeFailed
 )
 
 

@@ -47,7 +47,7 @@ async def dial_with_handshake(
             async with asyncio.timeout(timeout):
                 reply = await handshake(channel)
         except TimeoutError:
-            failure = f"no answer within {timeout:g} s"
+            failure = f"no response within {timeout:g} s"
         except grpc.aio.AioRpcError as error:
             failure = describe_status(error)
         except ConnectionError as error:

@@ -8,8 +8,8 @@ from raft_pkg.core.membership import Change
 from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import (
     BecameFollower,
-    ChangeCompleted,
-    ChangeFailed,
+    ConfigurationChangeFailed,
+    ConfigurationCommitted,
     ElectionStarted,
     LeaderChanged,
     PreVoteStarted,
@@ -121,9 +121,9 @@ class Administration:
 
     def _watch_change(self, raft_event: RaftEvent) -> None:
         match raft_event:
-            case ChangeCompleted(index=index):
+            case ConfigurationCommitted(index=index):
                 self._end_change(None, index)
-            case ChangeFailed(reason=why):
+            case ConfigurationChangeFailed(reason=why):
                 self._end_change(ChangeRefusedError(why))
             case BecameFollower(leader=leader):
                 self._end_change(NotLeaderError(leader))

@@ -7,9 +7,9 @@ from raft_pkg.core.configuration import Configuration
 from raft_pkg.core.ready import (
     BecameFollower,
     BecameLeader,
-    ChangeCompleted,
-    ChangeFailed,
     ConfigurationChanged,
+    ConfigurationChangeFailed,
+    ConfigurationCommitted,
     ElectionStarted,
     LeaderChanged,
     PreVoteStarted,
@@ -52,6 +52,6 @@ _EVENTS: dict[type[RaftEvent], tuple[Event, Callable[[Any], dict[str, Any]]]] = 
         Event.CONFIGURATION_CHANGED,
         lambda raft_event: {"index": raft_event.index, **names_of(raft_event.configuration)},
     ),
-    ChangeCompleted: (Event.CONFIGURATION_COMMITTED, lambda raft_event: {"index": raft_event.index}),
-    ChangeFailed: (Event.CONFIGURATION_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.reason}),
+    ConfigurationCommitted: (Event.CONFIGURATION_COMMITTED, lambda raft_event: {"index": raft_event.index}),
+    ConfigurationChangeFailed: (Event.CONFIGURATION_CHANGE_FAILED, lambda raft_event: {"reason": raft_event.reason}),
 }

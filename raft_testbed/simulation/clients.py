@@ -19,7 +19,7 @@ from raft_testbed.simulation.machine import Machine, PendingRequest
 from raft_testbed.simulation.scheduler import Scheduler
 
 BATCH_WAIT_SHARE = 0.25
-"""Longest time that a command waits for others of its batch, as a share of `answer_timeout`."""
+"""Longest time that a command waits for others of its batch, as a share of `response_timeout`."""
 BACK_OFF_SECONDS_MAX = 0.05
 """Longest time before an operation that did not take effect is retried."""
 STRAY_SHARE = 0.15
@@ -45,9 +45,9 @@ class Call:
         self.acknowledged_before = acknowledged_before
         self.ended = ended
         self.attempt: Attempt | None = None
-        """The attempt that may still be answered."""
+        """The attempt that may still get a response."""
         self.indeterminate = False
-        """Whether an earlier attempt got no answer."""
+        """Whether an earlier attempt got no response."""
         self.is_repeated = False
         """Whether the network repeats an attempt later."""
         self.session: ClientSession | None = None
@@ -233,7 +233,7 @@ class SimulatedClient:
             repeated = Attempt(self, call, self._machines[target], acknowledged)
             call.is_repeated |= self._network.repeat_late(self.name, target, partial(self._arrive, repeated))
         if self._has_session:
-            self._scheduler.after(self._parameters.answer_timeout, partial(self._no_answer, attempt))
+            self._scheduler.after(self._parameters.response_timeout, partial(self._response_timed_out, attempt))
 
     def _retry_later(self, call: Call) -> None:
         call.attempt = None
@@ -246,14 +246,14 @@ class SimulatedClient:
             batch = self._batches.setdefault(machine.id, [])
             batch.append(attempt)
             if len(batch) == 1:
-                delay = self.rng.uniform(0, BATCH_WAIT_SHARE * self._parameters.answer_timeout)
+                delay = self.rng.uniform(0, BATCH_WAIT_SHARE * self._parameters.response_timeout)
                 self._scheduler.after(delay, partial(self._submit_batches, machine.id))
             return
         attempt.process = machine.process
         if machine.node is not None:
             attempt.round_before = machine.behaviour.read_arrived()
         if not machine.submit(attempt, attempt.request, attempt.session_id, attempt.acknowledged):
-            self._answer(attempt, partial(self._rejected, attempt.call, ""))
+            self._respond(attempt, partial(self._rejected, attempt.call, ""))
 
     def _submit_batches(self, machine_id: str) -> None:
         for attempts in _batches(self._batches.pop(machine_id)):
@@ -261,9 +261,9 @@ class SimulatedClient:
                 attempt.process = attempt.machine.process
             if not BatchRequest(attempts).submit():
                 for attempt in attempts:
-                    self._answer(attempt, partial(self._rejected, attempt.call, ""))
+                    self._respond(attempt, partial(self._rejected, attempt.call, ""))
 
-    def _no_answer(self, attempt: Attempt) -> None:
+    def _response_timed_out(self, attempt: Attempt) -> None:
         """Give up an attempt that has timed out."""
         if attempt is attempt.call.attempt:
             attempt.machine.forget(attempt)
@@ -280,22 +280,22 @@ class SimulatedClient:
                 if not request.any_node:  # those of a follower are confirmed by its leader
                     machine.read_served(attempt.round_before)
                 self._checks.check_read(machine.id, outcome.index, call.acknowledged_before)
-            self._answer(attempt, partial(self._succeeded, attempt, outcome))
+            self._respond(attempt, partial(self._succeeded, attempt, outcome))
         elif outcome.code in _REJECTED:
-            self._answer(attempt, partial(self._rejected, call, outcome.leader_id))
+            self._respond(attempt, partial(self._rejected, call, outcome.leader_id))
         elif outcome.code == pb.OUTCOME_CODE_SESSION_EXPIRED:
             if call.session is not None and call.session.id == attempt.session_id:  # else it is in another one by now
                 self._checks.session_expired(request.commands[0])
-            self._answer(attempt, partial(self._session_expired, call))
+            self._respond(attempt, partial(self._session_expired, call))
         else:
-            self._answer(attempt, partial(self._lost, call))
+            self._respond(attempt, partial(self._lost, call))
 
     def connection_broken(self, attempt: Attempt) -> None:
         """Report to the client that the node ended without an outcome."""
-        self._answer(attempt, partial(self._lost, attempt.call))
+        self._respond(attempt, partial(self._lost, attempt.call))
 
-    def _answer(self, attempt: Attempt, action: Callable[[], None]) -> None:
-        """Run `action` at the client when the answer arrives, unless the node ended before it sent the answer."""
+    def _respond(self, attempt: Attempt, action: Callable[[], None]) -> None:
+        """Run `action` at the client when the response arrives, unless the node ended before it sent the response."""
         machine, process, departure = attempt.machine, attempt.process, attempt.machine.now
 
         def arrive() -> None:
@@ -320,7 +320,7 @@ class SimulatedClient:
         self._retry_later(call)
 
     def _lost(self, call: Call) -> None:
-        """Retry an attempt without an answer: a command only in a session, with the same sequence number."""
+        """Retry an attempt without a response: a command only in a session, with the same sequence number."""
         self._target = None
         if call.is_command and call.session is None:
             call.end("info")

@@ -70,7 +70,7 @@ class Parameters:
     """Share of the reads that any node may serve."""
     pause_probability: float
     """Probability that a client pauses before an operation, so that its session may expire."""
-    answer_timeout: float
+    response_timeout: float
     """Time after which a client with a session tries another node."""
     keys: int
     think_seconds: float
@@ -133,7 +133,7 @@ def draw_parameters(seed: int) -> Parameters:
         pipelined=rng.choice((1, 2, 4)),
         any_node_reads=rng.choice((0.0, 0.2, 0.5)),
         pause_probability=rng.choice((0.0, 0.02)),
-        answer_timeout=rng.choice((0.05, 0.2)),
+        response_timeout=rng.choice((0.05, 0.2)),
         keys=rng.choice((1, 2, 4)),
         think_seconds=rng.choice((0.02, 0.05, 0.1)),
         operation_timeout=rng.choice((0.3, 1.0)),

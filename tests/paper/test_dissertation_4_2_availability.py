@@ -8,7 +8,7 @@ from raft_pkg.core.errors import ChangeRefusedError, TransferRefusedError
 from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.membership_changes import JOIN_ELECTION_TIMEOUTS
 from raft_pkg.core.messages import AppendEntriesReply, Discovery, Message, RequestVote, TimeoutNow
-from raft_pkg.core.ready import BecameFollower, ChangeCompleted, ChangeFailed
+from raft_pkg.core.ready import BecameFollower, ConfigurationChangeFailed, ConfigurationCommitted
 from raft_pkg.core.types import Role
 from tests.support.changing import ChangingCluster, address_of
 from tests.support.core import CONFIG, acknowledge, append, carry_out, follower, raft_events, receive, replies
@@ -97,7 +97,7 @@ def test_new_server_is_added_in_the_incarnation_that_replies():
     assert raft.configuration == configuration("abc", learners="d", incarnations={"d": 7})
     assert [m.recipient_incarnation for m in ready.early_messages if m.recipient == "d"] == [7]
     acknowledge(raft, "b")
-    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
+    assert raft_events(carry_out(raft), ConfigurationCommitted) == [ConfigurationCommitted(1, 2)]
 
 
 def test_discovery_is_sent_again_until_the_new_server_replies():
@@ -117,11 +117,11 @@ def test_change_fails_if_the_new_server_does_not_reply():
         raft.change_members(Remove("c"), 0.0)
     while raft.next_timeout() <= JOIN_ELECTION_TIMEOUTS * CONFIG.election_timeout_max:
         raft.tick(raft.next_timeout())
-    assert raft_events(carry_out(raft), ChangeFailed) == []
+    assert raft_events(carry_out(raft), ConfigurationChangeFailed) == []
     raft.tick(raft.next_timeout())
     ready = carry_out(raft)
     why = "d did not reply at d:6000 within 6 s; does it run there?"
-    assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
+    assert raft_events(ready, ConfigurationChangeFailed) == [ConfigurationChangeFailed(1, why)]
     assert sorted(ready.addresses) == ["a", "b", "c"]
     reply_to_discovery(raft, "d", now=raft.next_timeout())
     assert raft.configuration == ABC
@@ -135,7 +135,7 @@ def test_new_server_is_not_added_without_quorum():
     reply_to_discovery(raft, "d", now=5.0)
     ready = carry_out(raft)
     why = "it would lose quorum: of the voters a, b, c only a respond"
-    assert raft_events(ready, ChangeFailed) == [ChangeFailed(1, why)]
+    assert raft_events(ready, ConfigurationChangeFailed) == [ConfigurationChangeFailed(1, why)]
     assert sorted(ready.addresses) == ["a", "b", "c"]
     assert raft.configuration == ABC
 

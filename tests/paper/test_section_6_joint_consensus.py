@@ -9,7 +9,7 @@ from raft_pkg.core.errors import ChangeRefusedError
 from raft_pkg.core.membership import AddLearner, Promote, Remove
 from raft_pkg.core.messages import AppendEntries, AppendEntriesReply, PreVote, RequestVote, RequestVoteReply, TimeoutNow
 from raft_pkg.core.raft import Raft
-from raft_pkg.core.ready import BecameFollower, ChangeCompleted, ConfigurationChanged
+from raft_pkg.core.ready import BecameFollower, ConfigurationChanged, ConfigurationCommitted
 from raft_pkg.core.types import EntryKind, HardState, Role
 from tests.support.changing import ChangingCluster
 from tests.support.core import (
@@ -160,9 +160,9 @@ def test_c_new_follows_only_when_c_old_new_is_committed():
     assert configurations(raft) == [(2, joint), (3, configuration("abcd"))]
     assert raft.commit_index == 2
     ready = carry_out(raft)
-    assert raft_events(ready, ChangeCompleted) == []
+    assert raft_events(ready, ConfigurationCommitted) == []
     acknowledge(raft, "b", "d")
-    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 3)]
+    assert raft_events(carry_out(raft), ConfigurationCommitted) == [ConfigurationCommitted(1, 3)]
     assert not raft.configuration.is_joint
 
 
@@ -223,7 +223,7 @@ def test_learner_is_added_and_removed_in_one_step():
     carry_out(raft)
     acknowledge(raft, "b")
     assert configurations(raft) == [(2, OLD)]
-    assert raft_events(carry_out(raft), ChangeCompleted) == [ChangeCompleted(1, 2)]
+    assert raft_events(carry_out(raft), ConfigurationCommitted) == [ConfigurationCommitted(1, 2)]
     assert sorted(raft.progress) == ["b", "c"]
 
 
@@ -260,7 +260,7 @@ def test_removed_leader_steps_down_when_c_new_is_committed():
     acknowledge(raft, "c")
     ready = carry_out(raft)
     assert (raft.role, raft.commit_index) == (Role.FOLLOWER, 3)
-    assert raft_events(ready, ChangeCompleted) == [ChangeCompleted(1, 3)]
+    assert raft_events(ready, ConfigurationCommitted) == [ConfigurationCommitted(1, 3)]
     assert raft_events(ready, BecameFollower) == [BecameFollower(1, None, "this node was removed from the voters")]
 
 

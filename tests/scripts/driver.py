@@ -43,9 +43,9 @@ from raft_pkg.core.raft import Raft
 from raft_pkg.core.ready import (
     BecameFollower,
     BecameLeader,
-    ChangeCompleted,
-    ChangeFailed,
     ConfigurationChanged,
+    ConfigurationChangeFailed,
+    ConfigurationCommitted,
     ElectionStarted,
     LeaderChanged,
     PreVoteStarted,
@@ -382,9 +382,9 @@ def describe_event(node_id: str, raft_event: RaftEvent) -> list[str]:  # noqa: C
             )
         case ConfigurationChanged(_, index, configuration):
             return [f"uses configuration {members_of(configuration) or 'none'} (entry {index})"]
-        case ChangeCompleted(_, index):
+        case ConfigurationCommitted(_, index):
             return [f"completes the membership change at entry {index}"]
-        case ChangeFailed(_, reason):
+        case ConfigurationChangeFailed(_, reason):
             return [f"fails the membership change: {reason}"]
         case TransferStarted(_, target):
             return [f"starts a transfer to {target}"]

@@ -28,7 +28,7 @@ async def test_a_peer_that_accepts_and_stays_silent_times_out():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(ConnectionError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(ConnectionError, match=r"no response within 0\.3 s"):
             await dial(f"127.0.0.1:{silent.getsockname()[1]}", 0.3)
 
 
