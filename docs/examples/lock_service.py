@@ -46,7 +46,7 @@ class LockService:
         return iter([f"{self._last_token}\n".encode(), "".join(lines).encode()])
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace the state by a snapshot. Raises `ValueError` with the line number."""
+        """Replace the state by a snapshot. Raise `ValueError` with the line number."""
         first, *lines = b"".join(chunks).decode().split("\n")[:-1] or [""]
         locks, line_number = {}, 1
         try:
