@@ -165,7 +165,7 @@ class Node:
             if error:
                 self._in_flight.reject(whole, pb.OUTCOME_CODE_INVALID, f"request {request.id}: {error}")
                 continue
-            for pending in whole.chunks():
+            for pending in whole.split():
                 rejection = self._admit(pending)
                 if rejection is not None:
                     self._in_flight.reject(pending, *rejection)

@@ -46,8 +46,8 @@ class PendingRequests:
     def __len__(self) -> int:
         return len(self.bodies)
 
-    def chunks(self) -> Iterator["PendingRequests"]:
-        """Split the requests so that each chunk fits into one entry; a larger body gets a chunk of its own."""
+    def split(self) -> Iterator["PendingRequests"]:
+        """Yield the requests in batches that fit into one entry each; a larger body gets a batch of its own."""
         if self.size <= ENTRY_BYTES_MAX or len(self) == 1:
             yield self
             return
@@ -55,12 +55,12 @@ class PendingRequests:
         for offset, body in enumerate(self.bodies):
             body_size = len(body) + COMMAND_OVERHEAD_BYTES
             if size and size + body_size > ENTRY_BYTES_MAX:
-                yield self._chunk(start, offset, size)
+                yield self._batch(start, offset, size)
                 start, size = offset, 0
             size += body_size
-        yield self._chunk(start, len(self), size)
+        yield self._batch(start, len(self), size)
 
-    def _chunk(self, start: int, stop: int, size: int) -> "PendingRequests":
+    def _batch(self, start: int, stop: int, size: int) -> "PendingRequests":
         return PendingRequests(
             self.waiter,
             self.first_id + start,

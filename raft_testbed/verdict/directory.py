@@ -146,8 +146,8 @@ def _read_log(node: str, directory: Path, started: float) -> NodeLog:
     """
     log = NodeLog(node)
     seen: set[str] = set()
-    chunks = [_lines(path) for path in (*directory.glob(f"{node}.log"), *directory.glob(f"{node}.*.log"))]
-    for line in (line for chunk in sorted(map(list, chunks)) for line in chunk):
+    parts = [_lines(path) for path in (*directory.glob(f"{node}.log"), *directory.glob(f"{node}.*.log"))]
+    for line in (line for part in sorted(map(list, parts)) for line in part):
         if line in seen or not line.strip():
             continue
         seen.add(line)

@@ -208,21 +208,21 @@ def pending_of(*bodies):
     return PendingRequests(Waiter(), 1, bodies, size_of(bodies), session_id=4, first_sequence=7, acknowledged=2)
 
 
-def test_chunks_keep_ids_session_and_sequence_numbers(monkeypatch):
+def test_batches_keep_ids_session_and_sequence_numbers(monkeypatch):
     monkeypatch.setattr(pending, "ENTRY_BYTES_MAX", 2 * COMMAND_OVERHEAD_BYTES + 10)
     whole = pending_of(b"12345", b"12345", b"123456", b"", b"x" * 500, b"y")
-    chunks = list(whole.chunks())
-    assert [list(chunk.bodies) for chunk in chunks] == [[b"12345", b"12345"], [b"123456", b""], [b"x" * 500], [b"y"]]
-    assert [chunk.first_id for chunk in chunks] == [1, 3, 5, 6]
-    assert [chunk.first_sequence for chunk in chunks] == [7, 9, 11, 12]
-    assert {(chunk.session_id, chunk.acknowledged) for chunk in chunks} == {(4, 2)}
-    assert sum(chunk.size for chunk in chunks) == whole.size
-    assert all(chunk.size == size_of(chunk.bodies) for chunk in chunks)
+    batches = list(whole.split())
+    assert [list(batch.bodies) for batch in batches] == [[b"12345", b"12345"], [b"123456", b""], [b"x" * 500], [b"y"]]
+    assert [batch.first_id for batch in batches] == [1, 3, 5, 6]
+    assert [batch.first_sequence for batch in batches] == [7, 9, 11, 12]
+    assert {(batch.session_id, batch.acknowledged) for batch in batches} == {(4, 2)}
+    assert sum(batch.size for batch in batches) == whole.size
+    assert all(batch.size == size_of(batch.bodies) for batch in batches)
 
 
-def test_requests_that_fit_into_an_entry_are_one_chunk():
+def test_requests_that_fit_into_an_entry_are_one_batch():
     whole = pending_of(b"a", b"b")
-    assert list(whole.chunks()) == [whole]
+    assert list(whole.split()) == [whole]
 
 
 def test_outcomes_are_split_at_the_size_limit(monkeypatch):
