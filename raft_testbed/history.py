@@ -1,7 +1,7 @@
 """Histories of clients' operations, in Jepsen's form as JSON lines (docs/reference/history.md)."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,23 +106,6 @@ class _Reader:
             raise HistoryError(f"line {number}: process {process} is reused after an indeterminate outcome")
         self._pending[process] = _invocation(number, content, process)
         self.operations.append(self._pending[process])
-
-
-def history_lines(operations: Iterable[Operation]) -> Iterator[str]:
-    """Yield a history as JSON lines, in the order of calls and outcomes."""
-    lines: list[tuple[int, dict[str, Any]]] = []
-    for operation in operations:
-        members = {"process": operation.process, "f": operation.f, "key": operation.key, "value": operation.value}
-        lines.append((operation.invoked, {"time": operation.invoked_at, "type": "invoke", **members}))
-        if operation.completed is not None:
-            line = {"time": operation.completed_at, "type": operation.outcome, **members}
-            if operation.f == "read" and operation.outcome == "ok":
-                line["value"] = operation.output
-            if operation.error is not None:
-                line["error"] = operation.error
-            lines.append((operation.completed, line))
-    for _, line in sorted(lines, key=lambda item: item[0]):
-        yield json.dumps(line, ensure_ascii=False)
 
 
 def _parse(number: int, line: str) -> dict[str, Any] | None:

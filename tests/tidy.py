@@ -28,7 +28,6 @@ class Term(NamedTuple):
 CODE = r"^(raft_pkg|raft_testbed|systems|plugins)/"
 CODE_AND_TESTS = r"^(raft_pkg|raft_testbed|systems|plugins)/|^tests/(?!mutants/caught\.json)"
 """All but `caught.json`, which quotes messages of earlier versions."""
-PYTHON = r"\.(py|proto)$"
 TERMS = (
     # protocol
     Term(r"(?i)\bpieces?\b|_pieces?\b|\bpieces?_|[a-z]Pieces?\b", "chunk"),

@@ -17,5 +17,3 @@ Directory = Annotated[
     Path, typer.Option("--dir", metavar="DIR", help="Directory of the cluster's description, logs and data.")
 ]
 DEFAULT_DIRECTORY = Path(".testbed/local")
-
-Milliseconds = Annotated[int, typer.Option(min=1, metavar="MS")]

@@ -111,11 +111,6 @@ class SessionedMachine:
         self._last_id = 0
         self._sessions: OrderedDict[int, _Session] = OrderedDict()  # by id, least recently used first
 
-    @property
-    def session_count(self) -> int:
-        """Number of sessions, which may include expired ones."""
-        return len(self._sessions)
-
     def apply(self, entry: pb.CommandEntry, index: int) -> list[Applied]:
         """Apply the commands of the entry at `index`; return their outcomes in order.
 

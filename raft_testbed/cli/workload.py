@@ -11,6 +11,7 @@ import typer
 
 from raft_pkg.cli.options import Endpoints
 from raft_pkg.errors import ConfigurationError
+from raft_testbed.workload.generator import VALUE_BYTES_MAX, parse_mix
 
 if TYPE_CHECKING:
     from raft_testbed.workload.settings import Settings
@@ -40,7 +41,9 @@ def workload(
     mix: Annotated[
         str, typer.Option(metavar="F=WEIGHT,…", help="Relative frequency of each operation.")
     ] = "read=6,write=3,cas=3,append=4,delete=1",
-    value_bytes: Annotated[int, typer.Option(min=0, max=16384, metavar="BYTES", help="Minimum size of a value.")] = 0,
+    value_bytes: Annotated[
+        int, typer.Option(min=0, max=VALUE_BYTES_MAX, metavar="BYTES", help="Minimum size of a value.")
+    ] = 0,
     timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Deadline of each operation.")] = 2.0,
     final_reads: Annotated[bool, typer.Option(help="Read every key at the end, once there is a leader.")] = True,
     final_reads_limit: Annotated[
@@ -51,7 +54,6 @@ def workload(
     import secrets  # noqa: PLC0415
 
     from raft_pkg.addresses import parse_endpoints  # noqa: PLC0415
-    from raft_testbed.workload.generator import parse_mix  # noqa: PLC0415
     from raft_testbed.workload.settings import Settings  # noqa: PLC0415
 
     settings = Settings(

@@ -15,7 +15,6 @@ FOLLOWER = "follower"
 LEADERLESS = "no known leader"
 STARTING = "starting"
 DOWN = "down"
-ROLES = (LEADER, FOLLOWER, LEADERLESS, PRE_CANDIDATE, CANDIDATE, STARTING, DOWN)
 NEVER_STARTED = (DOWN, 0)
 """Role and term of a node before the first line of its log."""
 

@@ -1,9 +1,12 @@
-"""Generator of histories that are linearizable by construction: each operation takes effect at one moment."""
+"""Histories that are linearizable by construction: each operation takes effect at one moment. Their JSON lines."""
 
+import json
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from random import Random
+from typing import Any
 
 from raft_testbed.checker.models import Impossible, State, transition_of
 from raft_testbed.history import MISMATCH, Operation
@@ -80,3 +83,20 @@ class Generator:
             operation.error = MISMATCH
         else:
             self._state[operation.key] = following
+
+
+def history_lines(operations: Iterable[Operation]) -> Iterator[str]:
+    """Yield a history as JSON lines, in the order of calls and outcomes."""
+    lines: list[tuple[int, dict[str, Any]]] = []
+    for operation in operations:
+        members = {"process": operation.process, "f": operation.f, "key": operation.key, "value": operation.value}
+        lines.append((operation.invoked, {"time": operation.invoked_at, "type": "invoke", **members}))
+        if operation.completed is not None:
+            line = {"time": operation.completed_at, "type": operation.outcome, **members}
+            if operation.f == "read" and operation.outcome == "ok":
+                line["value"] = operation.output
+            if operation.error is not None:
+                line["error"] = operation.error
+            lines.append((operation.completed, line))
+    for _, line in sorted(lines, key=lambda item: item[0]):
+        yield json.dumps(line, ensure_ascii=False)

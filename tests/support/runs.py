@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from raft_testbed.history import Operation, history_lines
+from raft_testbed.history import Operation
 from raft_testbed.timestamps import format_timestamp
-from tests.support.histories import Generator
+from tests.support.histories import Generator, history_lines
 
 START = 1_800_000_000
 """Start of every run, in seconds since 1970."""

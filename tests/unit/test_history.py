@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from raft_testbed.history import HistoryError, history_lines, read_history
+from raft_testbed.history import HistoryError, read_history
+from tests.support.histories import history_lines
 
 
 def line(**members: object) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from raft_pkg.cli import main
-from raft_testbed.history import history_lines
-from tests.support.histories import Generator
+from tests.support.histories import Generator, history_lines
 
 HISTORIES = Path(__file__).parent.parent / "checker" / "histories"
 

@@ -38,7 +38,7 @@ async def test_two_clients_have_two_sessions(make_node, state):
     state.serve(node)
     async with AsyncRaftClient(node.address) as one, AsyncRaftClient(node.address) as other:
         await asyncio.gather(one.put("k", b""), other.put("k", b""))
-    assert state.machine.session_count == 2
+    assert len(state.machine._sessions) == 2
 
 
 async def test_reads_do_not_wait_for_a_session(make_node):

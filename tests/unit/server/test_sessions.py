@@ -130,7 +130,7 @@ def test_a_session_expires_by_log_time(machine):
     machine.apply(batch((late, 1), time_ms=500), 1)
     assert results_of(machine.apply(batch((early, 1), time_ms=10 + TTL_MS), 2)) == [(2, 2)]
     assert results_of(machine.apply(batch((late, 1), time_ms=500 + TTL_MS + 1), 3)) == ["expired"]
-    assert machine.session_count == 1
+    assert len(machine._sessions) == 1
 
 
 def test_a_repeated_command_renews_its_session(machine):
@@ -143,10 +143,10 @@ def test_a_repeated_command_renews_its_session(machine):
 def test_log_time_advances_without_sessions_and_when_one_is_opened(machine):
     session = opened(machine)
     machine.apply(without_session(b"a", time_ms=TTL_MS + 1), 1)
-    assert machine.session_count == 0
+    assert len(machine._sessions) == 0
     other = opened(machine, time_ms=TTL_MS + 1)
     opened(machine, time_ms=3 * TTL_MS)
-    assert machine.session_count == 1
+    assert len(machine._sessions) == 1
     assert results_of(machine.apply(batch((session, 1), (other, 1)), 2)) == ["expired", "expired"]
 
 
@@ -193,7 +193,7 @@ def test_a_session_with_too_many_recorded_responses_ends(machine, journal):
     assert results_of(machine.apply(batch((session, 1)), 7)) == [(1, 1)]
     following = batch((session, SESSION_RESPONSES_MAX + 1), (session, 1), (other, 1), (session, 2))
     assert results_of(machine.apply(following, 8)) == ["expired", "expired", (SESSION_RESPONSES_MAX + 1, 8), "expired"]
-    assert machine.session_count == 1
+    assert len(machine._sessions) == 1
 
 
 def test_a_session_that_acknowledges_outcomes_never_ends(machine):
