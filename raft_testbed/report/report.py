@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
-from bokeh.plotting import figure
-from bokeh.resources import Resources
 from jinja2 import Environment
 
 from raft_testbed.checker.verdict import Verdict
+from raft_testbed.report.embedding import embedded, library
 from raft_testbed.report.plots import timeline_plots, violation_plot
 from raft_testbed.verdict.availability import Unavailability, unavailability_by_fault
 from raft_testbed.verdict.coverage import fault_verdict
@@ -67,8 +65,8 @@ def render(finding: RunFinding) -> str:
             violations=sections,
             faults=[_fault_row(number, item, run.started) for number, item in _numbered(unavailability_by_fault(run))],
             description=json.dumps(run.description, indent=2, ensure_ascii=False),
-            library=Resources(mode="inline", components=["bokeh"]).js_raw[0],
-            plots=_embedded(elements),
+            library=library(),
+            plots=embedded(elements),
         )
     )
 
@@ -78,16 +76,6 @@ def _title(verdict: Verdict, deciding: Sequence[Finding]) -> str:
     if verdict is Verdict.VIOLATION and {finding.name for finding in deciding} == {"coverage"}:
         return "violation: a fault did not have the expected effect"
     return TITLES[verdict]
-
-
-def _embedded(elements: dict[str, figure]) -> str:
-    """Return all plots, by the id of their HTML element, as one JSON document that is safe in a script element."""
-    plots = list(elements.values())
-    with OutputDocumentFor(plots):
-        documents, (item,) = standalone_docs_json_and_render_items(plots)
-        roots = {plot.id: element for element, plot in elements.items()}
-        content = {"documents": documents, "items": [{**item.to_json(), "roots": roots}]}
-    return json.dumps(content).replace("<", "\\u003c")
 
 
 def _facts(finding: RunFinding) -> list[str]:

@@ -1,14 +1,11 @@
 """Plots of throughput and latency against outstanding operations: a line with its spread for each system."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter, Range1d
 from bokeh.models.annotations import Legend, LegendItem, TeeHead, Whisker
 from bokeh.plotting import figure
-from bokeh.resources import Resources
 
 from tests.benchmarks.goals import LOADS, line_of
 from tests.benchmarks.session import Record
@@ -33,24 +30,6 @@ def plots_of(records: Sequence[Record]) -> dict[str, figure]:
         for number, label in NUMBERS.items() if chosen else ():
             plots[f"{part}-{number}"] = _plot(chosen, number, f"{title}: {label}", f"{part}-{number}")
     return plots
-
-
-def embedded(elements: dict[str, figure]) -> str:
-    """Return all plots as one JSON document that is safe in a script element."""
-    if not elements:
-        return "null"
-    plots = list(elements.values())
-    with OutputDocumentFor(plots):
-        documents, (item,) = standalone_docs_json_and_render_items(plots)
-        roots = {plot.id: element for element, plot in elements.items()}
-        content = {"documents": documents, "items": [{**item.to_json(), "roots": roots}]}
-    return json.dumps(content).replace("<", "\\u003c")
-
-
-def library() -> str:
-    """Return the script that renders the plots in a browser."""
-    script: str = Resources(mode="inline", components=["bokeh"]).js_raw[0]
-    return script
 
 
 def _plot(records: Sequence[Record], number: str, title: str, name: str) -> figure:

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from raft_testbed.report.embedding import embedded, library
 from tests.benchmarks.goals import Row, loads, rows
-from tests.benchmarks.plots import embedded, library, plots_of
+from tests.benchmarks.plots import plots_of
 
 MET = {True: "met", False: "**missed**", None: ""}
 
