@@ -21,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import sys  # noqa: PLC0415 - imports are deferred to keep start-up fast
 
     try:
-        from raft_pkg.cli.app import app  # noqa: PLC0415
+        from raft_pkg.cli.app import run  # noqa: PLC0415
 
-        app(args=arguments, prog_name="raftctl")
+        run(sys.argv[1:] if arguments is None else arguments)
     except RaftError as error:
         sys.stderr.write(f"raftctl: {error}\n")
         sys.exit(exit_status(error))

@@ -1,6 +1,7 @@
 """The commands of `raftctl`. Commands defer their imports, so that `raftctl --help` starts fast."""
 
-from importlib.metadata import entry_points
+from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -48,12 +49,30 @@ app.add_typer(members.app, name="members")
 app.add_typer(log.app, name="log")
 
 
+def run(arguments: Sequence[str]) -> None:
+    """Run the command line. Look for plugins only if it does not begin with a command of this package.
+
+    Reading the metadata of installed packages takes longer than all other imports of a command together.
+    """
+    if not arguments or arguments[0] not in _own_commands():
+        _load_plugins()
+    app(args=arguments, prog_name="raftctl")
+
+
+def _own_commands() -> set[str | None]:
+    commands = {command.name or getattr(command.callback, "__name__", None) for command in app.registered_commands}
+    return commands | {group.name for group in app.registered_groups}
+
+
+@cache
 def _load_plugins() -> None:
-    """Add the commands of other packages.
+    """Add the commands of other packages, once.
 
     Ignore a package that is not installed: the server image has the metadata of the distribution, which names
     `raft_testbed`, but not that package.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see `run`
+
     for entry_point in entry_points(group=PLUGIN_GROUP):
         try:
             register = entry_point.load()
@@ -62,6 +81,3 @@ def _load_plugins() -> None:
                 raise
         else:
             register(app)
-
-
-_load_plugins()
