@@ -25,7 +25,7 @@ def test_an_impossible_transfer_is_rejected_with_the_reason(new_cluster):
     endpoints = ("--endpoints", up["endpoints"])
     unknown = run_raftctl("transfer", "raft-9", *endpoints)
     assert unknown.returncode == 1
-    assert "raft-9 is not a voter" in unknown.stderr
+    assert "raft-9 is not another voter" in unknown.stderr
     silent = next(node["id"] for node in up["nodes"] if node["id"] != up["leader"])
     new_cluster.control("kill", silent)
     refused = run_raftctl("transfer", silent, *endpoints)

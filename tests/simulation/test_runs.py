@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_pkg.core.raft import Raft
+from raft_pkg.server.node import Node
 from raft_testbed.simulation.cluster import Failure, Result, run
 from raft_testbed.simulation.faults import FAULTS
 from raft_testbed.simulation.parameters import NEVER, Options, draw_parameters
@@ -136,12 +136,12 @@ def test_shrinking_removes_irrelevant_faults() -> None:
 
 
 def test_a_mutant_is_not_loaded_into_the_parent_process() -> None:
-    before = Raft._handle_request_vote
+    before = Node._carry_out
     job = Job(0, 1, Options(3), MUTANTS / "acknowledged_before_sync.py", processes=1)
     assert [result.failure.invariant for result in simulate_in_processes(job) if result.failure] == [
         "Stable Storage Before Responding"
     ]
-    assert Raft._handle_request_vote is before
+    assert Node._carry_out is before
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_thousands_of_operations_are_reduced_to_a_few(seed: int) -> None:
     reads = [o for o in operations if o.f == "read" and o.outcome == "ok" and o.output is not None]
     stale = reads[-1]
     stale.output = next(o.output for o in reads if o.key == stale.key and o.output != stale.output)
-    (violation,) = judge_history(operations).violations
+    (violation,) = judge_history(operations, clock=lambda: 0.0).violations
     assert violation.counterexample.is_minimal
     assert len(violation.counterexample.operations) <= 6
     assert violation.counterexample.finding.verdict is Verdict.VIOLATION
