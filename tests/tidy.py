@@ -132,12 +132,15 @@ def tracked() -> list[Path]:
 def problems(path: Path) -> Iterator[str]:
     """Yield what is wrong with one file, as PATH:LINE: what."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (UnicodeDecodeError, IsADirectoryError):
         return
+    lines = text.splitlines()
     if path.suffix == ".py" and len(lines) > LINES_MAX:
         yield f"{path}: {len(lines)} lines, at most {LINES_MAX}"
-    terms = [(re.compile(term.pattern), term.standard) for term in TERMS if re.search(term.where, str(path))]
+    applicable = [term for term in TERMS if re.search(term.where, str(path))]
+    present = [term for term in applicable if re.search(term.pattern, text, re.MULTILINE)]
+    terms = [(re.compile(term.pattern), term.standard) for term in present]
     for number, line in enumerate(lines, start=1):
         for pattern, standard in terms:
             found = pattern.search(line)
