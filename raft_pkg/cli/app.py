@@ -50,18 +50,19 @@ app.add_typer(log.app, name="log")
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run the command line. Look for plugins only if it does not begin with a command of this package.
+    """Run the command line. Look for plugins only if it does not begin with a command that needs none.
 
     Reading the metadata of installed packages takes longer than all other imports of a command together.
     """
-    if not arguments or arguments[0] not in _own_commands():
+    if not arguments or arguments[0] not in _commands_without_plugins():
         _load_plugins()
     app(args=arguments, prog_name="raftctl")
 
 
-def _own_commands() -> set[str | None]:
+def _commands_without_plugins() -> set[str | None]:
+    """Return the names of this package's commands, except `cluster`, which may need the command `proxy`."""
     commands = {command.name or getattr(command.callback, "__name__", None) for command in app.registered_commands}
-    return commands | {group.name for group in app.registered_groups}
+    return (commands | {group.name for group in app.registered_groups}) - {"cluster"}
 
 
 @cache
