@@ -52,7 +52,7 @@ app.add_typer(log.app, name="log")
 def run(arguments: Sequence[str]) -> None:
     """Run the command line. Look for plugins only if it does not begin with a command that needs none.
 
-    Reading the metadata of installed packages takes longer than all other imports of a command together.
+    Reading the metadata of installed packages would slow down every start of a node and of a client.
     """
     if not arguments or arguments[0] not in _commands_without_plugins():
         _load_plugins()
